@@ -29,7 +29,7 @@ _ENCODER = json.JSONEncoder(
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """One opened member: its `salt`, `name` and `value`, and the `text` it came from."""
+    """One opened member: `salt`, `name`, `value`, and the `text` it came from."""
 
     salt: bytes
     name: str

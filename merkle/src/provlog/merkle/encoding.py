@@ -9,21 +9,24 @@ import binascii
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from provlog.merkle.errors import MalformedError
 
 JsonValue: TypeAlias = (
-    "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+    "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 )
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_JSON_DEPTH = 64
 
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
-_CANONICAL_TEXT = re.compile(r'[ !#-\[\]-~]*')
+_CANONICAL_TEXT = re.compile(r"[ !#-\[\]-~]*")
 
 
 def encode_base64(data: bytes) -> str:
@@ -76,7 +79,7 @@ def parse_decimal(text: str, what: str = "number", maximum: int = 2**63 - 1) -> 
 
 
 def is_canonical_text(text: str) -> bool:
-    """Tell whether `text` is printable ASCII without ``"`` and ``\\``.
+    """Tell whether `text` is printable ASCII without quotation mark and backslash.
 
     Such a string reads the same in every JSON serialisation.
     """
@@ -95,10 +98,10 @@ def parse_time(text: str, what: str = "time") -> int:
     if _TIME.fullmatch(text) is None:
         raise MalformedError(f"{what}: not of the form YYYY-MM-DDTHH:MM:SS.mmmZ")
     try:
-        moment = datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise MalformedError(f"{what}: no such moment") from None
-    return int(moment.replace(tzinfo=UTC).timestamp()) * 1000 + int(text[20:23])
+    return (moment - _UNIX_EPOCH) // _MILLISECOND
 
 
 def canonical_json(value: JsonValue) -> bytes:
@@ -115,7 +118,7 @@ def canonical_json(value: JsonValue) -> bytes:
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
-def _require_canonical(value: Any) -> None:
+def _require_canonical(value: object) -> None:
     if isinstance(value, str):
         if not is_canonical_text(value):
             raise ValueError(f"not canonical text: {len(value)} characters")
