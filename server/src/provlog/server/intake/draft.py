@@ -1,0 +1,170 @@
+"""Drafts: entries made as far as they can be before the log is locked.
+
+Everything that costs time (salts, disclosures, digests, labels, tags) happens here,
+beside other requests. Left for the commit path are `n`, `recorded` and `epoch`.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from provlog.merkle.disclosures import SALT_SIZE, disclosure_digest, make_disclosure
+from provlog.merkle.encoding import JsonValue, encode_base64url
+from provlog.merkle.entries import EventTemplate, event_template
+from provlog.merkle.labels import KEY_SIZE, NONCE_SIZE, entry_id, label, tag
+from provlog.merkle.receipts import Openings
+from provlog.server.intake.event import Event
+from provlog.server.intake.members import labels_of, split_members
+from provlog.server.keyring import LogKeys
+from provlog.server.storage.base import SourceRecord, TokenRecord
+
+Entropy: TypeAlias = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An event that is ready to become a leaf of one log.
+
+    `key` is its blinded id. `variant` makes the draft of the same record under the id
+    that tells it from another record with the same one; None where the source promised
+    unique ids, and a second use is therefore a conflict.
+    """
+
+    key: bytes
+    epoch: int
+    template: EventTemplate
+    disclosures: tuple[str, ...]
+    openings: Openings | None
+    comparison: bytes
+    compare_key: bytes
+    variant: Callable[[], "EventDraft"] | None = None
+
+    def compare_digest(self) -> bytes:
+        """Return the salted digest by which a repetition is recognised (32 bytes)."""
+        return hmac.digest(self.compare_key, self.comparison, "sha256")
+
+    def repeats(self, compare_key: bytes, compare_digest: bytes) -> bool:
+        """Tell whether a stored digest is that of this very event."""
+        digest = hmac.digest(compare_key, self.comparison, "sha256")
+        return hmac.compare_digest(digest, compare_digest)
+
+    @property
+    def cost(self) -> int:
+        """About how many bytes the draft takes in the queue and in the database."""
+        return 1024 + sum(map(len, self.disclosures))
+
+
+@dataclass(frozen=True, slots=True)
+class AdminDraft:
+    """An `admin` entry, and the change it records, made in the same transaction."""
+
+    action: str
+    digests: Mapping[str, str]
+    disclosures: tuple[str, ...]
+    sources: tuple[SourceRecord, ...] = field(default=())
+    tokens: tuple[TokenRecord, ...] = field(default=())
+    revoked_tokens: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> int:
+        """About how many bytes the draft takes in the queue and in the database."""
+        return 1024 + sum(map(len, self.disclosures))
+
+
+Draft: TypeAlias = EventDraft | AdminDraft
+
+
+class Drafter:
+    """Makes the drafts of one log."""
+
+    def __init__(self, keys: LogKeys, epoch: int, entropy: Entropy) -> None:
+        self._id_key = keys.id_key
+        self._epoch = epoch
+        self._epoch_key = keys.epoch_keys[epoch]
+        self._entropy = entropy
+
+    def event(self, event: Event, ns: str, ingest: dict[str, JsonValue]) -> EventDraft:
+        """Return the draft of an event.
+
+        `ns` is the namespace registered with the event's source, `ingest` what the
+        server knows of how the event came.
+        """
+        members = split_members(event, ns, ingest)
+        random = self._entropy(SALT_SIZE * len(members) + NONCE_SIZE + KEY_SIZE)
+        compare_key, nonce = random[:KEY_SIZE], random[KEY_SIZE:][:NONCE_SIZE]
+        texts, digests = _disclose(members, random[KEY_SIZE + NONCE_SIZE :])
+        openings = self._openings(event, ns, nonce)
+        key = entry_id(self._id_key, event.source, event.id)
+        template = event_template(
+            entry_id=encode_base64url(key),
+            members=digests,
+            source=event.source,
+            tags=_tags(openings),
+            time=event.time,
+            type=event.type,
+            seq=event.seq,
+        )
+        return EventDraft(
+            key,
+            self._epoch,
+            template,
+            texts,
+            openings,
+            event.comparison(),
+            compare_key,
+            self._variant(event, ns, ingest),
+        )
+
+    def admin(self, action: str, members: dict[str, JsonValue]) -> AdminDraft:
+        """Return the draft of an `admin` entry that opens to `members`."""
+        texts, digests = _disclose(members, self._entropy(SALT_SIZE * len(members)))
+        return AdminDraft(action, digests, texts)
+
+    def key(self, source: str, event_id: str) -> bytes:
+        """Return the blinded id under which an event stands."""
+        return entry_id(self._id_key, source, event_id)
+
+    def _variant(
+        self, event: Event, ns: str, ingest: dict[str, JsonValue]
+    ) -> Callable[[], EventDraft] | None:
+        digest = event.raw_digest
+        if digest is None:
+            return None
+        return lambda: self.event(
+            replace(event, id=variant_id(event.id, digest)), ns, ingest
+        )
+
+    def _openings(self, event: Event, ns: str, nonce: bytes) -> Openings | None:
+        labels = tuple(
+            (kind, label(self._epoch_key, kind, where, identity))
+            for kind, where, identity in labels_of(event, ns)
+        )
+        return Openings(nonce, labels) if labels else None
+
+
+def variant_id(event_id: str, digest: bytes) -> str:
+    """Return the id of another record that came under a taken id.
+
+    The id is cut where the whole would be longer than ids may be.
+    """
+    suffix = f"~{digest.hex()[:16]}"
+    return event_id[: 256 - len(suffix)] + suffix
+
+
+def _tags(openings: Openings | None) -> Sequence[str]:
+    if openings is None:
+        return ()
+    return [encode_base64url(tag(openings.nonce, item)) for _, item in openings.labels]
+
+
+def _disclose(
+    members: Mapping[str, JsonValue], salts: bytes
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    texts, digests = [], {}
+    for place, (name, value) in enumerate(members.items()):
+        salt = salts[place * SALT_SIZE : (place + 1) * SALT_SIZE]
+        text = make_disclosure(salt, name, value)
+        texts.append(text)
+        digests[name] = disclosure_digest(text)
+    return tuple(texts), digests
