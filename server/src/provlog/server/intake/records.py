@@ -68,6 +68,17 @@ def cut_lines(body: bytes) -> list[bytes]:
     return records
 
 
+def is_json_object(data: bytes) -> bool:
+    """Tell whether `data` is one JSON object and nothing else, read leniently."""
+    text = data.decode("latin-1")
+    if not text.startswith("{"):
+        return False
+    try:
+        return _SCANNER.raw_decode(text)[1] == len(text)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _scan(text: str, position: int) -> int:
     try:
         return _SCANNER.raw_decode(text, position)[1]

@@ -1,0 +1,258 @@
+"""Okta System Log records (`LogEvent`), as its API, exports and log streams give them.
+
+A body is a JSON array, NDJSON or a single object. `TYPES` names the event types of
+Okta's catalogue that have a counterpart; all others become `other.…`. Among these are
+the `application.provision.*` types: they tell of the account inside an application,
+and `account.*` here means the account at Okta, the source.
+
+Okta promises no order in `target`, so the target is chosen by type: the users, else
+the app users, else the groups. What remains is the resource: a group or application
+first. Several of either make several events.
+"""
+
+from itertools import islice, product
+
+from provlog.merkle.encoding import JsonValue, loads_json
+from provlog.merkle.errors import MalformedError
+from provlog.server.intake.connectors.building import (
+    Facts,
+    build_events,
+    fitting_id,
+    text_members,
+)
+from provlog.server.intake.event import Event
+from provlog.server.intake.problems import EventError
+from provlog.server.intake.records import (
+    check_batch_size,
+    cut_array,
+    cut_lines,
+    is_json_object,
+)
+
+MAX_EVENTS_OF_RECORD = 64
+
+TYPES = {
+    "application.user_membership.add": "app.assign",
+    "application.user_membership.remove": "app.unassign",
+    "group.application_assignment.add": "app.assign",
+    "group.application_assignment.remove": "app.unassign",
+    "group.lifecycle.create": "group.create",
+    "group.lifecycle.delete": "group.delete",
+    "group.privilege.grant": "role.assign",
+    "group.privilege.revoke": "role.revoke",
+    "group.profile.update": "group.update",
+    "group.user_membership.add": "group.member.add",
+    "group.user_membership.remove": "group.member.remove",
+    "policy.lifecycle.activate": "policy.update",
+    "policy.lifecycle.create": "policy.create",
+    "policy.lifecycle.deactivate": "policy.update",
+    "policy.lifecycle.delete": "policy.delete",
+    "policy.lifecycle.update": "policy.update",
+    "policy.rule.activate": "policy.update",
+    "policy.rule.add": "policy.update",
+    "policy.rule.deactivate": "policy.update",
+    "policy.rule.delete": "policy.update",
+    "policy.rule.update": "policy.update",
+    "system.api_token.create": "credential.create",
+    "system.api_token.revoke": "credential.revoke",
+    "system.api_token.update": "credential.update",
+    "user.account.lock": "account.lock",
+    "user.account.privilege.grant": "role.assign",
+    "user.account.privilege.revoke": "role.revoke",
+    "user.account.reset_password": "credential.update",
+    "user.account.unlock": "account.unlock",
+    "user.account.unlock_by_admin": "account.unlock",
+    "user.account.update_password": "credential.update",
+    "user.account.update_primary_email": "account.update",
+    "user.account.update_profile": "account.update",
+    "user.account.update_secondary_email": "account.update",
+    "user.account.update_user_type": "account.update",
+    "user.lifecycle.activate": "account.enable",
+    "user.lifecycle.create": "account.create",
+    "user.lifecycle.deactivate": "account.disable",
+    "user.lifecycle.delete.completed": "account.delete",
+    "user.lifecycle.reactivate": "account.enable",
+    "user.lifecycle.suspend": "account.disable",
+    "user.lifecycle.unsuspend": "account.enable",
+    "user.mfa.factor.activate": "credential.create",
+    "user.mfa.factor.deactivate": "credential.revoke",
+    "user.mfa.factor.reset_all": "credential.revoke",
+    "user.mfa.factor.update": "credential.update",
+}
+
+_RESULTS = {
+    "SUCCESS": "success",
+    "ALLOW": "success",
+    "FAILURE": "failure",
+    "DENY": "failure",
+    "SKIPPED": "skipped",
+    "CHALLENGE": "pending",
+    "DEFERRED": "pending",
+    "SCHEDULED": "pending",
+}
+_KINDS = {
+    "User": "user",
+    "AppUser": "app_user",
+    "UserGroup": "group",
+    "AppInstance": "app",
+}
+_TARGETS = ("User", "AppUser", "UserGroup")
+_RESOURCES = ("UserGroup", "AppInstance")
+
+
+class OktaConnector:
+    """The connector for Okta's System Log; see the module for the mapping."""
+
+    name = "okta"
+    version = "1"
+
+    def parse(self, body: bytes) -> list[bytes]:
+        """Return the records of an array, of NDJSON or of a single object.
+
+        The first line decides between a single object and NDJSON: if it is an object,
+        each line is a record, readable or not. `EventError` 400 when it is neither.
+        """
+        check_batch_size(body)
+        stripped = body.strip(b" \t\r\n")
+        if stripped.startswith(b"["):
+            return cut_array(body)
+        if is_json_object(stripped.partition(b"\n")[0].rstrip()):
+            return cut_lines(stripped)
+        if is_json_object(stripped):
+            return [stripped]
+        raise EventError(400, "neither a JSON array, NDJSON nor one JSON object")
+
+    def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
+        """Return the events of one record; see `Connector.to_events`."""
+        try:
+            value = loads_json(record)
+        except MalformedError:
+            facts = Facts(type="other.unparsed")
+        else:
+            facts = facts_of(value)
+        return build_events(facts, record, source, now_ms, (self.name, self.version))
+
+
+def facts_of(record: JsonValue) -> Facts:
+    """Return what one System Log record says, in provlog's words."""
+    if not isinstance(record, dict):
+        return Facts()
+    native_type = record.get("eventType")
+    common = _common_members(record)
+    pairs = list(islice(_pairs(record.get("target")), MAX_EVENTS_OF_RECORD + 1))
+    return Facts(
+        id=record.get("uuid"),
+        time=record.get("published"),
+        native_type=native_type,
+        type=TYPES.get(native_type) if isinstance(native_type, str) else None,
+        data=[
+            {**common, **_pair_members(target, resource)}
+            for target, resource in pairs[:MAX_EVENTS_OF_RECORD]
+        ],
+        flags=("targets_cut",) if len(pairs) > MAX_EVENTS_OF_RECORD else (),
+    )
+
+
+_Entity = dict[str, JsonValue]
+
+
+def _object(value: JsonValue) -> _Entity:
+    return value if isinstance(value, dict) else {}
+
+
+def _pairs(targets: JsonValue) -> "product[tuple[_Entity | None, _Entity | None]]":
+    listed = targets if isinstance(targets, list) else []
+    entities = [entity for entity in listed if isinstance(entity, dict) and entity]
+    chosen = _of_first_kind(entities, _TARGETS)
+    taken = [entity["type"] for entity in chosen[:1]]
+    rest = [entity for entity in entities if entity.get("type") not in taken]
+    others = _of_first_kind(rest, _RESOURCES) or _others(rest)
+    accounts: list[_Entity | None] = [*chosen] if chosen else [None]
+    resources: list[_Entity | None] = [*others] if others else [None]
+    return product(accounts, resources)
+
+
+def _of_first_kind(entities: list[_Entity], kinds: tuple[str, ...]) -> list[_Entity]:
+    for kind in kinds:
+        found = [entity for entity in entities if entity.get("type") == kind]
+        if found:
+            return found
+    return []
+
+
+def _others(entities: list[_Entity]) -> list[_Entity]:
+    """Return the entities of the first kind that is no account."""
+    others = [entity for entity in entities if entity.get("type") not in _TARGETS]
+    return [entity for entity in others if entity.get("type") == others[0].get("type")]
+
+
+def _pair_members(target: _Entity | None, resource: _Entity | None) -> _Entity:
+    members: _Entity = {}
+    changes: list[JsonValue] = []
+    for name, entity in (("target", target), ("resource", resource)):
+        if entity is not None:
+            members[name] = _party(entity)
+            changes += _changes(_object(entity.get("changeDetails")))
+    if changes:
+        members["changes"] = changes
+    return members
+
+
+def _party(entity: _Entity) -> _Entity:
+    kind = entity.get("type")
+    party = fitting_id(entity.get("id")) | text_members(
+        type=_KINDS.get(kind, kind) if isinstance(kind, str) else None,
+        name=entity.get("displayName"),
+        alternate_id=entity.get("alternateId"),
+    )
+    details = _object(entity.get("detailEntry"))
+    return party | ({"details": details} if details else {})
+
+
+def _changes(details: _Entity) -> list[JsonValue]:
+    old, new = _object(details.get("from")), _object(details.get("to"))
+    return [
+        {"op": "replace", "path": path, "old": old.get(path), "value": new.get(path)}
+        for path in sorted(old.keys() | new.keys())
+    ]
+
+
+def _common_members(record: _Entity) -> _Entity:
+    members: _Entity = {
+        "actor": _party(_object(record.get("actor"))),
+        "outcome": _outcome(record),
+        "context": _context(record),
+    }
+    return {name: member for name, member in members.items() if member}
+
+
+def _outcome(record: _Entity) -> _Entity:
+    outcome = _object(record.get("outcome"))
+    result = outcome.get("result")
+    if not isinstance(result, str):
+        return {}
+    # Okta often leaves the reason out and tells it only in the debug data.
+    reason = outcome.get("reason") or _debug_data(record).get("errorMessage")
+    ours = _RESULTS.get(result, "unknown")
+    theirs = None if result.lower() == ours else result
+    return {"result": ours, **text_members(reason=reason, provider_result=theirs)}
+
+
+def _debug_data(record: _Entity) -> _Entity:
+    return _object(_object(record.get("debugContext")).get("debugData"))
+
+
+def _context(record: _Entity) -> _Entity:
+    client = _object(record.get("client"))
+    transaction = _object(record.get("transaction"))
+    debug_data = _debug_data(record)
+    return text_members(
+        request_id=debug_data.get("requestId"),
+        ip=client.get("ipAddress"),
+        user_agent=_object(client.get("userAgent")).get("rawUserAgent"),
+        transaction_id=transaction.get("id"),
+        transaction_type=transaction.get("type"),
+        message=record.get("displayMessage"),
+        severity=record.get("severity"),
+        privilege_granted=debug_data.get("privilegeGranted"),
+    )
