@@ -84,7 +84,7 @@ class VerifierKey:
 
     name: str
     key_type: KeyType
-    public_key: bytes
+    public_key: bytes = field(repr=False)
     key_id: bytes = field(init=False)
     _loaded: _PublicKey = field(init=False, repr=False, compare=False)
 

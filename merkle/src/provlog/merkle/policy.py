@@ -113,6 +113,8 @@ class _Reader:
     groups: list[PolicyGroup] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
+    public_keys: set[tuple[str, bytes]] = field(default_factory=set)
+    keys: dict[tuple[str, bytes], VerifierKey] = field(default_factory=dict)
     quorum: str | None = None
     definitions: int = 0
 
@@ -137,15 +139,13 @@ class _Reader:
     def read_log(self, values: list[str]) -> None:
         if not 1 <= len(values) <= 2:
             raise MalformedError("not of the form: log <vkey> [<url>]")
-        key = _parse_key(values[0], LOG_KEY_TYPES, "log")
-        self.require_new_key(key, [log.key for log in self.logs])
+        key = self.read_key(values[0], "log", LOG_KEY_TYPES)
         self.logs.append(PolicyLog(key, *values[1:]))
 
     def read_witness(self, values: list[str]) -> None:
         if not 2 <= len(values) <= 3:
             raise MalformedError("not of the form: witness <name> <vkey> [<url>]")
-        key = _parse_key(values[1], WITNESS_KEY_TYPES, "witness")
-        self.require_new_key(key, [witness.key for witness in self.witnesses])
+        key = self.read_key(values[1], "witness", WITNESS_KEY_TYPES)
         self.define(values[0])
         self.witnesses.append(PolicyWitness(values[0], key, *values[2:]))
 
@@ -192,23 +192,20 @@ class _Reader:
         if name not in self.names:
             raise MalformedError("a name is used that no line before defines")
 
-    def require_new_key(self, key: VerifierKey, peers: list[VerifierKey]) -> None:
+    def read_key(
+        self, vkey: str, role: str, allowed: Collection[KeyType]
+    ) -> VerifierKey:
+        key = VerifierKey.parse(vkey)
+        if key.key_type not in allowed:
+            raise MalformedError(f"a {role} has no key of type {key.key_type:#04x}")
         # The same key under another name would let one party count twice.
-        if any(key.public_key == peer.public_key for peer in peers):
+        if (role, key.public_key) in self.public_keys:
             raise MalformedError("the same public key as on a line before")
-        both = [log.key for log in self.logs] + [each.key for each in self.witnesses]
-        for other in both:
-            same = (key.name, key.key_id) == (other.name, other.key_id)
-            # Signature lines could not tell the two apart.
-            if same and key != other:
-                raise MalformedError("the same key name and ID as on a line before")
-
-
-def _parse_key(vkey: str, allowed: Collection[KeyType], role: str) -> VerifierKey:
-    key = VerifierKey.parse(vkey)
-    if key.key_type not in allowed:
-        raise MalformedError(f"a {role} has no key of type {key.key_type:#04x}")
-    return key
+        self.public_keys.add((role, key.public_key))
+        # Signature lines could not tell two such keys apart.
+        if self.keys.setdefault((key.name, key.key_id), key) != key:
+            raise MalformedError("the same key name and ID as on a line before")
+        return key
 
 
 def _parse_threshold(rule: str, members: int) -> int:
