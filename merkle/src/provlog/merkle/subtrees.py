@@ -52,16 +52,20 @@ def verify_subtree_consistency(
     ``start == end``, is contained in every tree: it has the empty root and an empty
     proof. A caller that signs subtrees excludes it with `is_subtree`.
     """
-    if len(proof) > MAX_PROOF_HASHES + 1 or not are_hashes(
-        [subtree_root, root, *proof]
-    ):
-        raise ProofError("subtree: too many hashes, or one that is not 32 bytes long")
     if 0 <= start == end <= size:
         if proof or subtree_root != EMPTY_ROOT:
             raise ProofError("subtree: no leaves, and not the empty root")
         return
+    if start == 0 < end == size:
+        if proof or subtree_root != root:
+            raise ProofError(f"subtree: two roots for {size} leaves")
+        return
     if not is_subtree(start, end) or end > size:
         raise ProofError(f"subtree: a tree of {size} has no subtree [{start}, {end})")
+    if len(proof) > MAX_PROOF_HASHES + 1 or not are_hashes(
+        [subtree_root, root, *proof]
+    ):
+        raise ProofError("subtree: too many hashes, or one that is not 32 bytes long")
     if _roots(start, end, subtree_root, size, proof) != (subtree_root, root):
         raise ProofError(f"subtree [{start}, {end}) in {size}: other roots")
 
