@@ -77,14 +77,16 @@ class Run:
 
     `pattern` is a glob below the vectors' root, `test` the test file that runs them
     (relative to `tests/`), `cases` counts the cases that the loader hands to this test.
-    `holds` is how many vectors the files hold, counted by reading them and not through
-    the loader; None stands for one in each file.
+    `holds` is how many vectors the files hold, counted by hand and not through the
+    loader; None stands for one in each file. `left_out` says which parts of the files
+    are not run, and why.
     """
 
     pattern: str
     test: str
     cases: Callable[[], int]
     holds: int | None = None
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
