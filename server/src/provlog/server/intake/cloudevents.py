@@ -126,7 +126,8 @@ def _decode_binary(
     if content_type is not None:
         event["datacontenttype"] = content_type
     if body:
-        if _JSON_SUFFIX.fullmatch(_media_type(content_type)) is None:
+        # Without a content type data is JSON: SDKs send it so when the event has none.
+        if _JSON_SUFFIX.fullmatch(_media_type(content_type or PLAIN_JSON)) is None:
             raise EventError(415, "the data of an event in binary mode must be JSON")
         event["data"] = _load(body)
     return parse_event(event, now_ms=now_ms)
