@@ -1,0 +1,221 @@
+"""What one transaction adds to one log: outcomes, entries and the grown tree.
+
+No I/O of its own but the look-ups it is given; the sequencer holds the lock and writes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from provlog.merkle.edge import Growth, RightEdge
+from provlog.merkle.encoding import encode_base64, format_time
+from provlog.merkle.entries import build_entry
+from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.inclusion import InclusionBuilder
+from provlog.server.errors import HaltedError
+from provlog.server.guard import ReleasedHead
+from provlog.server.intake.draft import AdminDraft, Draft, EventDraft
+from provlog.server.storage.base import (
+    Extension,
+    Head,
+    NewEntry,
+    Private,
+    Reads,
+    SourceRecord,
+    StoredKey,
+    TokenRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A new entry at `index`."""
+
+    index: int
+    leaf: bytes
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The event stands at `index` already; nothing was added."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """Another event stands at `index` under the same source and id."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The event of this source and id stood at `index`; its content was erased."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRegistered:
+    """The source is registered already; no entry was made."""
+
+
+Outcome: TypeAlias = Appended | Repeated | Conflicting | Erased | AlreadyRegistered
+
+
+class Batch:
+    """Collects what goes into one log between taking its lock and writing.
+
+    `head` is the locked head, `recorded` the time that all new entries get.
+    """
+
+    def __init__(self, log: int, head: Head, recorded: int, reads: Reads) -> None:
+        self._log = log
+        self._head = head
+        self._recorded = recorded
+        self._text = format_time(recorded)
+        self._reads = reads
+        self._events = head.events
+        self._entries: list[NewEntry] = []
+        self._new: dict[bytes, tuple[int, EventDraft]] = {}
+        self._sources: dict[str, tuple[int, SourceRecord]] = {}
+        self._tokens: list[TokenRecord] = []
+        self._revoked: dict[str, int] = {}
+
+    async def place(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Return what becomes of each draft, in order; new ones are added."""
+        keys = [draft.key for draft in drafts if isinstance(draft, EventDraft)]
+        stored = await self._reads.find_keys(self._log, keys)
+        return [
+            await self._place_event(draft, stored)
+            if isinstance(draft, EventDraft)
+            else await self._place_admin(draft)
+            for draft in drafts
+        ]
+
+    def grow(self, edge: RightEdge) -> tuple[Growth, Extension] | None:
+        """Return the grown tree and what to write, or None where nothing is new."""
+        if not self._entries:
+            return None
+        growth = edge.grow([leaf_hash(entry.leaf) for entry in self._entries])
+        head = Head(
+            growth.edge.size,
+            growth.root,
+            self._events,
+            self._head.epoch,
+            self._recorded,
+        )
+        return growth, Extension(
+            self._log,
+            head,
+            self._entries,
+            growth.tiles,
+            list(self._sources.values()),
+            self._tokens,
+            self._revoked,
+        )
+
+    async def _place_event(
+        self, draft: EventDraft, stored: dict[bytes, StoredKey]
+    ) -> Outcome:
+        outcome = self._known(draft, stored)
+        if isinstance(outcome, Conflicting) and draft.variant is not None:
+            # A connector never loses a record: another one under a taken id gets an id
+            # of its own, made from its bytes.
+            draft = draft.variant()
+            stored = await self._reads.find_keys(self._log, [draft.key])
+            outcome = self._known(draft, stored)
+            if isinstance(outcome, Conflicting):
+                # The same bytes: only our reading of them has changed since.
+                return Repeated(outcome.index)
+        if outcome is not None:
+            return outcome
+        return self._append_event(draft)
+
+    def _known(
+        self, draft: EventDraft, stored: dict[bytes, StoredKey]
+    ) -> Repeated | Conflicting | Erased | None:
+        """Compare with the entry that holds the draft's id, in this batch or before."""
+        if draft.key in self._new:
+            index, first = self._new[draft.key]
+            same = first.comparison == draft.comparison
+            return Repeated(index) if same else Conflicting(index)
+        found = stored.get(draft.key)
+        if found is None:
+            return None
+        private = found.private
+        if private is None or not private.compare_key or not private.compare_digest:
+            return Erased(found.index)
+        same = draft.repeats(private.compare_key, private.compare_digest)
+        return Repeated(found.index) if same else Conflicting(found.index)
+
+    def _append_event(self, draft: EventDraft) -> Appended:
+        if draft.epoch != self._head.epoch:
+            raise HaltedError("the log has begun another epoch; restart the server")
+        leaf = draft.template.finish(draft.epoch, self._events, self._text)
+        private = Private(draft.disclosures, draft.compare_key, draft.compare_digest())
+        index = self._append(leaf, draft.key, private, draft)
+        self._new[draft.key] = (index, draft)
+        self._events += 1
+        return Appended(index, leaf, draft)
+
+    async def _place_admin(self, draft: AdminDraft) -> Outcome:
+        for source in draft.sources:
+            known = await self._reads.source(self._log, source.uri)
+            if known is not None or source.uri in self._sources:
+                return AlreadyRegistered()
+        leaf = build_entry(
+            "admin",
+            epoch=self._head.epoch,
+            n=self._events,
+            recorded=self._text,
+            body={"action": draft.action, "members": dict(draft.digests)},
+        )
+        index = self._append(leaf, None, Private(draft.disclosures), draft)
+        self._sources |= {source.uri: (index, source) for source in draft.sources}
+        self._tokens += draft.tokens
+        self._revoked |= draft.revoked_tokens
+        return Appended(index, leaf, draft)
+
+    def _append(
+        self, leaf: bytes, key: bytes | None, private: Private, draft: Draft
+    ) -> int:
+        index = self._head.size + len(self._entries)
+        openings = draft.openings if isinstance(draft, EventDraft) else None
+        self._entries.append(NewEntry(index, leaf, key, private, openings))
+        return index
+
+
+class Release:
+    """A head that may leave the server, with the proofs of what it added.
+
+    `growth` is None where the commit added nothing to the log.
+    """
+
+    def __init__(
+        self, head: ReleasedHead, note: str, growth: Growth | None = None
+    ) -> None:
+        self.head = head
+        self.note = note
+        self._proofs = (
+            None if growth is None else InclusionBuilder(head.size, growth.nodes)
+        )
+        self._encoded: dict[bytes, str] = {}
+
+    def hashes(self, index: int) -> list[str]:
+        """Return a new entry's inclusion proof, each hash in standard base64.
+
+        Raises `KeyError` for an entry that was there before.
+        """
+        if self._proofs is None:
+            raise KeyError(index)
+        return [self._encode(item) for item in self._proofs.build(index)]
+
+    def _encode(self, item: bytes) -> str:
+        # The proofs of one batch share most of their hashes.
+        text = self._encoded.get(item)
+        if text is None:
+            text = self._encoded[item] = encode_base64(item)
+        return text

@@ -1,0 +1,77 @@
+"""An instance's folder: where database, secrets and settings of a server stand.
+
+::
+
+    provlog.db        the database, mode 0600
+    keys/<log>/…      the secrets of each log (keyring)
+    provlog.json      where the guard is, and the schema of this file
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from provlog.server.errors import ConfigurationError
+
+_SETTINGS = "provlog.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Paths of one initialised folder. `guard` lies outside of it."""
+
+    folder: Path
+    guard: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "provlog.db"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the logs' secrets."""
+        return self.folder / "keys"
+
+
+def default_guard() -> Path:
+    """Return the guard folder under the user's state directory."""
+    return platformdirs.user_state_path("provlog") / "guard"
+
+
+def create_instance(folder: Path, guard: Path | None) -> Instance:
+    """Make an instance's folder, mode 0700; refuse one that is in use."""
+    chosen = (guard or default_guard()).absolute()
+    if chosen.is_relative_to(folder.absolute()):
+        raise ConfigurationError(
+            "the guard must lie outside the folder it guards: a restored backup would"
+            " bring its own guard along"
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} is not empty; nothing was changed")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = {"version": 1, "guard": str(chosen)}
+    descriptor = os.open(
+        folder / _SETTINGS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600
+    )
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(settings, file)
+        file.write("\n")
+    return Instance(folder, chosen)
+
+
+def load_instance(folder: Path, guard: Path | None) -> Instance:
+    """Return an instance that was initialised; `guard` overrides its setting."""
+    try:
+        settings = json.loads((folder / _SETTINGS).read_bytes())
+        recorded = Path(settings["guard"])
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{folder} is not initialised; run provlog-server init --dir {folder}"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(f"{folder / _SETTINGS} cannot be read") from None
+    return Instance(folder, guard or recorded)

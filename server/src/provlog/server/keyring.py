@@ -1,0 +1,108 @@
+"""The secrets of the logs: files of mode 0600, outside the database.
+
+A dump of the database is therefore not enough to sign a checkpoint, to find out whose
+label a tag hides, or to blind an id. For each log there is a folder with
+
+``signing.key``    the Ed25519 key that signs checkpoints
+``id.key``         K_id, which blinds event ids for the log's whole life
+``epoch-1.key``    K_e, which makes the labels of epoch 1; one file for each epoch
+"""
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from provlog.merkle.encoding import decode_base64, encode_base64
+from provlog.merkle.errors import MalformedError
+from provlog.merkle.keys import SigningKey
+from provlog.merkle.labels import KEY_SIZE
+from provlog.server.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeys:
+    """The secrets of one log. `epoch_keys` are by epoch number."""
+
+    signing: SigningKey
+    id_key: bytes
+    epoch_keys: dict[int, bytes]
+
+    def __repr__(self) -> str:
+        return f"LogKeys({self.signing.name!r})"
+
+
+class Keyring:
+    """The folder of all logs' secrets."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, name: str, origin: str) -> LogKeys:
+        """Make the secrets of a new log and store them durably.
+
+        Raises `ConfigurationError` if there are secrets of that name already.
+        """
+        folder = self._folder / name
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            raise ConfigurationError(f"there are keys in {folder} already") from None
+        keys = LogKeys(
+            SigningKey.from_seed(origin, secrets.token_bytes(32)),
+            secrets.token_bytes(KEY_SIZE),
+            {1: secrets.token_bytes(KEY_SIZE)},
+        )
+        _write(folder / "signing.key", keys.signing.encode())
+        _write(folder / "id.key", encode_base64(keys.id_key))
+        _write(folder / "epoch-1.key", encode_base64(keys.epoch_keys[1]))
+        _flush(folder)
+        _flush(self._folder)
+        return keys
+
+    def load(self, name: str) -> LogKeys:
+        """Return the secrets of a log, or raise `ConfigurationError`."""
+        folder = self._folder / name
+        try:
+            signing = SigningKey.parse(_read(folder / "signing.key"))
+            epochs = {
+                int(path.stem.removeprefix("epoch-")): _read_key(path)
+                for path in sorted(folder.glob("epoch-*.key"))
+            }
+            return LogKeys(signing, _read_key(folder / "id.key"), epochs)
+        except (MalformedError, ValueError):
+            raise ConfigurationError(f"a key in {folder} is damaged") from None
+
+
+def _read_key(path: Path) -> bytes:
+    key = decode_base64(_read(path))
+    if len(key) != KEY_SIZE:
+        raise ValueError("a key of another length")
+    return key
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise ConfigurationError(f"{path} is open to others: chmod 600 it")
+            return file.read(4096).decode("ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,186 @@
+"""One log that is open in this process: its keys, its edge, and what is released."""
+
+import asyncio
+from collections.abc import Callable
+
+from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.edge import RightEdge
+from provlog.merkle.encoding import encode_base64url
+from provlog.merkle.entries import parse_entry
+from provlog.merkle.errors import MalformedError
+from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
+from provlog.merkle.notes import sign_note
+from provlog.server.errors import ConfigurationError, ForkError, HaltedError
+from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.intake.draft import Drafter, Entropy
+from provlog.server.keyring import LogKeys
+from provlog.server.storage.base import Head, LogRecord, Reads, Storage
+from provlog.server.tree import TileCache, Tree
+
+
+class Log:
+    """An open log.
+
+    `released` is the newest head that may leave this server; only heads that are
+    committed and guarded ever get there. `edge` is this process's copy of the right
+    edge, right for the head it was computed for and replaced when another process has
+    moved the head on. A log with a `halted` reason takes no entries.
+    """
+
+    def __init__(
+        self,
+        record: LogRecord,
+        keys: LogKeys,
+        tree: Tree,
+        guard: FileGuard,
+        edge: RightEdge,
+        drafter: Drafter,
+    ) -> None:
+        self.record = record
+        self.id = record.id
+        self.origin = record.origin
+        self.tree = tree
+        self.drafter = drafter
+        self.edge = edge
+        self.released = ReleasedHead(edge.size, edge.root())
+        self.halted: str | None = None
+        self._keys = keys
+        self._guard = guard
+        self._note: tuple[ReleasedHead, str] | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def release(self, head: ReleasedHead) -> str:
+        """Let a committed head leave the server; return its signed checkpoint.
+
+        The guard is advanced first: from here on a start on an older database is
+        refused, so it does not matter whether the process dies before it answers.
+        """
+        try:
+            self._guard.advance(self.origin, head)
+        except ForkError as error:
+            self.halt(str(error))
+            raise
+        if head.size > self.released.size:
+            self.released = head
+            self._wake()
+        return self.note(head)
+
+    def note(self, head: ReleasedHead) -> str:
+        """Return the signed checkpoint of a released head."""
+        if self._note is None or self._note[0] != head:
+            text = Checkpoint(self.origin, head.size, head.root).text()
+            self._note = (head, sign_note(text, [self._keys.signing]).decode())
+        return self._note[1]
+
+    def refresh(self) -> ReleasedHead:
+        """Return the newest released head, another process's included."""
+        guarded = self._guard.read(self.origin)
+        if guarded is not None and guarded.size > self.released.size:
+            self.released = guarded
+            self._wake()
+        return self.released
+
+    async def wait_beyond(self, size: int, seconds: float) -> ReleasedHead:
+        """Return the released head once it is larger than `size`, or after the wait."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while (head := self.refresh()).size <= size and loop.time() < deadline:
+            future: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(future)
+            # Another process's heads are seen by looking, once in half a second.
+            timeout = min(0.5, max(deadline - loop.time(), 0.001))
+            await asyncio.wait([future], timeout=timeout)
+            self._waiting.discard(future)
+        return head
+
+    async def edge_at(self, head: Head, reads: Reads) -> RightEdge:
+        """Return the edge at a head that was read under the lock.
+
+        Where another process moved the head, the new one must extend what was released;
+        a head that does not halts the log (`HaltedError`).
+        """
+        if self.halted is not None:
+            raise HaltedError(self.halted)
+        if (head.size, head.root) == (self.edge.size, self.edge.root()):
+            return self.edge
+        tree = Tree(reads, self.id, TileCache(0))
+        reason = await contradiction(tree, head, self.released)
+        if reason is not None:
+            self.halt(reason)
+            raise HaltedError(reason)
+        return await tree.edge(head.size)
+
+    def halt(self, reason: str) -> None:
+        """Take no more entries until the process is started anew."""
+        self.halted = reason
+
+    def _wake(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+async def contradiction(
+    tree: Tree, head: Head, released: ReleasedHead | None
+) -> str | None:
+    """Return why a committed head cannot follow what was released, None if it can."""
+    if released is not None and head.size < released.size:
+        return (
+            f"the database ends at size {head.size}, but size {released.size} was"
+            " released: it is older than what others have seen"
+        )
+    edge = await tree.edge(head.size)
+    if edge.root() != head.root:
+        return f"the stored tree of size {head.size} does not have the head's root"
+    if released is not None and await tree.root(released.size) != released.root:
+        return f"the stored tree contradicts the released head of size {released.size}"
+    return None
+
+
+async def open_log(
+    storage: Storage,
+    record: LogRecord,
+    keys: LogKeys,
+    guard: FileGuard,
+    cache: TileCache,
+    entropy: Entropy,
+    warn: Callable[[str], None],
+) -> Log:
+    """Open a log for reading and writing, after checking what can be checked.
+
+    A barrier makes sure that the head is on disk; the right edge must have the head's
+    root; the head must extend the guard's; keys, origin and parameters must belong
+    together. Raises `ConfigurationError`, `ForkError` among them.
+    """
+    if keys.signing.verifier().vkey() != record.log_key:
+        raise ConfigurationError(f"log {record.name}: the signing key is not the log's")
+    head = await storage.barrier(record.id)
+    released = guard.read(record.origin)
+    if released is None:
+        warn(f"log {record.name}: no guard at {guard.path(record.origin)}; making one")
+    tree = Tree(storage, record.id, cache)
+    reason = await contradiction(tree, head, released)
+    if reason is not None:
+        raise ForkError(f"log {record.name}: {reason}")
+    await _check_params(storage, record, keys)
+    drafter = Drafter(keys, head.epoch, entropy)
+    log = Log(record, keys, tree, guard, await tree.edge(head.size), drafter)
+    log.release(log.released)
+    return log
+
+
+async def _check_params(reads: Reads, record: LogRecord, keys: LogKeys) -> None:
+    [leaf] = await reads.leaves(record.id, 0, 1)
+    try:
+        entry = parse_entry(leaf)
+    except MalformedError as error:
+        raise ConfigurationError(f"log {record.name}: entry 0: {error}") from None
+    if entry.kind != "params" or entry.body["origin"] != record.origin:
+        raise ConfigurationError(f"log {record.name}: entry 0 is of another log")
+    expected = {
+        "commit_id": id_key_commitment(keys.id_key),
+        "commit_e": epoch_key_commitment(1, keys.epoch_keys.get(1, bytes(32))),
+    }
+    for member, commitment in expected.items():
+        if entry.body[member] != encode_base64url(commitment):
+            raise ConfigurationError(f"log {record.name}: {member} is of another key")

@@ -1,0 +1,326 @@
+"""The commit path: queue, one straight transaction, release.
+
+Group commit without timers: while one transaction commits, arriving work queues; the
+next takes all of it, bounded in count and bytes. An idle log answers in about one
+flush, a busy one fills its batches by itself. The row lock is the only sequencer:
+other processes may write the same logs.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from provlog.merkle.edge import Growth
+from provlog.server.batch import Batch, Outcome, Release
+from provlog.server.clock import Clock
+from provlog.server.errors import (
+    OverloadedError,
+    ServiceError,
+    UnavailableError,
+)
+from provlog.server.guard import ReleasedHead
+from provlog.server.intake.draft import Draft
+from provlog.server.log import Log
+from provlog.server.metrics import Metrics
+from provlog.server.storage.base import (
+    CommitUnknownError,
+    Extension,
+    Head,
+    Storage,
+    StorageError,
+    Transaction,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """Bounds of one lane's queue and of one batch."""
+
+    queued_events: int = 20_000
+    queued_bytes: int = 64 << 20
+    batch_events: int = 2_000
+    batch_bytes: int = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of one submission, in the order of its drafts."""
+
+    outcomes: list[Outcome]
+    release: Release
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    """One submission in the queue: committed as a whole, answered by its future."""
+
+    log: Log
+    drafts: Sequence[Draft]
+    cost: int
+    answer: "asyncio.Future[Committed]"
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What one transaction does to one log."""
+
+    log: Log
+    units: list[_Unit]
+    outcomes: list[list[Outcome]]
+    before: Head
+    growth: Growth | None
+    extension: Extension | None
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The queue of the logs that share their transactions."""
+
+    queues: dict[Log, deque[_Unit]] = field(default_factory=dict)
+    events: int = 0
+    bytes: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+
+    def push(self, unit: _Unit) -> None:
+        self.queues.setdefault(unit.log, deque()).append(unit)
+        self.events += len(unit.drafts)
+        self.bytes += unit.cost
+        self.arrived.set()
+
+    def pop(self, log: Log) -> _Unit:
+        unit = self.queues[log].popleft()
+        if not self.queues[log]:
+            del self.queues[log]
+        self.events -= len(unit.drafts)
+        self.bytes -= unit.cost
+        return unit
+
+
+class Sequencer:
+    """Takes drafts and makes them entries, of any number of logs."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        metrics: Metrics,
+        limits: QueueLimits | None = None,
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._metrics = metrics
+        self._limits = limits or QueueLimits()
+        self._lanes: dict[int, _Lane] = {}
+        self._distrusted: set[Log] = set()
+        self._closing = False
+
+    async def submit(self, log: Log, drafts: Sequence[Draft]) -> Committed:
+        """Return once all drafts are durable entries, or were found to be repetitions.
+
+        Admitted whole or refused whole with `OverloadedError`. Any `UnavailableError`
+        may be tried again with the same events: their ids keep them single. A caller
+        that goes away does not take its submission back.
+        """
+        if self._closing:
+            raise UnavailableError("the server is stopping")
+        lane = self._lane(log)
+        cost = sum(draft.cost for draft in drafts)
+        if (
+            lane.events + len(drafts) > self._limits.queued_events
+            or lane.bytes + cost > self._limits.queued_bytes
+        ):
+            raise OverloadedError("the queue is full")
+        unit = _Unit(log, drafts, cost, asyncio.get_running_loop().create_future())
+        lane.push(unit)
+        self._metrics.queued_events.set(lane.events)
+        return await asyncio.shield(unit.answer)
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell whether submissions are refused because the server stops."""
+        return self._closing
+
+    async def close(self) -> None:
+        """Refuse what arrives from now on, and commit what was taken before."""
+        self._closing = True
+        for lane in self._lanes.values():
+            lane.arrived.set()
+        await asyncio.gather(*(lane.task for lane in self._lanes.values() if lane.task))
+
+    def _lane(self, log: Log) -> _Lane:
+        number = self._storage.lane(log.id)
+        lane = self._lanes.get(number)
+        if lane is None:
+            lane = self._lanes[number] = _Lane()
+            lane.task = asyncio.create_task(self._run(lane), name=f"commit-{number}")
+        return lane
+
+    async def _run(self, lane: _Lane) -> None:
+        while lane.events or not self._closing:
+            if not lane.events:
+                lane.arrived.clear()
+                await lane.arrived.wait()
+            # One turn of the loop: requests that arrived together commit together.
+            await asyncio.sleep(0)
+            if lane.events:
+                await self._commit(self._take(lane))
+
+    def _take(self, lane: _Lane) -> dict[Log, list[_Unit]]:
+        """Take the next batch: by turns from every waiting log, up to the bounds."""
+        work: dict[Log, list[_Unit]] = {}
+        events = size = 0
+        while lane.queues:
+            for log in list(lane.queues):
+                unit = lane.queues[log][0]
+                events, size = events + len(unit.drafts), size + unit.cost
+                full = (
+                    events > self._limits.batch_events
+                    or size > self._limits.batch_bytes
+                )
+                if work and full:
+                    # Whose turn it is now comes first the next time.
+                    lane.queues = {log: lane.queues.pop(log), **lane.queues}
+                    return work
+                work.setdefault(log, []).append(lane.pop(log))
+        return work
+
+    async def _commit(self, work: dict[Log, list[_Unit]]) -> None:
+        """Commit one batch: the one place where heads move.
+
+        Whatever happens, every unit is answered.
+        """
+        plans: list[_Plan] = []
+        try:
+            # After a commit of unknown outcome no head is believed before a barrier of
+            # our own is on disk.
+            await self._pass_barriers(work)
+            async with self._storage.transaction() as transaction:
+                for log, units in work.items():
+                    plan = await self._plan(transaction, log, units)
+                    if plan is not None:
+                        plans.append(plan)
+                if any(plan.extension for plan in plans):
+                    # If we crash before the flush, the old heads stand: nobody was
+                    # answered, everybody sends again. If we crash after it, there are
+                    # entries without an answer: their events are sent again and found
+                    # to be repetitions.
+                    with self._metrics.stage("commit"):
+                        await transaction.commit()
+        except CommitUnknownError as error:
+            logger.error("commit of unknown outcome: %s", error)
+            plans = [plan for plan in plans if await self._settle(plan)]
+        except (ServiceError, StorageError) as error:
+            logger.error("nothing was committed: %s", error)
+            _refuse(work, UnavailableError("the database does not answer"))
+            return
+        except Exception:
+            logger.exception("a bug in the commit path; nothing was committed")
+            _refuse(work, UnavailableError("an internal error; nothing was recorded"))
+            return
+        for plan in plans:
+            self._release(plan)
+
+    async def _plan(
+        self, transaction: Transaction, log: Log, units: list[_Unit]
+    ) -> _Plan | None:
+        """Lock one log and write what its units add; None where it cannot be written.
+
+        If we crash anywhere in here, the transaction rolls back.
+        """
+        # 1. The lock: until the commit nobody else moves this head. Clock and guard
+        # are asked under it, and may stop this log while the others go on.
+        head = await transaction.lock(log.id)
+        try:
+            recorded = self._clock.date(head.recorded)
+            edge = await log.edge_at(head, transaction)
+            # 2. and 3. Repetitions and conflicts leave the batch, the others become
+            # leaves with their place and time.
+            with self._metrics.stage("leaf"):
+                batch = Batch(log.id, head, recorded, transaction)
+                outcomes = [await batch.place(unit.drafts) for unit in units]
+        except UnavailableError as error:
+            _refuse({log: units}, error)
+            return None
+        with self._metrics.stage("tree"):
+            grown = batch.grow(edge)
+        if grown is None:
+            return _Plan(log, units, outcomes, head, None, None)
+        # 4. Entries, tiles, private rows and the head, in one transaction.
+        growth, extension = grown
+        with self._metrics.stage("store"):
+            await transaction.extend(extension)
+        return _Plan(log, units, outcomes, head, growth, extension)
+
+    def _release(self, plan: _Plan) -> None:
+        """Answer a plan whose entries are durable.
+
+        If we crash before the guard is written, the next start releases this head; if
+        after it, the entries are known to be released. Either way they stay.
+        """
+        log, growth = plan.log, plan.growth
+        try:
+            # 5. The guard, and only then the signature.
+            with self._metrics.stage("sign"):
+                if growth is None:
+                    head = ReleasedHead(plan.before.size, plan.before.root)
+                else:
+                    head = ReleasedHead(growth.edge.size, growth.root)
+                    log.edge = growth.edge
+                release = Release(head, log.release(head), growth)
+        except Exception:
+            # The entries are durable, but may not be shown. Sent again, their events
+            # are answered from the log as soon as it is released.
+            logger.exception("log %s: a committed head cannot be released", log.origin)
+            _refuse({log: plan.units}, UnavailableError("the head cannot be released"))
+            return
+        self._metrics.committed(plan.outcomes)
+        for unit, outcomes in zip(plan.units, plan.outcomes, strict=True):
+            if not unit.answer.done():
+                unit.answer.set_result(Committed(outcomes, release))
+
+    async def _pass_barriers(self, work: dict[Log, list[_Unit]]) -> None:
+        for log in self._distrusted.intersection(work):
+            await self._storage.barrier(log.id)
+            self._distrusted.discard(log)
+
+    async def _settle(self, plan: _Plan) -> bool:
+        """Find out, behind a barrier, whether a commit of unknown outcome is durable.
+
+        Where it is, the plan can be released. Where it is not, or cannot be told, its
+        units are refused: the same events may be sent again either way.
+        """
+        self._distrusted.add(plan.log)
+        try:
+            head = await self._storage.barrier(plan.log.id)
+            self._distrusted.discard(plan.log)
+            if plan.extension is None:
+                return True
+            first, after = plan.extension.entries[0], plan.extension.head.size
+            if head.size >= after:
+                found = await self._storage.leaves(
+                    plan.log.id, first.index, first.index + 1
+                )
+                if found == [first.leaf]:
+                    return True
+        except StorageError as error:
+            logger.error("barrier failed: %s", error)
+        _refuse(
+            {plan.log: plan.units},
+            UnavailableError("the database failed; send the same events again"),
+        )
+        return False
+
+
+def _refuse(work: dict[Log, list[_Unit]], error: Exception) -> None:
+    for units in work.values():
+        for unit in units:
+            unit.fail(error)

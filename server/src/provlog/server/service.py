@@ -1,0 +1,220 @@
+"""The service without HTTP: logs, sources and tokens over one database.
+
+The server and the commands use it alike; several processes may do so at once.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+
+from provlog.merkle.encoding import JsonValue
+from provlog.server.batch import AlreadyRegistered, Appended
+from provlog.server.clock import Clock
+from provlog.server.errors import ConfigurationError, ServiceError
+from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.instance import Instance
+from provlog.server.intake.draft import AdminDraft
+from provlog.server.keyring import Keyring
+from provlog.server.log import Log, open_log
+from provlog.server.metrics import Metrics
+from provlog.server.rates import RateLimiter
+from provlog.server.registry import create_log
+from provlog.server.sequencer import QueueLimits, Sequencer
+from provlog.server.storage.base import (
+    LogRecord,
+    SourceRecord,
+    Storage,
+    StorageError,
+    TokenRecord,
+)
+from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.tree import TileCache
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """Every log of one database, open for reading and writing.
+
+    Use as an async context manager: entering opens and checks each log (and raises
+    `ConfigurationError` where one must not be served), leaving commits what was taken.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        keyring: Keyring,
+        guard: FileGuard,
+        clock: Clock,
+        limits: QueueLimits | None = None,
+    ) -> None:
+        self.storage = storage
+        self.clock = clock
+        self.metrics = Metrics()
+        self.sequencer = Sequencer(storage, clock, self.metrics, limits)
+        self.rates = RateLimiter(time.monotonic)
+        self._keyring = keyring
+        self._guard = guard
+        self._cache = TileCache()
+        self._logs: dict[str, Log] = {}
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:
+        """Return the service of an initialised folder."""
+        return cls(
+            SqliteStorage(instance.database),
+            Keyring(instance.keys),
+            FileGuard(instance.guard),
+            Clock(),
+            limits,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            for record in await self.storage.logs():
+                await self._open(record)
+        except BaseException:
+            await self.storage.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sequencer.close()
+        self._guard.flush()
+        await self.storage.close()
+
+    async def log(self, name: str) -> Log | None:
+        """Return an open log by name; one that another process made is opened."""
+        log = self._logs.get(name)
+        if log is not None:
+            return log
+        async with self._opening:
+            if name in self._logs:
+                return self._logs[name]
+            record = await self.storage.log(name)
+            return None if record is None else await self._open(record)
+
+    def open_logs(self) -> Sequence[Log]:
+        """Return the logs that are open, by name."""
+        return [self._logs[name] for name in sorted(self._logs)]
+
+    async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
+        """Create a log and open it; `ConfigurationError` where that cannot be."""
+        record = await create_log(
+            self.storage,
+            self._keyring,
+            self._guard,
+            name=name,
+            origin=origin,
+            public=public,
+            now=self.clock.now(),
+        )
+        return await self._open(record)
+
+    async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
+        """Return a source, registering it on its first use with its own name as `ns`.
+
+        `by` names the token or command that acts, for the entry that records it.
+        """
+        known = await self.storage.source(log.id, uri)
+        if known is not None:
+            return known
+        await self.register_source(log, SourceRecord(uri, uri, None), by)
+        registered = await self.storage.source(log.id, uri)
+        if registered is None:
+            raise StorageError("a source that was registered is not there")
+        return registered
+
+    async def register_source(self, log: Log, source: SourceRecord, by: str) -> bool:
+        """Register a source with an admin entry; False where it is registered."""
+        members: dict[str, JsonValue] = {
+            "by": {"id": by},
+            "source": {
+                "uri": source.uri,
+                "ns": source.ns,
+                "connector": source.connector,
+            },
+        }
+        draft = log.drafter.admin("source.create", members)
+        committed = await self.sequencer.submit(
+            log, [replace(draft, sources=(source,))]
+        )
+        return not isinstance(committed.outcomes[0], AlreadyRegistered)
+
+    async def store_token(self, log: Log, token: TokenRecord, by: str) -> int:
+        """Store a token with an admin entry in `log`; return the entry's index."""
+        sources: list[JsonValue] = [*token.sources]
+        roles: list[JsonValue] = [*sorted(token.roles)]
+        members: dict[str, JsonValue] = {
+            "by": {"id": by},
+            "token": {
+                "id": token.id,
+                "roles": roles,
+                "sources": sources,
+                "note": token.note,
+                "rate": token.rate,
+                "expires": token.expires,
+            },
+        }
+        draft = log.drafter.admin("token.create", members)
+        return await self._record(log, replace(draft, tokens=(token,)))
+
+    async def revoke_token(self, log: Log, token_id: str, by: str) -> int:
+        """Revoke a token with an admin entry in `log`; return the entry's index."""
+        members: dict[str, JsonValue] = {"by": {"id": by}, "token": {"id": token_id}}
+        draft = log.drafter.admin("token.revoke", members)
+        revoked = {token_id: self.clock.now()}
+        return await self._record(log, replace(draft, revoked_tokens=revoked))
+
+    async def tend(self) -> None:
+        """Once a second: flush the guard, and release what others left unreleased.
+
+        A process that died between its commit and the guard leaves a durable head that
+        nobody has seen; behind a barrier of our own it is released. Runs until it is
+        cancelled.
+        """
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await asyncio.to_thread(self._guard.flush)
+                self.metrics.clock_drift.set(self.clock.drift() / 1000)
+                for log in self.open_logs():
+                    await self._catch_up(log)
+            except (ServiceError, StorageError, OSError) as error:
+                logger.error("background work failed: %s", error)
+
+    async def _catch_up(self, log: Log) -> None:
+        released = log.refresh()
+        self.metrics.log_size.labels(log.record.name).set(released.size)
+        head = await self.storage.head(log.id)
+        if head.size > released.size and log.halted is None:
+            # Most often a commit of ours that is about to be released; the barrier
+            # waits for its turn behind it.
+            head = await self.storage.barrier(log.id)
+            log.edge = await log.edge_at(head, self.storage)
+            log.release(ReleasedHead(head.size, head.root))
+
+    async def _record(self, log: Log, draft: AdminDraft) -> int:
+        committed = await self.sequencer.submit(log, [draft])
+        outcome = committed.outcomes[0]
+        if not isinstance(outcome, Appended):
+            raise ConfigurationError("the change was made already")
+        return outcome.index
+
+    async def _open(self, record: LogRecord) -> Log:
+        log = await open_log(
+            self.storage,
+            record,
+            self._keyring.load(record.name),
+            self._guard,
+            self._cache,
+            os.urandom,
+            logger.warning,
+        )
+        self._logs[record.name] = log
+        return log

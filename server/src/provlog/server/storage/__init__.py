@@ -1,0 +1,1 @@
+"""Where logs are kept: one interface (`base`), one module for each engine."""

@@ -1,0 +1,235 @@
+"""The storage interface: what an engine promises, and the rows that cross it.
+
+Durability: when `Transaction.commit` returns, everything written in the transaction
+has been flushed to disk. Consistency: a transaction that locked a log sees and extends
+its newest committed head; two transactions never hold the lock of one log at the same
+time, in whatever process they run. Concurrency: one task at a time may use a
+transaction; reads may run beside it and see committed rows only. Retries: a
+`StorageBusyError` or a `StorageError` before `commit` leaves no trace and may be tried
+again; after `CommitUnknownError` nobody may trust a head before a `barrier` of their
+own has returned.
+
+::
+
+    StorageError               the engine failed; nothing was written
+    ├── StorageBusyError       somebody else holds the lock; try again
+    ├── CommitUnknownError     a commit may or may not have been made durable
+    ├── SchemaError            the database is not of the version this code reads
+    └── AlreadyExistsError     a name, origin or row that has to be new is taken
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from provlog.merkle.edge import FullTile
+from provlog.merkle.receipts import Openings
+
+
+class StorageError(Exception):
+    """The engine failed, and nothing of the transaction was written."""
+
+
+class StorageBusyError(StorageError):
+    """Another writer holds the lock; the same call may succeed later."""
+
+
+class CommitUnknownError(StorageError):
+    """A commit failed in a way that leaves open whether it was made durable."""
+
+
+class SchemaError(StorageError):
+    """The database has another schema version than this program reads."""
+
+
+class AlreadyExistsError(StorageError):
+    """A log, source or token of that name exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest state of a log: `size` leaves under `root`, `events` of them events.
+
+    `recorded` is the newest entry's time in Unix milliseconds (0 for an empty log).
+    """
+
+    size: int
+    root: bytes
+    events: int
+    epoch: int
+    recorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log as it is registered."""
+
+    id: int
+    name: str
+    origin: str
+    log_key: str
+    public: bool
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """A registered source: its namespace and, where it has one, its connector."""
+
+    uri: str
+    ns: str
+    connector: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A bearer token without its secret. `logs` is None where it belongs to all."""
+
+    id: str
+    digest: bytes
+    logs: frozenset[int] | None
+    roles: frozenset[str]
+    sources: tuple[str, ...]
+    note: str
+    rate: float | None
+    created: int
+    expires: int | None
+    revoked: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """The erasable side of an entry."""
+
+    disclosures: tuple[str, ...]
+    compare_key: bytes | None = None
+    compare_digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """One entry to insert. `key` is the blinded id where the kind has one."""
+
+    index: int
+    leaf: bytes
+    key: bytes | None
+    private: Private | None
+    openings: Openings | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """Where a blinded id stands, and how to recognise the event that stands there.
+
+    `private` is None once the entry's private side has been erased.
+    """
+
+    index: int
+    private: Private | None
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """All that one commit adds to one log.
+
+    `tiles` are (tile, hashes, subtree root), `sources` (index of the admin entry that
+    registers it, source), `revoked_tokens` the moment of revocation by token id.
+    """
+
+    log: int
+    head: Head
+    entries: Sequence[NewEntry]
+    tiles: Sequence[FullTile]
+    sources: Sequence[tuple[int, SourceRecord]] = field(default=())
+    tokens: Sequence[TokenRecord] = field(default=())
+    revoked_tokens: Mapping[str, int] = field(default_factory=dict)
+
+
+class Reads(Protocol):
+    """Committed rows. Each call is one short read."""
+
+    async def logs(self) -> list[LogRecord]:
+        """Return every log, by name."""
+
+    async def log(self, name: str) -> LogRecord | None:
+        """Return the log of that name."""
+
+    async def head(self, log: int) -> Head:
+        """Return a log's newest committed head."""
+
+    async def leaves(self, log: int, start: int, end: int) -> list[bytes]:
+        """Return the leaves at [start, end); `StorageError` if one is missing."""
+
+    async def tiles(self, log: int, level: int, start: int, end: int) -> list[bytes]:
+        """Return the hashes of the full tiles [start, end) of a level, 8192 bytes each.
+
+        `StorageError` if one is missing.
+        """
+
+    async def tile_roots(
+        self, log: int, level: int, start: int, end: int
+    ) -> list[bytes]:
+        """Return the subtree roots of the full tiles [start, end) of a level."""
+
+    async def find_keys(
+        self, log: int, keys: Sequence[bytes]
+    ) -> dict[bytes, StoredKey]:
+        """Return those of the blinded ids that are taken."""
+
+    async def private(self, log: int, index: int) -> Private | None:
+        """Return an entry's private side, or None where it has none or was erased."""
+
+    async def openings(self, log: int, index: int) -> Openings | None:
+        """Return an entry's openings, or None where it has none."""
+
+    async def source(self, log: int, uri: str) -> SourceRecord | None:
+        """Return a registered source."""
+
+    async def sources(self, log: int) -> list[SourceRecord]:
+        """Return a log's sources, by URI."""
+
+    async def token(self, token_id: str) -> TokenRecord | None:
+        """Return a token by its public id, revoked ones included."""
+
+    async def tokens(self, log: int | None) -> list[TokenRecord]:
+        """Return the tokens that reach a log (None: all tokens), by id."""
+
+
+class Transaction(Reads, Protocol):
+    """One write transaction. Reads inside it see its own writes."""
+
+    async def lock(self, log: int) -> Head:
+        """Lock a log's row until the transaction ends and return its newest head."""
+
+    async def create_log(self, record: LogRecord) -> int:
+        """Register a log with an empty head and return its number."""
+
+    async def extend(self, extension: Extension) -> None:
+        """Insert what the extension holds and move the log's head."""
+
+    async def commit(self) -> None:
+        """Make everything durable; `CommitUnknownError` where that is not known."""
+
+
+class Storage(Reads, Protocol):
+    """An open database."""
+
+    def lane(self, log: int) -> int:
+        """Return which commit queue a log belongs to.
+
+        Logs of one lane share their transactions; those of different lanes commit
+        independently.
+        """
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a write transaction; leaving it without `commit` rolls it back."""
+
+    async def barrier(self, log: int) -> Head:
+        """Durably commit a mark in the head row and return the head behind it.
+
+        When it returns, that head and everything below it is on disk.
+        """
+
+    async def close(self) -> None:
+        """Finish what runs and close the database."""

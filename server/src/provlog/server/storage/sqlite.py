@@ -1,0 +1,314 @@
+"""SQLite through apsw: one file, any number of processes on one machine.
+
+`BEGIN IMMEDIATE` is the row lock (SQLite has one writer for the whole file, so all
+logs share one lane). Statements run on the event loop's thread: they are short, hold
+the interpreter anyway, and so cost no hand-over. What waits for the disk or for another
+process, COMMIT above all, runs on one helper thread, and the loop goes on meanwhile.
+
+Durability: WAL with `synchronous=FULL`, so COMMIT returns after the log is flushed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from provlog.server.storage.base import (
+    AlreadyExistsError,
+    CommitUnknownError,
+    Extension,
+    Head,
+    LogRecord,
+    SchemaError,
+    StorageBusyError,
+    StorageError,
+)
+from provlog.server.storage.sqlite_rows import (
+    EMPTY_HEAD,
+    Row,
+    SqliteReads,
+    opening_row,
+    private_row,
+    token_row,
+)
+
+SCHEMA_VERSION: Final = 1
+MINIMUM_LIBRARY: Final = (3, 51, 3)
+BUSY_SECONDS: Final = 10.0
+CACHE_KIBIBYTES: Final = 65_536
+
+T = TypeVar("T")
+
+
+def create_database(path: Path) -> None:
+    """Create an empty database of the current schema, mode 0600.
+
+    Raises `AlreadyExistsError` if there is a file.
+    """
+    _require_library()
+    if path.exists():
+        raise AlreadyExistsError(f"{path} exists")
+    path.touch(mode=0o600, exist_ok=False)
+    connection = _connect(path)
+    try:
+        with connection:
+            connection.execute(_migration("sqlite-0001-initial.sql"))
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    finally:
+        connection.close()
+
+
+class SqliteStorage(SqliteReads):
+    """A `Storage` in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open an existing database; `SchemaError` if its version is another."""
+        _require_library()
+        if not path.exists():
+            raise StorageError(f"there is no database at {path}")
+        self._writer = _connect(path)
+        super().__init__(_connect(path))
+        _require_schema(self._writer, path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._lock = asyncio.Lock()
+
+    def lane(self, log: int) -> int:  # noqa: ARG002  one lane whatever the log
+        """Return 0: one writer serves every log of the file."""
+        return 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["SqliteTransaction"]:
+        """Begin a write transaction; leaving it without `commit` rolls it back."""
+        async with self._lock:
+            await self._begin()
+            transaction = SqliteTransaction(self._writer, self._in_thread)
+            try:
+                yield transaction
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+
+    async def barrier(self, log: int) -> Head:
+        """Durably commit a mark in the head row and return the head behind it."""
+        async with self.transaction() as transaction:
+            head = await transaction.lock(log)
+            self._writer.execute(
+                "UPDATE heads SET barrier = barrier + 1 WHERE log = ?", (log,)
+            )
+            await transaction.commit()
+            return head
+
+    async def close(self) -> None:
+        """Finish what runs and close the database."""
+        async with self._lock:
+            self._thread.shutdown(wait=True)
+            self._connection.close()
+            self._writer.close()
+
+    async def _begin(self) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            # Another process writes. Waiting for it must not hold up the loop.
+            await self._in_thread(self._begin_patiently)
+        except apsw.Error as error:
+            raise StorageError(_explain(error)) from error
+
+    def _begin_patiently(self) -> None:
+        self._writer.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            raise StorageBusyError("another process holds the database") from error
+        except apsw.Error as error:
+            raise StorageError(_explain(error)) from error
+        finally:
+            self._writer.set_busy_timeout(0)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        # Shielded: a cancelled caller must not let the connection be used while the
+        # thread still works with it.
+        future = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+
+class SqliteTransaction(SqliteReads):
+    """A `Transaction` on the writer connection."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+    ) -> None:
+        super().__init__(connection)
+        self._in_thread = in_thread
+
+    async def lock(self, log: int) -> Head:
+        """Return the log's head; the whole file has been locked since BEGIN."""
+        return await self.head(log)
+
+    async def create_log(self, record: LogRecord) -> int:
+        """Register a log with an empty head and return its number."""
+        try:
+            self._connection.execute(
+                "INSERT INTO logs (name, origin, log_key, public, created)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (
+                    record.name,
+                    record.origin,
+                    record.log_key,
+                    int(record.public),
+                    record.created,
+                ),
+            )
+        except apsw.ConstraintError as error:
+            raise AlreadyExistsError("a log of that name or origin exists") from error
+        number = self._connection.last_insert_rowid()
+        self._run(
+            "INSERT INTO heads (log, size, root, events, epoch, recorded)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(number, *_head_row(EMPTY_HEAD))],
+        )
+        return number
+
+    async def extend(self, extension: Extension) -> None:
+        """Insert what the extension holds and move the log's head."""
+        log, entries = extension.log, extension.entries
+        self._run(
+            "INSERT INTO entries (log, idx, leaf) VALUES (?, ?, ?)",
+            [(log, entry.index, entry.leaf) for entry in entries],
+        )
+        self._run(
+            "INSERT INTO keys (log, id, idx) VALUES (?, ?, ?)",
+            [(log, entry.key, entry.index) for entry in entries if entry.key],
+        )
+        self._run(
+            "INSERT INTO private (log, idx, disclosures, compare_key, compare_digest)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
+                private_row(log, entry.index, entry.private)
+                for entry in entries
+                if entry.private
+            ],
+        )
+        self._run(
+            "INSERT INTO openings (log, idx, epoch, nonce, labels)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
+                opening_row(log, entry.index, extension.head.epoch, entry.openings)
+                for entry in entries
+                if entry.openings
+            ],
+        )
+        self._run(
+            "INSERT INTO tiles (log, level, idx, hashes, root) VALUES (?, ?, ?, ?, ?)",
+            [
+                (log, tile.level, tile.index, hashes, root)
+                for tile, hashes, root in extension.tiles
+            ],
+        )
+        self._register(extension)
+        self._run(
+            "UPDATE heads SET size = ?, root = ?, events = ?, epoch = ?, recorded = ?"
+            " WHERE log = ?",
+            [(*_head_row(extension.head), log)],
+        )
+
+    async def commit(self) -> None:
+        """Make everything durable; `CommitUnknownError` where that is not known."""
+        await self._in_thread(self._commit)
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except apsw.Error as error:
+            raise CommitUnknownError(_explain(error)) from error
+
+    def _register(self, extension: Extension) -> None:
+        log = extension.log
+        self._run(
+            "INSERT INTO sources (log, uri, ns, connector, idx) VALUES (?, ?, ?, ?, ?)",
+            [
+                (log, source.uri, source.ns, source.connector, index)
+                for index, source in extension.sources
+            ],
+        )
+        self._run(
+            "INSERT INTO tokens (id, digest, logs, roles, sources, note, rate, created,"
+            " expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [token_row(token) for token in extension.tokens],
+        )
+        self._run(
+            "UPDATE tokens SET revoked = ? WHERE id = ? AND revoked IS NULL",
+            [(at, token) for token, at in extension.revoked_tokens.items()],
+        )
+
+    def _run(self, statement: str, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        try:
+            self._connection.executemany(statement, rows)
+        except apsw.ConstraintError as error:
+            raise AlreadyExistsError(_explain(error)) from error
+        except apsw.Error as error:
+            raise StorageError(_explain(error)) from error
+
+
+def _head_row(head: Head) -> tuple[int, bytes, int, int, int]:
+    return head.size, head.root, head.events, head.epoch, head.recorded
+
+
+def _connect(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "fullfsync=ON",
+        "checkpoint_fullfsync=ON",
+        "secure_delete=ON",
+        "foreign_keys=ON",
+        "recursive_triggers=ON",
+        "trusted_schema=OFF",
+        f"cache_size=-{CACHE_KIBIBYTES}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.set_busy_timeout(0)
+    return connection
+
+
+def _require_library() -> None:
+    # The WAL-reset bug up to 3.51.2 can corrupt a file shared by several processes.
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < MINIMUM_LIBRARY:
+        raise StorageError(
+            f"SQLite {apsw.sqlite_lib_version()} is too old;"
+            f" {'.'.join(map(str, MINIMUM_LIBRARY))} or later is needed"
+        )
+
+
+def _require_schema(connection: apsw.Connection, path: Path) -> None:
+    version = connection.pragma("user_version")
+    if version != SCHEMA_VERSION:
+        raise SchemaError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}"
+        )
+
+
+def _migration(name: str) -> str:
+    folder = resources.files("provlog.server.storage") / "sql"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _explain(error: apsw.Error) -> str:
+    # SQLite's own messages name tables and columns, never values.
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,106 @@
+"""Bearer tokens ``plt_<id>_<secret>``; only a digest of the secret is kept."""
+
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from provlog.server.storage.base import Reads, TokenRecord
+
+ROLES: Final = ("submitter", "monitor", "auditor", "privacy", "admin")
+ANY_SOURCE: Final = "*"
+
+_TOKEN = re.compile(r"plt_([0-9a-z]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NO_DIGEST = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """A new token: its text, which is shown once, and the record to store."""
+
+    text: str
+    record: TokenRecord
+
+    def __repr__(self) -> str:
+        return f"MintedToken({self.record.id!r})"
+
+
+def mint_token(
+    *,
+    logs: Iterable[int] | None,
+    roles: Iterable[str],
+    now: int,
+    sources: Iterable[str] = (),
+    note: str = "",
+    rate: float | None = None,
+    expires: int | None = None,
+) -> MintedToken:
+    """Return a new token of 256 random bits.
+
+    `logs` are log numbers, None for all of them; `sources` the URIs a submitter may
+    write, `ANY_SOURCE` for any; `rate` events per second, None for no bound; `now` and
+    `expires` are Unix milliseconds. Raises `ValueError` for an unknown role, a
+    submitter without sources, or sources without the submitter's role.
+    """
+    chosen, allowed = frozenset(roles), tuple(sources)
+    if not chosen or not chosen.issubset(ROLES):
+        raise ValueError(f"roles are one or more of {', '.join(ROLES)}")
+    if ("submitter" in chosen) != bool(allowed):
+        raise ValueError("a submitter, and nobody else, is given sources to write")
+    if rate is not None and not rate > 0:
+        raise ValueError("a rate is a positive number of events per second")
+    token_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    secret = secrets.token_urlsafe(32)
+    record = TokenRecord(
+        id=token_id,
+        digest=_digest(secret),
+        logs=None if logs is None else frozenset(logs),
+        roles=chosen,
+        sources=allowed,
+        note=note,
+        rate=rate,
+        created=now,
+        expires=expires,
+        revoked=None,
+    )
+    return MintedToken(f"plt_{token_id}_{secret}", record)
+
+
+async def authenticate(reads: Reads, text: str, now: int) -> TokenRecord | None:
+    """Return the token that `text` is, or None.
+
+    Unknown, wrong, expired and revoked tokens are not told apart, and the secret is
+    compared in constant time.
+    """
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        return None
+    record = await reads.token(match[1])
+    expected = _NO_DIGEST if record is None else record.digest
+    if not hmac.compare_digest(_digest(match[2]), expected) or record is None:
+        return None
+    if record.revoked is not None:
+        return None
+    if record.expires is not None and record.expires <= now:
+        return None
+    return record
+
+
+def may_write(token: TokenRecord, source: str) -> bool:
+    """Tell whether a token may submit events of a source."""
+    if "submitter" not in token.roles:
+        return False
+    return source in token.sources or ANY_SOURCE in token.sources
+
+
+def reaches(token: TokenRecord, log: int) -> bool:
+    """Tell whether a token belongs to a log."""
+    return token.logs is None or log in token.logs
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode("ascii")).digest()
