@@ -56,9 +56,10 @@ def test_details_without_references_and_references_without_details() -> None:
 
 
 def test_splitting_leaves_event_and_ingest_as_they_were() -> None:
-    event, ingest = event_of(), {"token": "t1"}
+    ingest: dict[str, JsonValue] = {"token": "t1"}
+    event = event_of()
     before = event.comparison()
-    split_members(event, _NS, dict(ingest))
+    split_members(event, _NS, ingest)
     assert (event.comparison(), ingest) == (before, {"token": "t1"})
 
 

@@ -152,6 +152,6 @@ def _decode_header(name: str, value: str) -> str:
     if "%" not in value and value.isascii():
         return value
     try:
-        return unquote_to_bytes(value.encode("utf-8", "surrogateescape")).decode()
+        return unquote_to_bytes(value).decode()
     except UnicodeError:
         return fail(pointer("", name), "is not percent-encoded UTF-8")

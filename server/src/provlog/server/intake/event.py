@@ -182,7 +182,7 @@ def _parse_time(value: JsonValue, now_ms: int) -> tuple[str, tuple[str, ...]]:
 def _parse_sequence(value: JsonValue) -> int | None:
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int):
         value = str(value) if value in _INT32 else ""
     try:
         return parse_decimal(str(value), maximum=MAX_SAFE_INTEGER)

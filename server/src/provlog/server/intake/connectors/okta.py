@@ -5,9 +5,19 @@ Okta's catalogue that have a counterpart; all others become `other.…`. Among t
 the `application.provision.*` types: they tell of the account inside an application,
 and `account.*` here means the account at Okta, the source.
 
+Rebuilt from it are actor, target, resource, changes (`changeDetails`), outcome and a
+context (request, address, transaction, message, `privilegeGranted`); the record itself
+is kept byte for byte in `original`. Nothing is inferred: `user.account.lock` often has
+no target and then gets none, although its actor is the account that was locked.
+
 Okta promises no order in `target`, so the target is chosen by type: the users, else
 the app users, else the groups. What remains is the resource: a group or application
-first. Several of either make several events.
+first. Several of either make several events, at most `MAX_EVENTS_OF_RECORD`, beyond
+which the flag `targets_cut` says that labels are missing.
+
+Flags: `time_missing`, `time_unreadable`, `record_too_large`, `targets_cut`. Okta keeps
+its System Log for 90 days; an event hook is no substitute for reading it, as not every
+type is eligible for hooks.
 """
 
 from itertools import islice, product
