@@ -40,6 +40,11 @@ def test_the_first_three_lines_are_enough() -> None:
     assert parse_checkpoint_text(TEXT) == Checkpoint("example.com/log", 7, ROOT)
 
 
+def test_the_largest_size_is_read() -> None:
+    largest = Checkpoint("example.com/log", MAX_SIZE, ROOT)
+    assert parse_checkpoint_text(largest.text()) == largest
+
+
 def test_origins_need_not_look_like_urls() -> None:
     text = TEXT.replace("example.com/log", "go.sum database tree +1")
     assert parse_checkpoint_text(text).origin == "go.sum database tree +1"
@@ -53,6 +58,7 @@ def test_origins_need_not_look_like_urls() -> None:
         "example.com/log\n7\n",
         TEXT[:-1],
         TEXT + "\n",
+        TEXT + "no end",
         TEXT + "a\n\nb\n",
         TEXT + "a\tb\n",
         TEXT.replace("example.com/log", ""),

@@ -86,7 +86,10 @@ def test_mldsa_binds_the_cosigners_name() -> None:
 @BOTH
 def test_values_of_other_lengths_are_false(cosigner: Cosigner) -> None:
     value = cosigner.sign(TEXT, 5).value
-    for wrong in (b"", bytes(7), value[:8], value[:-1], value + b"\0", value[8:]):
+    for short in (b"", bytes(7), value[:8]):
+        with pytest.raises(SignatureError, match="too short"):
+            verify_cosignature(cosigner.key, TEXT, short)
+    for wrong in (value[:-1], value + b"\0", value[8:]):
         with pytest.raises(SignatureError):
             verify_cosignature(cosigner.key, TEXT, wrong)
 

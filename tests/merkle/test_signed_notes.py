@@ -18,7 +18,7 @@ from provlog.merkle.notes import (
     parse_signatures_unverified,
     sign_note,
 )
-from support.cosigners import LOG_KEY, Cosigner
+from support.cosigners import LOG_KEY, Cosigner, twins
 
 TEXT = "first\n\nthird\n"
 OTHER = SigningKey.from_seed("other.example", bytes(31) + b"\1")
@@ -110,10 +110,10 @@ def test_two_lines_of_the_same_name_and_id_are_refused_even_by_strangers() -> No
 
 
 def test_two_trusted_keys_that_no_line_could_tell_apart_are_an_error() -> None:
-    twin = VerifierKey(LOG.name, LOG.key_type, OTHER.verifier().public_key)
-    object.__setattr__(twin, "key_id", LOG.key_id)
+    first, second = twins(KeyType.ED25519)
+    assert (first.key_id, first.name) == (second.key_id, second.name)
     with pytest.raises(ValueError, match="same name and key ID"):
-        open_note(NOTE, [LOG, twin])
+        open_note(NOTE, [LOG, first, second])
     assert open_note(NOTE, [LOG, LOG]).text == TEXT
 
 

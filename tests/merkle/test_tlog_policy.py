@@ -12,7 +12,7 @@ from provlog.merkle.policy import (
     Policy,
     parse_policy,
 )
-from support.cosigners import LOG_KEY, Cosigner
+from support.cosigners import LOG_KEY, Cosigner, twins
 
 LOG = LOG_KEY.verifier().vkey()
 WITNESSES = [Cosigner.ed25519(f"w{number}.example", number) for number in range(1, 7)]
@@ -105,12 +105,13 @@ def test_names_are_octets_and_not_characters() -> None:
     kelvin = "\N{KELVIN SIGN}"
     parsed = parse_policy(
         f"witness K {W[0]}\nwitness {kelvin} {W[1]}\n".encode()
-        + b"witness \xff\xa0\x85 "
-        + W[2].encode()
-        + b"\nquorum \xff\xa0\x85\n"
+        + b"witness \xff\xa0\x85 %b\n" % W[2].encode()
+        + b"witness \xfe\xa0\x85 %b\n" % W[3].encode()
+        + b"quorum \xff\xa0\x85\n"
     )
     assert not parsed.satisfied_by({"K", kelvin})
-    assert parsed.satisfied_by({witness.name for witness in parsed.witnesses})
+    assert not parsed.satisfied_by({parsed.witnesses[3].name})
+    assert parsed.satisfied_by({parsed.witnesses[2].name})
     assert parse_policy(f"witness {kelvin} {W[0]}\nquorum {kelvin}\n").quorum == kelvin
 
 
@@ -173,6 +174,20 @@ def test_the_same_public_key_under_another_name_is_refused() -> None:
     log = LOG_KEY.verifier()
     renamed = VerifierKey("renamed.example", log.key_type, log.public_key)
     refused(f"{HEAD}log {renamed.vkey()}\nquorum none\n", "line 5: the same public")
+
+
+@pytest.mark.parametrize(
+    ("line", "key_type"),
+    [
+        ("log {}", KeyType.ED25519),
+        ("witness T{n} {}", KeyType.COSIGNATURE_ED25519),
+    ],
+)
+def test_keys_that_no_signature_line_could_tell_apart_are_refused(
+    line: str, key_type: KeyType
+) -> None:
+    lines = [line.format(key.vkey(), n=n) for n, key in enumerate(twins(key_type))]
+    refused("\n".join([*lines, "quorum none", ""]), "line 2: the same key name and ID")
 
 
 def test_a_log_and_a_witness_may_share_a_public_key() -> None:

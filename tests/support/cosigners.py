@@ -18,6 +18,18 @@ from provlog.merkle.notes import (
 LOG_KEY = SigningKey.from_seed("example.com/log", bytes(32))
 
 
+def twins(key_type: KeyType) -> tuple[VerifierKey, VerifierKey]:
+    """Return two Ed25519 keys that share name and key ID; found by counting up."""
+    first, second = {
+        KeyType.ED25519: (22922, 28974),
+        KeyType.COSIGNATURE_ED25519: (28184, 56590),
+    }[key_type]
+    return (
+        VerifierKey("twin.example", key_type, first.to_bytes(32, "big")),
+        VerifierKey("twin.example", key_type, second.to_bytes(32, "big")),
+    )
+
+
 @dataclass(frozen=True)
 class Cosigner:
     """A witness, or a log that signs with ML-DSA-44, which the type alone decides."""
