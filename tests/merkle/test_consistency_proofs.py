@@ -8,7 +8,8 @@ from provlog.merkle.consistency import (
     verify_consistency,
 )
 from provlog.merkle.errors import ProofError
-from provlog.merkle.hashing import EMPTY_ROOT
+from provlog.merkle.hashing import EMPTY_ROOT, fold_right
+from provlog.merkle.inclusion import root_from_inclusion
 from provlog.merkle.nodes import decompose
 from support.naive_tree import NaiveTree, leaf_hashes
 
@@ -93,6 +94,28 @@ def test_a_tree_with_a_rewritten_leaf_is_not_consistent() -> None:
         proof = rewritten.proof(0, old, 30)
         with pytest.raises(ProofError):
             verify_consistency(old, TREE.root(old), 30, rewritten.root(30), proof)
+
+
+def test_the_longest_proof_is_taken() -> None:
+    old, new = 2**63 - 1, 2**63
+    hashes = {node: TREE.leaves[node.level] for node in consistency_nodes(old, new)}
+    proof = build_consistency(old, new, hashes)
+    assert len(proof) == 64
+    old_root = fold_right([hashes[node] for node in decompose(0, old)])
+    new_root = root_from_inclusion(old - 1, new, proof[0], proof[1:])
+    verify_consistency(old, old_root, new, new_root, proof)
+
+
+@pytest.mark.parametrize("old", [3, 4])
+def test_a_proof_of_the_wrong_length_is_called_that(old: int) -> None:
+    roots, proof = (TREE.root(old), TREE.root(7)), TREE.proof(0, old, 7)
+    for other, fault in (
+        ([], "empty"),
+        (proof[:-1], "too short|empty"),
+        ([*proof, bytes(32)], "too long"),
+    ):
+        with pytest.raises(ProofError, match=fault):
+            verify_consistency(old, roots[0], 7, roots[1], other)
 
 
 def test_lengths_are_checked_before_anything_is_hashed() -> None:

@@ -61,9 +61,9 @@ def test_a_path_can_start_at_any_perfect_subtree() -> None:
 
 @pytest.mark.parametrize(("index", "size"), [(-1, 3), (3, 3), (0, 0), (5, 3)])
 def test_a_leaf_outside_the_tree_is_refused(index: int, size: int) -> None:
-    with pytest.raises(ValueError, match="leaves"):
+    with pytest.raises(ValueError, match="does not have"):
         inclusion_nodes(index, size)
-    with pytest.raises(ValueError, match="leaves"):
+    with pytest.raises(ValueError, match="has no leaf"):
         build_inclusion(index, size, NODES)
     with pytest.raises(ProofError, match="has no leaf"):
         verify_inclusion(index, size, TREE.leaves[0], [], TREE.leaves[0])
@@ -113,6 +113,23 @@ def test_a_proof_is_bounded_before_it_is_hashed() -> None:
     proof = [bytes(32)] * (MAX_PROOF_HASHES + 1)
     with pytest.raises(ProofError, match="too many"):
         verify_inclusion(0, 2**64, bytes(32), proof, bytes(32))
+
+
+def test_the_longest_proof_is_taken() -> None:
+    nodes = inclusion_nodes(5, 2**63)
+    proof = build_inclusion(5, 2**63, {node: bytes(32) for node in nodes})
+    assert len(proof) == MAX_PROOF_HASHES
+    root = root_from_inclusion(5, 2**63, TREE.leaves[0], proof)
+    verify_inclusion(5, 2**63, TREE.leaves[0], proof, root)
+
+
+def test_a_proof_of_the_wrong_length_is_called_that() -> None:
+    leaf, root = TREE.leaves[0], TREE.root(4)
+    proof = TREE.path(0, 4)
+    with pytest.raises(ProofError, match="too short"):
+        verify_inclusion(0, 4, leaf, proof[:-1], root)
+    with pytest.raises(ProofError, match="too long"):
+        verify_inclusion(0, 4, leaf, [*proof, root], root)
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])

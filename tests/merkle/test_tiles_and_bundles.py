@@ -1,7 +1,10 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provlog.merkle.edge import edge_shape
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.inclusion import build_inclusion, inclusion_nodes
 from provlog.merkle.nodes import Node
@@ -18,6 +21,7 @@ from provlog.merkle.tiles import (
     tiles_for,
 )
 from support.naive_tree import NaiveTree, leaf_hashes
+from support.vectors import vectors_root
 
 TREE = NaiveTree(leaf_hashes(1500))
 TILES = st.builds(
@@ -230,3 +234,14 @@ def test_a_bundle_holds_its_exact_count_or_is_refused(data: bytes, count: int) -
 def test_a_cut_or_continued_bundle_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError, match="bundle"):
         decode_bundle(data, 1)
+
+
+@pytest.mark.needs("vectors")
+def test_the_spec_s_own_examples_of_layout_and_path() -> None:
+    path = vectors_root() / "c2sp-spec-examples" / "examples.json"
+    layout = json.loads(path.read_bytes())["tile_layout"]
+    for index, place in layout["path"].items():
+        assert Tile(0, int(index)).path() == f"tile/0/{place}"
+    assert edge_shape(70_000) == [112, 17, 1]
+    assert layout["70000"].startswith("273 full L0 + L0 partial 112; 1 full L1")
+    assert edge_shape(256) == [0, 1]

@@ -55,17 +55,9 @@ def parse_checkpoint_text(text: str) -> Checkpoint:
     return Checkpoint(
         origin,
         parse_decimal(size, "checkpoint: size", MAX_SIZE),
-        _parse_root(root),
+        decode_hash(root, "checkpoint: root"),
         tuple(extensions),
     )
-
-
-def _parse_root(line: str) -> bytes:
-    root = decode_hash(line, "checkpoint: root")
-    # 44 characters of base64 can stand for 31 and for 33 bytes as well.
-    if len(root) != HASH_SIZE:
-        raise MalformedError("checkpoint: the root is not 32 bytes")
-    return root
 
 
 def _require_utf8(text: str) -> None:

@@ -65,7 +65,10 @@ def decode_hash(text: str, what: str = "hash") -> bytes:
     """Return the 32 bytes of a hash in canonical standard base64."""
     if len(text) != 44:
         raise MalformedError(f"{what}: a hash is 44 characters of base64")
-    return decode_base64(text, what)
+    data = decode_base64(text, what)
+    if len(data) != 32:
+        raise MalformedError(f"{what}: a hash has 32 bytes")
+    return data
 
 
 def parse_decimal(text: str, what: str = "number", maximum: int = 2**63 - 1) -> int:
