@@ -82,5 +82,6 @@ def test_hashes_of_another_length_are_refused() -> None:
 
 
 def test_a_size_no_log_can_have_is_refused() -> None:
+    assert len(range_nodes(5, 6, 2**63)) == 63
     with pytest.raises(ProofError, match="no range"):
         verify_range(0, 2**63 + 1, [bytes(32)], [bytes(32)] * 63, bytes(32))

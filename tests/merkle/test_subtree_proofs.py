@@ -2,8 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from provlog.merkle.consistency import build_consistency, consistency_nodes
 from provlog.merkle.errors import ProofError
-from provlog.merkle.hashing import EMPTY_ROOT
+from provlog.merkle.hashing import EMPTY_ROOT, fold_right
+from provlog.merkle.inclusion import root_from_inclusion
+from provlog.merkle.nodes import decompose
 from provlog.merkle.subtrees import (
     is_subtree,
     verify_subtree_consistency,
@@ -29,7 +32,8 @@ def test_a_subtree_starts_at_a_multiple_of_its_rounded_size() -> None:
     assert is_subtree(8, 13)
     assert not is_subtree(4, 9)
     assert not is_subtree(2, 5)
-    assert not is_subtree(3, 3)
+    assert not is_subtree(4, 4)
+    assert not is_subtree(0, 0)
     assert not is_subtree(4, 3)
     assert not is_subtree(-4, 0)
 
@@ -71,13 +75,14 @@ def test_any_change_to_a_subtree_consistency_proof_is_caught() -> None:
 def test_what_is_no_subtree_of_the_tree_is_refused(
     start: int, end: int, size: int
 ) -> None:
-    with pytest.raises(ProofError, match="subtree"):
+    with pytest.raises(ProofError, match="has no subtree"):
         verify_subtree_consistency(start, end, bytes(32), size, bytes(32), [])
 
 
 def test_the_empty_subtree_has_the_empty_root_and_no_proof() -> None:
     root = TREE.root(8)
-    verify_subtree_consistency(3, 3, EMPTY_ROOT, 8, root, [])
+    for at in (0, 3, 8):
+        verify_subtree_consistency(at, at, EMPTY_ROOT, 8, root, [])
     for inner, proof in ((root, []), (EMPTY_ROOT, [root])):
         with pytest.raises(ProofError, match="no leaves"):
             verify_subtree_consistency(3, 3, inner, 8, root, proof)
@@ -102,6 +107,27 @@ def test_every_leaf_of_every_subtree_is_proved_within_it() -> None:
 def test_a_leaf_outside_a_subtree_is_refused(index: int, start: int, end: int) -> None:
     with pytest.raises(ProofError, match="no subtree"):
         verify_subtree_inclusion(index, start, end, bytes(32), [], bytes(32))
+
+
+def test_the_longest_proof_is_taken() -> None:
+    old, new = 2**63 - 1, 2**63
+    hashes = {node: TREE.leaves[node.level % 7] for node in consistency_nodes(old, new)}
+    proof = build_consistency(old, new, hashes)
+    assert len(proof) == 64
+    inner = fold_right([hashes[node] for node in decompose(0, old)])
+    root = root_from_inclusion(old - 1, new, proof[0], proof[1:])
+    verify_subtree_consistency(0, old, inner, new, root, proof)
+
+
+def test_a_proof_of_the_wrong_length_is_called_that() -> None:
+    inner, root, proof = TREE.mth(4, 7), TREE.root(12), TREE.proof(4, 7, 12)
+    for other, fault in (
+        ([], "empty"),
+        (proof[:-1], "too short"),
+        ([*proof, bytes(32)], "too long"),
+    ):
+        with pytest.raises(ProofError, match=fault):
+            verify_subtree_consistency(4, 7, inner, 12, root, other)
 
 
 def test_lengths_are_checked_before_anything_is_hashed() -> None:

@@ -183,7 +183,7 @@ def decode_bundle(data: bytes, count: int) -> list[bytes]:
     for _ in range(count):
         start = at + 2
         at = start + int.from_bytes(data[at:start], "big")
-        if start > len(data) or at > len(data):
+        if at > len(data):
             raise MalformedError(f"bundle: ends inside entry {len(entries)}")
         entries.append(data[start:at])
     if at != len(data):
