@@ -1,1 +1,74 @@
-"""The client of provlog."""
+"""The client of provlog: submit events, and verify what a log answers.
+
+::
+
+    from provlog.client import Client, Trust
+
+    with Client("https://log.example", Trust.from_log_key(LOG_KEY), token=T) as log:
+        receipt = log.submit({"source": "urn:okta:acme", "type": "role.assign", …})
+
+What is returned has been verified against the log key (or policy) that the caller
+gave; a log that lies raises an error of `provlog.merkle.errors`.
+
+The names below are loaded on first use: verifying a receipt offline needs no HTTP.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provlog.client.aio import AsyncClient
+    from provlog.client.answers import ConsistencyProof, InclusionProof, Receipt
+    from provlog.client.errors import (
+        ClientError,
+        RefusedError,
+        UnavailableError,
+        UsageError,
+    )
+    from provlog.client.memory import Evidence, FileMemory, Memory, VolatileMemory
+    from provlog.client.sync import Client
+    from provlog.merkle.trust import SignedCheckpoint, Trust
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "ConsistencyProof",
+    "Evidence",
+    "FileMemory",
+    "InclusionProof",
+    "Memory",
+    "Receipt",
+    "RefusedError",
+    "SignedCheckpoint",
+    "Trust",
+    "UnavailableError",
+    "UsageError",
+    "VolatileMemory",
+]
+
+_HOMES = {
+    "AsyncClient": "provlog.client.aio",
+    "Client": "provlog.client.sync",
+    "ClientError": "provlog.client.errors",
+    "ConsistencyProof": "provlog.client.answers",
+    "Evidence": "provlog.client.memory",
+    "FileMemory": "provlog.client.memory",
+    "InclusionProof": "provlog.client.answers",
+    "Memory": "provlog.client.memory",
+    "Receipt": "provlog.client.answers",
+    "RefusedError": "provlog.client.errors",
+    "SignedCheckpoint": "provlog.merkle.trust",
+    "Trust": "provlog.merkle.trust",
+    "UnavailableError": "provlog.client.errors",
+    "UsageError": "provlog.client.errors",
+    "VolatileMemory": "provlog.client.memory",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

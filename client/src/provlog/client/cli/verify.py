@@ -1,0 +1,138 @@
+"""`provlog verify`: check receipts and proof files, without server and network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from provlog.client.cli.output import describe_receipt, print_json, receipt_summary
+from provlog.client.cli.settings import Settings, json_option, read_file, trusting
+from provlog.client.errors import UsageError, printable
+from provlog.merkle.encoding import JsonValue
+from provlog.merkle.entries import MAX_ENTRY
+from provlog.merkle.errors import MerkleError
+from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.proof_file import HEADER, VerifiedProof, verify_proof
+from provlog.merkle.receipts import MAX_RECEIPT, VerifiedReceipt, verify_receipt
+from provlog.merkle.trust import Trust
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_LEAF = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=_FILE)
+@click.option(
+    "--leaf",
+    "leaf_file",
+    metavar="FILE",
+    type=_LEAF,
+    help="The leaf's bytes, for a bare tlog-proof file.",
+)
+@click.option(
+    "--show", is_flag=True, help="Print the opened members too: personal data."
+)
+@json_option
+@trusting
+def verify(
+    files: tuple[Path, ...],
+    leaf_file: Path | None,
+    show: bool,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Verify receipts and tlog-proof files. Offline: all it takes is the log's key.
+
+    A receipt that verifies shows that exactly this entry stands in the log, at this
+    index, and that nothing disclosed was changed since. It does not show that what was
+    submitted is true.
+
+    \b
+    Examples:
+      provlog verify --log-key "$LOG_KEY" receipts/*.receipt.json
+      provlog verify --policy policy.txt --json 17.receipt.json
+      provlog verify --log-key "$LOG_KEY" --leaf entry.bin entry.tlog-proof
+
+    Exit code 0 if all verify, 1 if any does not, 2 if a file cannot be read or no key
+    was given.
+    """
+    trust = settings.trust()
+    leaf = None
+    if leaf_file is not None:
+        if len(files) > 1:
+            raise UsageError("--leaf is for one proof file at a time")
+        leaf = read_file(leaf_file, MAX_ENTRY + 1)
+    failed = 0
+    for file in files:
+        data = read_file(file, MAX_RECEIPT + 1)
+        try:
+            verified = _verify(data, leaf, trust)
+        except MerkleError as error:
+            failed += 1
+            _print_failure(file, error, as_json=as_json)
+        else:
+            _print_success(file, verified, as_json=as_json, show=show)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _verify(
+    data: bytes, leaf: bytes | None, trust: Trust
+) -> VerifiedReceipt | VerifiedProof:
+    if not data.startswith(HEADER.encode()):
+        if leaf is not None:
+            raise UsageError("--leaf is for tlog-proof files; a receipt holds its leaf")
+        return verify_receipt(data, trust)
+    if leaf is None:
+        raise UsageError("a bare tlog-proof file needs its leaf: give it with --leaf")
+    return verify_proof(data, leaf_hash(leaf), trust)
+
+
+def _print_failure(file: Path, error: MerkleError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"file": str(file), "verified": False, "error": str(error)})
+    else:
+        click.echo(f"FAILED  {file}: {printable(str(error))}")
+
+
+def _print_success(
+    file: Path,
+    verified: VerifiedReceipt | VerifiedProof,
+    *,
+    as_json: bool,
+    show: bool,
+) -> None:
+    if as_json:
+        summary = _summary(verified)
+        if show and isinstance(verified, VerifiedReceipt):
+            summary["members"] = {
+                name: each.value for name, each in verified.disclosures.items()
+            }
+        print_json({"file": str(file), "verified": True, **summary})
+        return
+    first, *rest = _describe(verified)
+    click.echo(f"ok      {file}: {first}")
+    for line in rest:
+        click.echo(f"        {line}")
+    if show and isinstance(verified, VerifiedReceipt):
+        print_json({name: each.value for name, each in verified.disclosures.items()})
+
+
+def _summary(verified: VerifiedReceipt | VerifiedProof) -> dict[str, JsonValue]:
+    if isinstance(verified, VerifiedReceipt):
+        return receipt_summary(verified)
+    checkpoint = verified.signed_checkpoint.checkpoint
+    return {
+        "origin": checkpoint.origin,
+        "index": verified.index,
+        "size": checkpoint.size,
+    }
+
+
+def _describe(verified: VerifiedReceipt | VerifiedProof) -> Iterator[str]:
+    if isinstance(verified, VerifiedReceipt):
+        yield from describe_receipt(verified)
+    else:
+        checkpoint = verified.signed_checkpoint.checkpoint
+        origin = printable(checkpoint.origin)
+        yield f"leaf {verified.index} of {origin}, a log of {checkpoint.size}"
