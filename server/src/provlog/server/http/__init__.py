@@ -1,0 +1,15 @@
+"""The service on HTTP: routes, authentication, problem details.
+
+``app``       the applications, and how to run them
+``context``   what handlers share: settings and the application's typed keys
+``routes``    which path and method is whose
+``problems``  RFC 9457 problem details, and what becomes one
+``gate``      the middleware around every handler: errors, metrics, headers
+``auth``      bearer tokens, roles, rates
+``requests``  bodies and query parameters, strictly
+``submit``    events in; ``answers`` receipts out; ``sources`` their namespaces
+``read``      checkpoint, tiles, bundles; ``proofs`` and ``entries`` likewise
+``manage``    logs, tokens and sources; ``ops`` probes and the API's description
+
+Nothing outside this package knows of HTTP.
+"""

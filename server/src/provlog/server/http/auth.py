@@ -1,0 +1,117 @@
+"""Who asks, and what they may do: bearer tokens, roles, rates."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from provlog.server.http.context import SERVICE
+from provlog.server.http.problems import Problem, rate_problem
+from provlog.server.log import Log
+from provlog.server.service import Service
+from provlog.server.storage.base import TokenRecord
+from provlog.server.tokens import authenticate, reaches
+
+SUBMITTER: Final = frozenset({"submitter"})
+AUDITOR: Final = frozenset({"auditor"})
+ADMIN: Final = frozenset({"admin"})
+MONITORS: Final = frozenset({"monitor", "auditor"})
+"""Who reads what outsiders may read; an auditor sees the same and more."""
+FOLLOWERS: Final = MONITORS | SUBMITTER
+"""Who reads checkpoints and consistency proofs."""
+ANYBODY: Final = frozenset({"submitter", "monitor", "auditor", "privacy", "admin"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody who may read a log; `token` is None for anybody, of a public log."""
+
+    log: Log
+    token: TokenRecord | None
+
+    def has(self, role: str) -> bool:
+        """Tell whether the caller's token reaches the log and has a role."""
+        token = self.token
+        return token is not None and reaches(token, self.log.id) and role in token.roles
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A valid token that reaches a log and has the role that is needed."""
+
+    log: Log
+    token: TokenRecord
+
+
+async def require_token(request: web.Request) -> TokenRecord:
+    """Return the valid token of a request, or raise the problem (401)."""
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    if header is None:
+        raise _unauthenticated("send Authorization: Bearer plt_…", "")
+    scheme, _, text = header.partition(" ")
+    service = request.app[SERVICE]
+    token = None
+    if scheme.lower() == "bearer":
+        token = await authenticate(service.storage, text, service.clock.now())
+    if token is None:
+        raise _unauthenticated(
+            "the token is unknown, expired or revoked", ', error="invalid_token"'
+        )
+    return token
+
+
+async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
+    """Return who calls for the log of the path, or raise the problem.
+
+    Without a valid token 401; an unknown log and one that the token does not reach are
+    the same 404; 403 where the token has none of `roles`.
+    """
+    token = await require_token(request)
+    log = await _log_of(request)
+    if log is None or not reaches(token, log.id):
+        raise _no_log()
+    require_role(token, roles)
+    return Caller(log, token)
+
+
+async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
+    """Return who reads the log of the path: anybody, if the log is public."""
+    if hdrs.AUTHORIZATION not in request.headers:
+        log = await _log_of(request)
+        if log is not None and log.record.public:
+            return Reader(log, None)
+    token = await require_token(request)
+    log = await _log_of(request)
+    if log is not None and log.record.public:
+        return Reader(log, token)
+    if log is None or not reaches(token, log.id):
+        raise _no_log()
+    require_role(token, roles)
+    return Reader(log, token)
+
+
+def require_role(token: TokenRecord, roles: frozenset[str]) -> None:
+    """Raise the problem (403) where a token has none of the roles."""
+    if roles.isdisjoint(token.roles):
+        raise Problem("forbidden", f"this needs the role {' or '.join(sorted(roles))}")
+
+
+def require_rate(service: Service, token: TokenRecord, events: int) -> None:
+    """Take `events` from a token's rate, or raise the problem (429)."""
+    if token.rate is not None:
+        seconds = service.rates.take(token.id, token.rate, events)
+        if seconds > 0:
+            raise rate_problem(seconds)
+
+
+async def _log_of(request: web.Request) -> Log | None:
+    return await request.app[SERVICE].log(request.match_info["log"])
+
+
+def _no_log() -> Problem:
+    return Problem("not-found", "there is no log of that name that the token reaches")
+
+
+def _unauthenticated(detail: str, error: str) -> Problem:
+    challenge = {"WWW-Authenticate": f'Bearer realm="provlog"{error}'}
+    return Problem("unauthenticated", detail, headers=challenge)

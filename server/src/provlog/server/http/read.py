@@ -1,0 +1,83 @@
+"""What monitors download: the checkpoint, tiles and entry bundles (C2SP tlog-tiles)."""
+
+import asyncio
+from hashlib import sha256
+
+from aiohttp import hdrs, web
+
+from provlog.merkle.errors import MalformedError
+from provlog.merkle.tiles import Tile, parse_path
+from provlog.server.guard import ReleasedHead
+from provlog.server.http.auth import FOLLOWERS, MONITORS, Reader, require_reader
+from provlog.server.http.context import POLLS, SERVICE, SETTINGS, Polls
+from provlog.server.http.problems import Problem
+from provlog.server.http.requests import read_number, read_query
+from provlog.server.http.responses import text_response
+from provlog.server.log import Log
+from provlog.server.reader import LogReader
+
+IMMUTABLE = "max-age=31536000, immutable"
+
+
+async def get_checkpoint(request: web.Request) -> web.Response:
+    """Return the newest checkpoint; `newer_than` waits for a larger one."""
+    log = (await require_reader(request, FOLLOWERS)).log
+    query = read_query(request, "newer_than", "timeout")
+    size = read_number(query, "newer_than")
+    seconds = read_number(query, "timeout")
+    head = log.refresh()
+    if size is not None and head.size <= size:
+        settings = request.app[SETTINGS]
+        if seconds is None:
+            seconds = settings.poll_default
+        seconds = min(seconds, settings.poll_seconds)
+        head = await _wait(request.app[POLLS], log, size, seconds)
+    return text_response(log.note(head))
+
+
+async def _wait(polls: Polls, log: Log, size: int, seconds: int) -> ReleasedHead:
+    """Wait for a larger head, but not when too many wait, nor into a shutdown."""
+    if not polls.enter():
+        return log.refresh()
+    waiting = asyncio.ensure_future(log.wait_beyond(size, seconds))
+    stopping = asyncio.ensure_future(polls.stopping.wait())
+    try:
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        stopping.cancel()
+        polls.leave()
+    return log.refresh()
+
+
+async def get_tile(request: web.Request) -> web.Response:
+    """Return a tile or an entry bundle, full or partial."""
+    reader = await require_reader(request, MONITORS)
+    read_query(request)
+    try:
+        wanted = parse_path(f"tile/{request.match_info['path']}")
+    except MalformedError as error:
+        raise Problem("not-found", str(error)) from None
+    headers = {
+        hdrs.CACHE_CONTROL: f"{_scope(reader)}, {IMMUTABLE}",
+        hdrs.ETAG: _etag(reader.log, wanted.path()),
+    }
+    log_reader = LogReader(reader.log, request.app[SERVICE].storage)
+    if isinstance(wanted, Tile):
+        data = await log_reader.tile(wanted)
+    else:
+        data = await log_reader.bundle(wanted)
+    if request.headers.get(hdrs.IF_NONE_MATCH) == headers[hdrs.ETAG]:
+        return web.Response(status=304, headers=headers)
+    return web.Response(
+        body=data, headers=headers, content_type="application/octet-stream"
+    )
+
+
+def _scope(reader: Reader) -> str:
+    return "public" if reader.log.record.public else "private"
+
+
+def _etag(log: Log, path: str) -> str:
+    # A tile never changes: its place in a log is its version.
+    return f'"{sha256(log.record.log_key.encode()).hexdigest()[:16]}/{path}"'

@@ -1,0 +1,132 @@
+"""A whole instance in a temporary folder: one log, tokens for all roles, HTTP."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from aiohttp import web
+from aiohttp.test_utils import BaseTestServer, TestClient
+
+from provlog.merkle.trust import Trust
+from provlog.server.clock import Clock
+from provlog.server.guard import FileGuard
+from provlog.server.http.app import HttpSettings, create_app, create_runner
+from provlog.server.instance import Instance, create_instance
+from provlog.server.keyring import Keyring
+from provlog.server.log import Log
+from provlog.server.registry import create_log, store_tokens
+from provlog.server.sequencer import QueueLimits
+from provlog.server.service import Service
+from provlog.server.storage.base import LogRecord, SourceRecord
+from provlog.server.storage.sqlite import SqliteStorage, create_database
+from provlog.server.tokens import MintedToken, mint_token
+
+ORIGIN = "log.example.com/main"
+SOURCE = "urn:okta:acme"
+Client: TypeAlias = "TestClient[web.Request, None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An initialised folder, its first log `main`, and the tokens' texts by role.
+
+    There is a token for each role, and one for `submitter+auditor`; the admin's reaches
+    all logs, the others `main`. The submitters may write `SOURCE`.
+    """
+
+    instance: Instance
+    record: LogRecord
+    tokens: Mapping[str, str]
+
+    @property
+    def trust(self) -> Trust:
+        """What a client was told about the log."""
+        return Trust.from_log_key(self.record.log_key)
+
+
+async def make_instance(
+    folder: Path, *, public: bool = False, sources: Iterable[str] = (SOURCE,)
+) -> Made:
+    """Return a new instance below `folder`, guard and all."""
+    instance = create_instance(folder / "instance", folder / "guard")
+    create_database(instance.database)
+    storage = SqliteStorage(instance.database)
+    now = Clock().now()
+    try:
+        record = await create_log(
+            storage,
+            Keyring(instance.keys),
+            FileGuard(instance.guard),
+            name="main",
+            origin=ORIGIN,
+            public=public,
+            now=now,
+            sources=tuple(SourceRecord(uri, uri, None) for uri in sources),
+        )
+        minted = _mint(record.id, tuple(sources), now)
+        await store_tokens(
+            storage, record.id, tuple(token.record for token in minted.values())
+        )
+    finally:
+        await storage.close()
+    texts = {name: token.text for name, token in minted.items()}
+    return Made(instance, record, texts)
+
+
+def _mint(log: int, sources: tuple[str, ...], now: int) -> dict[str, MintedToken]:
+    minted = {
+        role: mint_token(logs=[log], roles=[role], now=now)
+        for role in ("monitor", "auditor", "privacy")
+    }
+    minted["admin"] = mint_token(logs=None, roles=["admin"], now=now)
+    for roles in ("submitter", "submitter+auditor"):
+        minted[roles] = mint_token(
+            logs=[log], roles=roles.split("+"), sources=sources, now=now
+        )
+    return minted
+
+
+class RunnerServer(BaseTestServer):
+    """A test server that runs an application as `serve` does."""
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__()
+        self.app = app
+
+    async def _make_runner(self, **_: object) -> web.AppRunner:
+        return create_runner(self.app, shutdown_timeout=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An instance that is served, and a client of it."""
+
+    made: Made
+    service: Service
+    log: Log
+    client: Client
+
+    def bearer(self, role: str) -> dict[str, str]:
+        """Return the headers that present a role's token."""
+        return {"Authorization": f"Bearer {self.made.tokens[role]}"}
+
+
+@asynccontextmanager
+async def served(
+    folder: Path,
+    *,
+    public: bool = False,
+    settings: HttpSettings | None = None,
+    limits: QueueLimits | None = None,
+) -> AsyncIterator[Served]:
+    """Make an instance and serve it on a free port of the loopback."""
+    made = await make_instance(folder, public=public)
+    async with Service.of(made.instance, limits) as service:
+        log = await service.log("main")
+        assert log is not None
+        app = create_app(service, settings)
+        client: Client
+        async with TestClient(RunnerServer(app)) as client:
+            yield Served(made, service, log, client)
