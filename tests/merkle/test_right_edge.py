@@ -135,5 +135,7 @@ def test_hashes_that_are_no_edge_of_the_size_are_refused(
 
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_leaf_hash_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="32 bytes"):
-        RightEdge.empty().grow([bytes(32), bytes(length)])
+    # In a tile that becomes full it is no longer part of the edge.
+    for others in (1, TILE_WIDTH - 1):
+        with pytest.raises(ValueError, match="a leaf hash is not 32 bytes"):
+            RightEdge.empty().grow([bytes(length), *[bytes(32)] * others])
