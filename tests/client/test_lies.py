@@ -1,0 +1,405 @@
+"""Lies that a log can tell its submitters and readers, each caught."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from provlog.client import AsyncClient, RefusedError, VolatileMemory
+from provlog.merkle.encoding import encode_base64
+from provlog.merkle.errors import (
+    ContentError,
+    InconsistencyError,
+    MalformedError,
+    ProofError,
+    SignatureError,
+    VerificationError,
+)
+from provlog.server.intake.event import Event, parse_event
+from provlog.server.intake.members import split_members
+from support.lying_log import NS, Json, LyingLog, Served, event
+
+Change = Callable[[Json], None]
+
+
+def rewriting(path: str, change: Callable[[Any], None]) -> Callable[[str, Json], None]:
+    def rewrite(found: str, body: Json) -> None:
+        if found == path:
+            change(body)
+
+    return rewrite
+
+
+async def test_a_leaf_that_was_dropped(client: AsyncClient, log: LyingLog) -> None:
+    # The log answers with the true leaf and a proof in a tree that lacks it.
+    def drop(body: Any) -> None:  # noqa: ANN401
+        leaf = log.leaves.pop()
+        disclosures = log.disclosures.pop()
+        log.append(event(id="somebody-else"))
+        body["proof"] = log.receipt(len(log.leaves) - 1)["proof"]
+        log.leaves.append(leaf)
+        log.disclosures.append(disclosures)
+
+    log.rewrite = rewriting("events", drop)
+    with pytest.raises(ProofError):
+        await client.submit(event())
+
+
+async def test_a_wrong_index(client: AsyncClient, log: LyingLog) -> None:
+    log.append(event(id="before"))
+    log.rewrite = rewriting("events", lambda body: body.update(index=1))
+    with pytest.raises(ContentError):
+        await client.submit(event())
+
+
+async def test_another_events_receipt(client: AsyncClient, log: LyingLog) -> None:
+    log.append(event(id="other"))
+    log.rewrite = rewriting("events", lambda body: body.update(log.receipt(1)))
+    with pytest.raises(ContentError, match="member event"):
+        await client.submit(event())
+
+
+async def test_receipts_of_a_batch_exchanged(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.rewrite = rewriting("batch", lambda body: body["results"].reverse())
+    with pytest.raises(ContentError):
+        await client.submit_batch([event(id="a"), event(id="b")])
+
+
+async def test_a_result_of_a_batch_left_out(client: AsyncClient, log: LyingLog) -> None:
+    log.rewrite = rewriting("batch", lambda body: body["results"].pop())
+    with pytest.raises(ContentError, match="one result for each"):
+        await client.submit_batch([event(id="a"), event(id="b")])
+
+
+async def test_a_batch_with_a_false_leaf_or_path(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.rewrite = rewriting("batch", lambda body: body["results"][0]["hashes"].pop())
+    with pytest.raises(ProofError):
+        await client.submit_batch([event(id="a"), event(id="b")])
+
+
+async def test_results_without_a_checkpoint(client: AsyncClient, log: LyingLog) -> None:
+    log.rewrite = rewriting("batch", lambda body: body.update(checkpoint=None))
+    with pytest.raises(ContentError, match="checkpoint"):
+        await client.submit_batch([event()])
+
+
+async def test_a_record_left_out(client: AsyncClient, log: LyingLog) -> None:
+    log.rewrite = rewriting("batch", lambda body: body["results"].pop())
+    with pytest.raises(ContentError, match="every record"):
+        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}\n{"uuid":"2"}')
+
+
+async def test_a_record_answered_twice_for_another(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    def repeat(body: Any) -> None:  # noqa: ANN401
+        body["results"][1] = body["results"][0]
+
+    log.rewrite = rewriting("batch", repeat)
+    with pytest.raises(ContentError, match="every record"):
+        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}\n{"uuid":"2"}')
+
+
+@pytest.mark.parametrize(
+    ("source", "body"),
+    [("urn:a", '{"uuid":"3"}'), ("urn:b", '{"uuid":"1"}')],
+    ids=["changed", "of-another-source"],
+)
+async def test_a_record_that_was_not_submitted(
+    source: str, body: str, client: AsyncClient, log: LyingLog
+) -> None:
+    lie = event(id="x", source=source, data=_original(body))
+    log.faults.append(lambda request: log._batch([lie]))
+    with pytest.raises(ContentError):
+        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}')
+
+
+def _original(body: str) -> Json:
+    return {"original": {"media_type": "application/json", "body": body}}
+
+
+ALTERATIONS: Mapping[str, Json] = {
+    "type": event(type="role.revoke"),
+    "source": event(source="urn:okta:other"),
+    "time": event(time="2026-11-21T17:53:55.517Z"),
+    "seq": event(sequence="18"),
+    "no-seq": event(sequence=None),
+    "extension": event(traceparent="00-ac"),
+    "no-data": event(data=None),
+    "more": event(data={**event()["data"], "target": {"id": "x"}}),  # type: ignore[dict-item]
+    "less": event(
+        data={k: v for k, v in event()["data"].items() if k != "outcome"}  # type: ignore[union-attr]
+    ),
+    "true-is-not-1": event(
+        data={
+            **event()["data"],  # type: ignore[dict-item]
+            "changes": [{"op": "add", "path": "roles", "value": 1}],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+async def test_an_entry_that_differs_from_what_was_sent(
+    name: str, client: AsyncClient, log: LyingLog
+) -> None:
+    def alter(body: Any) -> None:  # noqa: ANN401
+        log.leaves.pop()
+        log.disclosures.pop()
+        log.ids.clear()
+        _, index = log.append(ALTERATIONS[name])
+        body.update(log.receipt(index))
+
+    log.rewrite = rewriting("events", alter)
+    with pytest.raises(ContentError):
+        await client.submit(event())
+
+
+Members = Callable[[Event, Json], object]
+MEMBER_LIES: Mapping[str, Members] = {
+    "actor-moved": lambda event, members: members["actor"].update(ns="urn:x"),  # type: ignore[union-attr]
+    "target-ns": lambda event, members: members["target"].update(ns="urn:x"),  # type: ignore[union-attr]
+    "time-as-sent": lambda event, members: members["event"].update(time="2026"),  # type: ignore[union-attr]
+    "id": lambda event, members: members["event"].update(id="e-2"),  # type: ignore[union-attr]
+    "detail": lambda event, members: members["actor_details"].clear(),  # type: ignore[union-attr]
+    "added": lambda event, members: members.update(note="x"),
+    "dropped": lambda event, members: members.pop("context"),
+}
+
+
+@pytest.mark.parametrize("name", MEMBER_LIES)
+async def test_an_entry_with_a_member_changed(
+    name: str, client: AsyncClient, log: LyingLog
+) -> None:
+    def alter(body: Any) -> None:  # noqa: ANN401
+        log.leaves.pop()
+        log.disclosures.pop()
+        parsed = parse_event(event(), now_ms=0)
+        members = split_members(parsed, NS, {})
+        MEMBER_LIES[name](parsed, members)
+        body.update(log.receipt(log.append_members(parsed, members)))
+
+    log.rewrite = rewriting("events", alter)
+    with pytest.raises(ContentError):
+        await client.submit(event())
+
+
+async def test_a_member_withheld_from_its_submitter(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.rewrite = rewriting("events", lambda body: body["disclosures"].pop(0))
+    with pytest.raises(ContentError, match="withholds"):
+        await client.submit(event())
+
+
+async def test_an_entry_that_is_no_event(client: AsyncClient, log: LyingLog) -> None:
+    log.rewrite = rewriting("events", lambda body: body.update(log.receipt(0)))
+    with pytest.raises(ContentError, match="not an event"):
+        await client.submit(event())
+
+
+async def test_an_old_entry_claimed_for_an_id_that_is_new(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    # Claiming to know an event spares a log the comparison of what an older copy may
+    # lack; for an id that the client has just made there is no older copy.
+    def claim(request: web.Request) -> web.Response:
+        sent = json.loads(log.bodies[-1])
+        _, index = log.append({**sent, "traceparent": "changed"})
+        return web.json_response(log.receipt(index), status=200)
+
+    log.faults.append(claim)
+    sent = {**event(), "id": None}
+    with pytest.raises(ContentError):
+        await client.submit(sent)
+
+
+async def test_the_wrong_key(served: Served, memory: VolatileMemory) -> None:
+    other = LyingLog(seed=bytes(32))
+    async with AsyncClient(served.url, other.trust, memory=memory) as client:
+        with pytest.raises(SignatureError):
+            await client.submit(event())
+        with pytest.raises(SignatureError):
+            await client.checkpoint()
+
+
+async def test_answers_that_are_too_large(client: AsyncClient, log: LyingLog) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(64 << 10)
+
+    log.faults.append(lambda request: web.Response(body=bytes(5 << 20)))
+    with pytest.raises(MalformedError, match="larger than"):
+        await client.submit(event())
+    log.faults.append(lambda request: web.Response(body=endless()))
+    with pytest.raises(MalformedError, match="larger than"):
+        await client.checkpoint()
+
+
+async def test_an_answer_that_would_unpack_to_much(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.faults.append(
+        lambda request: web.Response(body=b"x", headers={"Content-Encoding": "gzip"})
+    )
+    with pytest.raises(MalformedError, match="compressed"):
+        await client.checkpoint()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"\xff", b"[" * 9999])
+async def test_answers_that_are_none(
+    body: bytes, client: AsyncClient, log: LyingLog
+) -> None:
+    for _ in range(5):
+        log.faults.append(lambda request: web.Response(body=body))
+    with pytest.raises(MalformedError):
+        await client.submit(event())
+    with pytest.raises((MalformedError, VerificationError)):
+        await client.submit_batch([event()])
+    with pytest.raises(MalformedError):
+        await client.checkpoint()
+    with pytest.raises(MalformedError):
+        await client.inclusion(0)
+    with pytest.raises(MalformedError):
+        await client.entry(0)
+
+
+async def test_another_entry_than_the_one_asked_for(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.append(event(id="a"))
+    log.append(event(id="b"))
+    log.rewrite = rewriting("entry", lambda body: body.update(log.receipt(1)))
+    with pytest.raises(ContentError):
+        await client.entry(2)
+    with pytest.raises(ContentError):
+        await client.entry(source="urn:okta:acme", event_id="b")
+
+
+async def test_an_inclusion_proof_of_another_place_or_tree(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    for place in range(6):
+        log.append(event(id=f"e{place}"))
+    fork = LyingLog()
+    for place in range(7):
+        fork.append(event(id=f"f{place}"))
+    log.rewrite = rewriting("inclusion", lambda body: body.update(index=1))
+    with pytest.raises((ContentError, ProofError)):
+        await client.inclusion(2)
+
+    def from_fork(body: Any) -> None:  # noqa: ANN401
+        body["hashes"] = [encode_base64(each) for each in fork.inclusion(2, 5)]
+
+    log.rewrite = rewriting("inclusion", from_fork)
+    with pytest.raises(ProofError):
+        await client.inclusion(2, size=5)
+
+
+async def test_a_fork_is_refused_and_both_notes_convict_it(
+    client: AsyncClient, log: LyingLog, served: Served, memory: VolatileMemory
+) -> None:
+    fork = log.fork()
+    log.append(event(id="a"))
+    seen = await client.checkpoint()
+    for name in ("x", "y", "z"):
+        fork.append(event(id=name))
+    served.switch(fork)
+    with pytest.raises(InconsistencyError) as caught:
+        await client.checkpoint()
+    assert caught.value.older == seen.note
+    assert caught.value.newer == fork.note()
+    (evidence,) = memory.evidence
+    assert (evidence.older, evidence.newer) == (seen.note, fork.note())
+    with pytest.raises(InconsistencyError):
+        await client.submit(event(id="more"))
+
+
+async def test_a_fork_of_the_same_size(
+    client: AsyncClient, log: LyingLog, served: Served
+) -> None:
+    fork = log.fork()
+    log.append(event(id="a"))
+    fork.append(event(id="b"))
+    await client.checkpoint()
+    served.switch(fork)
+    with pytest.raises(InconsistencyError):
+        await client.checkpoint()
+
+
+async def test_a_fork_told_to_a_submitter_one_entry_later(
+    client: AsyncClient, log: LyingLog, served: Served
+) -> None:
+    # The new entry stands right behind the remembered head, so the receipt's own proof
+    # is what has to give it away.
+    fork = log.fork()
+    await client.submit(event(id="a"))
+    fork.append(event(id="b"))
+    served.switch(fork)
+    with pytest.raises(InconsistencyError):
+        await client.submit(event(id="c"))
+
+
+async def test_an_old_fork_behind_the_newest_head(
+    client: AsyncClient, log: LyingLog, served: Served
+) -> None:
+    fork = log.fork()
+    for name in ("a", "b", "c"):
+        log.append(event(id=name))
+    fork.append(event(id="x"))
+    await client.checkpoint()
+    hybrid = log.fork()
+    hybrid.note = lambda size=None: fork.note()  # type: ignore[method-assign]
+    served.switch(hybrid)
+    with pytest.raises(InconsistencyError):
+        await client.checkpoint()
+
+
+async def test_an_older_consistent_checkpoint_is_stale_and_replaces_nothing(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    for place in range(5):
+        log.append(event(id=f"e{place}"))
+    newest = await client.checkpoint()
+    log.served_size = 3
+    stale = await client.checkpoint()
+    assert stale.checkpoint.size == 3
+    assert client._heads.newest == newest
+
+
+async def test_a_log_that_lost_entries_cannot_prove_its_past(
+    client: AsyncClient, log: LyingLog, served: Served
+) -> None:
+    restored = log.fork()
+    for place in range(5):
+        log.append(event(id=f"e{place}"))
+    await client.checkpoint()
+    served.switch(restored)
+    with pytest.raises(ProofError, match="does not prove"):
+        await client.checkpoint()
+
+
+async def test_no_right_to_ask_is_not_a_lie(client: AsyncClient, log: LyingLog) -> None:
+    log.append(event(id="a"))
+    await client.checkpoint()
+    log.append(event(id="b"))
+    log.faults.extend([lambda request: None, lambda request: web.Response(status=403)])
+    with pytest.raises(RefusedError):
+        await client.checkpoint()
+
+
+async def test_a_consistency_proof_of_other_sizes(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.append(event(id="a"))
+    await client.checkpoint()
+    log.append(event(id="b"))
+    log.rewrite = rewriting("consistency", lambda body: body.update(to=9))
+    with pytest.raises(ContentError):
+        await client.checkpoint()
