@@ -176,7 +176,7 @@ class AsyncClient:
         results: list[Result] = []
         for records in split_records(cut_records(raw)):
             body = records[0] if len(records) == 1 else join_batch(records)
-            done = await self._submit_records(format, source, body, len(records))
+            done = await self._submit_records(format, source, body, records)
             results += done
             if on_results is not None:
                 on_results(done)
@@ -289,7 +289,7 @@ class AsyncClient:
         return results
 
     async def _submit_records(
-        self, format_: str, source: str, body: bytes, count: int
+        self, format_: str, source: str, body: bytes, records: Sequence[bytes]
     ) -> list[Result]:
         answer = await self._post(
             body,
@@ -298,7 +298,7 @@ class AsyncClient:
             {"format": format_, "source": source},
         )
         results = read_batch(answer.body, None, self._trust)
-        _require_records(results, source, body, count)
+        _require_records(results, source, body, records)
         await self._accept_first(results)
         return results
 
@@ -387,13 +387,15 @@ def _require_submitted(receipt: Receipt, submission: Submission) -> None:
 
 
 def _require_records(
-    results: Sequence[Result], source: str, body: bytes, count: int
+    results: Sequence[Result], source: str, body: bytes, records: Sequence[bytes]
 ) -> None:
-    """Hold the results of `count` records, sent as `body`, against what was sent.
+    """Hold the results of `records`, which were sent in `body`, against them.
 
     A record that was known before may be answered with an entry that keeps an earlier
-    form of it, and a refused one with none: each of these stands for one record.
+    form of it, and a refused one with none: each of these stands for one record. What a
+    connector finds inside a larger JSON value stands in `body` all the same.
     """
+    sent = frozenset(records)
     originals = set()
     others = 0
     for result in results:
@@ -403,9 +405,9 @@ def _require_records(
             original = original_bytes(result.verified) if result.created else None
         if original is None:
             others += 1
-        elif original in body:
+        elif original in sent or original in body:
             originals.add(original)
         else:
             raise ContentError("receipt: its original record was not submitted")
-    if len(originals) + others < count:
+    if len(originals) + others < len(sent):
         raise ContentError("answer: not a result for every record")

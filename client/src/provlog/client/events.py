@@ -69,12 +69,13 @@ def _split(
     items: Iterable[T], length: Callable[[T], int], most: int
 ) -> Iterator[list[T]]:
     batch: list[T] = []
-    size = 2
+    # Two brackets, and a comma for each item but one.
+    size = 1
     for item in items:
         needed = length(item) + 1
         if batch and (len(batch) == most or size + needed > MAX_BATCH_BYTES):
             yield batch
-            batch, size = [], 2
+            batch, size = [], 1
         batch.append(item)
         size += needed
     if batch:

@@ -11,9 +11,9 @@ from typing import IO, Any, NoReturn
 
 import click
 
-from provlog.client.cli.read import checkpoint, entry, proof
-from provlog.client.cli.submit import submit
-from provlog.client.cli.verify import verify
+from provlog.client.cli.reading import checkpoint, entry, proof
+from provlog.client.cli.submitting import submit
+from provlog.client.cli.verifying import verify
 from provlog.client.errors import ClientError, UnavailableError
 from provlog.merkle.errors import MerkleError
 
