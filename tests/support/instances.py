@@ -22,6 +22,7 @@ from provlog.server.service import Service
 from provlog.server.storage.base import LogRecord, SourceRecord
 from provlog.server.storage.sqlite import SqliteStorage, create_database
 from provlog.server.tokens import MintedToken, mint_token
+from support.api_contract import ApiContract
 
 ORIGIN = "log.example.com/main"
 SOURCE = "urn:okta:acme"
@@ -121,12 +122,17 @@ async def served(
     settings: HttpSettings | None = None,
     limits: QueueLimits | None = None,
 ) -> AsyncIterator[Served]:
-    """Make an instance and serve it on a free port of the loopback."""
+    """Make an instance and serve it on a free port of the loopback.
+
+    Every answer has to be one that the API's description announces.
+    """
     made = await make_instance(folder, public=public)
     async with Service.of(made.instance, limits) as service:
         log = await service.log("main")
         assert log is not None
-        app = create_app(service, settings)
+        app, contract = create_app(service, settings), ApiContract()
+        app.middlewares.insert(0, contract.middleware())
         client: Client
         async with TestClient(RunnerServer(app)) as client:
             yield Served(made, service, log, client)
+        assert not contract.violations

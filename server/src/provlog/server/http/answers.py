@@ -21,6 +21,7 @@ from provlog.server.batch import (
     Release,
     Repeated,
 )
+from provlog.server.guard import ReleasedHead
 from provlog.server.http.problems import Problem
 from provlog.server.intake.draft import EventDraft
 from provlog.server.log import Log
@@ -138,16 +139,21 @@ class Prover:
     def _appended(self, outcome: Appended) -> Proved:
         draft = outcome.draft
         openings = draft.openings if isinstance(draft, EventDraft) else None
-        return self._checked(
-            Proved(
-                201,
-                outcome.index,
-                outcome.leaf,
-                draft.disclosures,
-                openings if self._opened else None,
-                self._release.hashes(outcome.index),
-            )
+        proved = Proved(
+            201,
+            outcome.index,
+            outcome.leaf,
+            draft.disclosures,
+            openings if self._opened else None,
+            self._release.hashes(outcome.index),
         )
+        try:
+            check(proved, self._release.head)
+        except ProofError as error:
+            # The tree in memory is not the one that was signed: nothing may follow.
+            self._log.halt(f"a new receipt does not verify: {error}")
+            raise
+        return proved
 
     def _repeated(self, index: int) -> Proved | Problem:
         entry = self._stored[index]
@@ -155,24 +161,17 @@ class Prover:
             # Erased since the commit path looked.
             return refusal(Erased(index))
         openings = entry.openings if self._opened else None
-        return self._checked(
-            Proved(
-                200, index, entry.leaf, entry.disclosures, openings, self._hashes[index]
-            )
+        proved = Proved(
+            200, index, entry.leaf, entry.disclosures, openings, self._hashes[index]
         )
-
-    def _checked(self, proved: Proved) -> Proved:
-        """Verify a receipt as its reader will; one that is wrong stops the log."""
-        head = self._release.head
-        proof = [binascii.a2b_base64(each) for each in proved.hashes]
-        try:
-            verify_inclusion(
-                proved.index, head.size, leaf_hash(proved.leaf), proof, head.root
-            )
-        except ProofError as error:
-            self._log.halt(f"a receipt did not verify: {error}")
-            raise
+        check(proved, self._release.head)
         return proved
+
+
+def check(proved: Proved, head: ReleasedHead) -> None:
+    """Verify a proof as its reader will, before it leaves; `ProofError` if it fails."""
+    hashes = [binascii.a2b_base64(each) for each in proved.hashes]
+    verify_inclusion(proved.index, head.size, leaf_hash(proved.leaf), hashes, head.root)
 
 
 def acknowledge(outcome: Outcome) -> Noted | Problem:

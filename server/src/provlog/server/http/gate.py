@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Histogram
 
+from provlog.server.errors import ConfigurationError
 from provlog.server.http.problems import Problem, problem_of
 from provlog.server.metrics import Metrics
 
@@ -37,6 +38,8 @@ def make_gate(metrics: Metrics) -> Middleware:
             raise
         except Exception as error:
             problem = problem_of(error) or _unexpected(error)
+            if isinstance(error, ConfigurationError):
+                logger.error("%s", error)
             metrics.refusals.labels(problem.slug).inc()
             response = problem.response()
         observe(request, response.status, time.perf_counter() - start)

@@ -1,5 +1,9 @@
 """Probes, metrics, and the description of the API."""
 
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
 from aiohttp import hdrs, web
 from prometheus_client import generate_latest
 
@@ -46,3 +50,20 @@ async def get_metrics(request: web.Request) -> web.Response:
     """Return the metrics in Prometheus' text format."""
     body = generate_latest(request.app[SERVICE].metrics.registry)
     return web.Response(body=body, headers={hdrs.CONTENT_TYPE: METRICS_TYPE})
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """Return the description of this API (OpenAPI 3.1)."""
+    body, etag = description()
+    if request.headers.get(hdrs.IF_NONE_MATCH) == etag:
+        return web.Response(status=304, headers={hdrs.ETAG: etag})
+    return web.Response(
+        body=body, content_type="application/json", headers={hdrs.ETAG: etag}
+    )
+
+
+@cache
+def description() -> tuple[bytes, str]:
+    """Return the text of the API's description, and its ETag."""
+    body = (resources.files(__package__) / "openapi.json").read_bytes()
+    return body, f'"{sha256(body).hexdigest()[:32]}"'

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import (
     ClockError,
+    ConfigurationError,
     HaltedError,
     OverloadedError,
     UnavailableError,
@@ -46,7 +47,6 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "internal": (500, "The server made a mistake"),
     "unavailable": (503, "Not now"),
     "overloaded": (503, "The server has too much to do"),
-    "not-ready": (503, "The server is not ready"),
 }
 
 _OF_STATUS: Final = {
@@ -134,6 +134,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("not-found", str(error))
         case UnavailableError():
             return _unavailable(error)
+        case ConfigurationError():
+            return Problem("unavailable", "the log cannot be opened")
         case StorageError():
             return Problem(
                 "unavailable",

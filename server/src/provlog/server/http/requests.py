@@ -8,6 +8,7 @@ from provlog.merkle.encoding import JsonValue, loads_json, parse_decimal
 from provlog.merkle.errors import MalformedError
 from provlog.server.http.context import SETTINGS
 from provlog.server.http.problems import Problem
+from provlog.server.intake.problems import pointer
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -99,6 +100,43 @@ def require_number(query: dict[str, str], name: str) -> int:
     if value is None:
         raise Problem("malformed", f"query parameter {name} is required")
     return value
+
+
+def require_known(body: dict[str, JsonValue], *known: str) -> None:
+    """Raise the problem (422) of a member that a management request does not have."""
+    for name in body:
+        if name not in known:
+            raise invalid(pointer("", name), f"members here are {', '.join(known)}")
+
+
+def read_text(body: dict[str, JsonValue], name: str, most: int) -> str | None:
+    """Return a member that is text of 1 to `most` characters; None if it is absent."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= most:
+        raise invalid(f"/{name}", f"must be a string of 1 to {most} characters")
+    return value
+
+
+def read_texts(body: dict[str, JsonValue], name: str, most: int) -> list[str]:
+    """Return a member that is a list of at most `most` strings; empty if absent."""
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > most:
+        raise invalid(f"/{name}", f"must be a list of at most {most} strings")
+    texts = []
+    for place, item in enumerate(value):
+        if not isinstance(item, str):
+            raise invalid(f"/{name}/{place}", "must be a string")
+        texts.append(item)
+    return texts
+
+
+def invalid(member: str, detail: str) -> Problem:
+    """Return the problem (422) of a member of a management request."""
+    return Problem("invalid-request", detail, pointer=member)
 
 
 def _too_large(limit: int) -> Problem:

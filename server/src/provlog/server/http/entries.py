@@ -1,0 +1,54 @@
+"""One entry with its receipt, opened as far as the caller may see it."""
+
+from aiohttp import web
+
+from provlog.merkle.encoding import encode_base64, parse_decimal
+from provlog.merkle.errors import MalformedError
+from provlog.server.http.answers import Proved, check
+from provlog.server.http.auth import MONITORS, require_reader
+from provlog.server.http.context import SERVICE
+from provlog.server.http.lookup import find_index
+from provlog.server.http.problems import Problem
+from provlog.server.http.requests import read_query
+from provlog.server.http.responses import json_response
+from provlog.server.log import Log
+from provlog.server.reader import LogReader
+
+
+async def get_entry(request: web.Request) -> web.Response:
+    """Return the entry at an index; an auditor gets disclosures and openings."""
+    caller = await require_reader(request, MONITORS)
+    read_query(request)
+    try:
+        index = parse_decimal(request.match_info["index"], "index")
+    except MalformedError as error:
+        raise Problem("not-found", str(error)) from None
+    opened = caller.has("auditor")
+    return await _receipt(request, caller.log, index, disclosed=opened, opened=opened)
+
+
+async def find_entry(request: web.Request) -> web.Response:
+    """Return the entry of a source and an id, with its disclosures."""
+    query = read_query(request, "source", "id")
+    caller, index = await find_index(request, query)
+    opened = "auditor" in caller.token.roles
+    return await _receipt(request, caller.log, index, disclosed=True, opened=opened)
+
+
+async def _receipt(
+    request: web.Request, log: Log, index: int, *, disclosed: bool, opened: bool
+) -> web.Response:
+    reader = LogReader(log, request.app[SERVICE].storage)
+    head = reader.head()
+    hashes = await reader.inclusion(index, head.size)
+    entry = await reader.entry(index)
+    proved = Proved(
+        200,
+        index,
+        entry.leaf,
+        (entry.disclosures or ()) if disclosed else (),
+        entry.openings if opened else None,
+        [encode_base64(each) for each in hashes],
+    )
+    check(proved, head)
+    return json_response(proved.receipt(log.origin, log.note(head)))
