@@ -12,7 +12,15 @@ from provlog.merkle.inclusion import InclusionBuilder, inclusion_nodes
 from provlog.merkle.nodes import Node
 from provlog.merkle.ranges import build_range, range_nodes
 from provlog.merkle.receipts import Openings
-from provlog.merkle.tiles import TILE_HEIGHT, TILE_WIDTH, Bundle, Tile, encode_bundle
+from provlog.merkle.tiles import (
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    Bundle,
+    Tile,
+    encode_bundle,
+    nodes_from_tiles,
+    tiles_for,
+)
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
 from provlog.server.storage.base import Reads
@@ -61,7 +69,7 @@ class LogReader:
             if index >= size:
                 raise BeyondHeadError(f"a tree of {size} entries has no index {index}")
             wanted.update(inclusion_nodes(index, size))
-        builder = InclusionBuilder(size, await self._log.tree.nodes(wanted, size))
+        builder = InclusionBuilder(size, await self._nodes(wanted, size))
         return {index: builder.build(index) for index in indexes}
 
     async def consistency(self, old: int, new: int) -> list[bytes]:
@@ -70,7 +78,7 @@ class LogReader:
         Empty for equal sizes. `ValueError` unless 0 < old <= new.
         """
         self._require(new)
-        hashes = await self._log.tree.nodes(consistency_nodes(old, new), new)
+        hashes = await self._nodes(consistency_nodes(old, new), new)
         return build_consistency(old, new, hashes)
 
     async def range(self, start: int, end: int, size: int) -> list[bytes]:
@@ -79,7 +87,7 @@ class LogReader:
         `ValueError` unless 0 <= start < end <= size.
         """
         self._require(size)
-        hashes = await self._log.tree.nodes(range_nodes(start, end, size), size)
+        hashes = await self._nodes(range_nodes(start, end, size), size)
         return build_range(start, end, size, hashes)
 
     async def tile(self, tile: Tile) -> bytes:
@@ -87,7 +95,7 @@ class LogReader:
         available = self.head().size >> (TILE_HEIGHT * tile.level)
         if tile.index * TILE_WIDTH + tile.width > available:
             raise BeyondHeadError("the released tree does not have that tile")
-        return await self._log.tree.tile(tile)
+        return await self._tile(tile)
 
     async def bundle(self, bundle: Bundle) -> bytes:
         """Return a full or partial bundle of entries that the head implies."""
@@ -130,6 +138,22 @@ class LogReader:
         openings = await self._reads.openings(self._log.id, index)
         disclosures = None if private is None else private.disclosures
         return StoredEntry(index, leaf, disclosures, openings)
+
+    async def _nodes(self, nodes: Iterable[Node], size: int) -> dict[Node, bytes]:
+        wanted = list(nodes)
+        tiles = {tile: await self._tile(tile) for tile in tiles_for(wanted, size)}
+        return nodes_from_tiles(wanted, size, tiles)
+
+    async def _tile(self, tile: Tile) -> bytes:
+        # The tree at hand ends in the partial tiles that almost every proof needs; from
+        # the database they would have to be derived.
+        edge = self._log.edge
+        if tile.level < len(edge.levels):
+            row = edge.levels[tile.level]
+            place = edge.size >> (TILE_HEIGHT * (tile.level + 1))
+            if tile.index == place and tile.width <= len(row):
+                return b"".join(row[: tile.width])
+        return await self._log.tree.tile(tile)
 
     def _require(self, size: int) -> None:
         # Looking at the guard costs a file; what this process released is at hand.

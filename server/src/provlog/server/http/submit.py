@@ -161,15 +161,14 @@ class _Intake:
         taken = iter(await self._answers(committed) if committed else ())
         results = [each or next(taken) for each in answers]
         succeeded = any(not isinstance(each, Problem) for each in results)
-        return json_response(
-            {
-                "checkpoint": committed.release.note
-                if committed and succeeded
-                else None,
+        note = committed.release.note if committed and succeeded else None
+        with self._metrics.stage("encode"):
+            body = {
+                "checkpoint": note,
                 "origin": self._log.origin,
                 "results": [self._result(each) for each in results],
             }
-        )
+            return json_response(body)
 
     async def _submit(self, events: Sequence[Event]) -> Committed:
         spaces = await self._sources.namespaces(
