@@ -1,19 +1,23 @@
 """A whole instance in a temporary folder: one log, tokens for all roles, HTTP."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import apsw
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
+from yarl import URL
 
 from provlog.merkle.trust import Trust
 from provlog.server.clock import Clock
 from provlog.server.guard import FileGuard
 from provlog.server.http.app import HttpSettings, create_app, create_runner
 from provlog.server.instance import Instance, create_instance
+from provlog.server.intake.cloudevents import BATCH
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
 from provlog.server.registry import create_log, store_tokens
@@ -21,8 +25,9 @@ from provlog.server.sequencer import QueueLimits
 from provlog.server.service import Service
 from provlog.server.storage.base import LogRecord, SourceRecord
 from provlog.server.storage.sqlite import SqliteStorage, create_database
-from provlog.server.tokens import MintedToken, mint_token
+from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
 from support.api_contract import ApiContract
+from support.events import event_json
 
 ORIGIN = "log.example.com/main"
 SOURCE = "urn:okta:acme"
@@ -34,7 +39,7 @@ class Made:
     """An initialised folder, its first log `main`, and the tokens' texts by role.
 
     There is a token for each role, and one for `submitter+auditor`; the admin's reaches
-    all logs, the others `main`. The submitters may write `SOURCE`.
+    all logs, the others `main`. The submitters may write the sources given.
     """
 
     instance: Instance
@@ -64,7 +69,9 @@ async def make_instance(
             origin=ORIGIN,
             public=public,
             now=now,
-            sources=tuple(SourceRecord(uri, uri, None) for uri in sources),
+            sources=tuple(
+                SourceRecord(uri, uri, None) for uri in sources if uri != ANY_SOURCE
+            ),
         )
         minted = _mint(record.id, tuple(sources), now)
         await store_tokens(
@@ -101,6 +108,27 @@ class RunnerServer(BaseTestServer):
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that has been read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401
+        """Return the body's JSON."""
+        return json.loads(self.body)
+
+    @property
+    def slug(self) -> str:
+        """Return the slug of the problem that the answer is."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        problem = self.json()
+        assert problem["status"] == self.status
+        return str(problem["type"]).removeprefix("urn:provlog:problem:")
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """An instance that is served, and a client of it."""
 
@@ -113,12 +141,55 @@ class Served:
         """Return the headers that present a role's token."""
         return {"Authorization": f"Bearer {self.made.tokens[role]}"}
 
+    async def post(
+        self,
+        body: object,
+        *,
+        role: str = "submitter",
+        media_type: str = "application/cloudevents+json",
+        query: str = "",
+        path: str = "/logs/main/events",
+    ) -> Reply:
+        """Return the reply to a POST: of bytes as they are, or of a value as JSON."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {**self.bearer(role), "Content-Type": media_type}
+        async with self.client.post(path + query, data=data, headers=headers) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def batch(self, events: Sequence[object], **options: str) -> Reply:
+        """Return the reply to a batch of events."""
+        return await self.post(events, media_type=BATCH, **options)
+
+    async def get(
+        self, path: str, *, role: str | None = "monitor", accept: str = "*/*"
+    ) -> Reply:
+        """Return the reply to a GET below the log `main`, or of an absolute path."""
+        headers = {"Accept": accept, **(self.bearer(role) if role else {})}
+        url = path if path.startswith("/") else f"/logs/main/{path}"
+        async with self.client.get(URL(url, encoded=True), headers=headers) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def fill(self, size: int) -> None:
+        """Append events until the log has `size` entries."""
+        while (missing := size - self.log.released.size) > 0:
+            first = self.log.released.size
+            ids = range(first, first + min(missing, 1000))
+            reply = await self.batch([event_json(id=f"filler-{each}") for each in ids])
+            assert reply.status == 200
+
+    def execute(self, statement: str, *values: int) -> None:
+        """Run a statement on the database, behind the service's back."""
+        connection = apsw.Connection(str(self.made.instance.database))
+        connection.execute(statement, values)
+        connection.close()
+
 
 @asynccontextmanager
 async def served(
     folder: Path,
     *,
     public: bool = False,
+    sources: Iterable[str] = (SOURCE,),
     settings: HttpSettings | None = None,
     limits: QueueLimits | None = None,
 ) -> AsyncIterator[Served]:
@@ -126,7 +197,7 @@ async def served(
 
     Every answer has to be one that the API's description announces.
     """
-    made = await make_instance(folder, public=public)
+    made = await make_instance(folder, public=public, sources=sources)
     async with Service.of(made.instance, limits) as service:
         log = await service.log("main")
         assert log is not None
