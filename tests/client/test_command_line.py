@@ -1,7 +1,9 @@
 """The command `provlog`: what it prints, what it stores, and its exit codes."""
 
+import io
 import json
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from provlog.client.cli import cli
+from provlog.client.cli.output import progress
 from support.lying_log import LyingLog, Served, event
 
 SECRET = "plt_abc_verysecretindeed"
@@ -272,6 +275,21 @@ def test_help_teaches(command: list[str], run: Run) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert "provlog " in result.stdout
+
+
+def test_progress_is_shown_on_a_terminal_and_not_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        with progress("submitting", 2) as advance:
+            advance(1)
+        assert ("submitting" in stream.getvalue()) == shown
 
 
 def test_a_hostile_answer_is_no_traceback(run: Run, log: LyingLog) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from provlog.merkle.errors import (
     SignatureError,
     VerificationError,
 )
+from provlog.merkle.hashing import leaf_hash
 from provlog.server.intake.event import Event, parse_event
 from provlog.server.intake.members import split_members
 from support.lying_log import NS, Json, LyingLog, Served, event
@@ -190,6 +192,24 @@ async def test_an_entry_with_a_member_changed(
         await client.submit(event())
 
 
+@pytest.mark.parametrize(
+    "time", ["2026-11-20T17:53:55.516Z", "2026-11-21T17:53:55.517Z"]
+)
+async def test_an_entry_backdated_beside_the_time_as_sent(
+    time: str, client: AsyncClient, log: LyingLog
+) -> None:
+    def backdate(body: Any) -> None:  # noqa: ANN401
+        log.leaves.pop()
+        log.disclosures.pop()
+        parsed = replace(parse_event(event(), now_ms=0), time=time)
+        members = split_members(parsed, NS, {})
+        body.update(log.receipt(log.append_members(parsed, members)))
+
+    log.rewrite = rewriting("events", backdate)
+    with pytest.raises(ContentError, match="time"):
+        await client.submit(event())
+
+
 async def test_a_member_withheld_from_its_submitter(
     client: AsyncClient, log: LyingLog
 ) -> None:
@@ -294,12 +314,37 @@ async def test_an_inclusion_proof_of_another_place_or_tree(
     with pytest.raises((ContentError, ProofError)):
         await client.inclusion(2)
 
+    def of_another_leaf(body: Any) -> None:  # noqa: ANN401
+        body["index"] = 3
+        body["hashes"] = [encode_base64(each) for each in log.inclusion(3, 7)]
+        body["leaf_hash"] = encode_base64(leaf_hash(log.leaves[3]))
+
+    log.rewrite = rewriting("inclusion", of_another_leaf)
+    with pytest.raises(ContentError, match="another proof"):
+        await client.inclusion(2)
+
     def from_fork(body: Any) -> None:  # noqa: ANN401
         body["hashes"] = [encode_base64(each) for each in fork.inclusion(2, 5)]
 
     log.rewrite = rewriting("inclusion", from_fork)
     with pytest.raises(ProofError):
         await client.inclusion(2, size=5)
+
+
+@pytest.mark.parametrize("changed", ["leaf_hash", "checkpoint"])
+async def test_an_inclusion_proof_that_is_not_of_the_checkpoint_beside_it(
+    changed: str, client: AsyncClient, log: LyingLog
+) -> None:
+    log.append(event(id="a"))
+    other: Json = {
+        "leaf_hash": encode_base64(bytes(32)),
+        "checkpoint": log.note(1).decode(),
+    }
+    log.rewrite = rewriting(
+        "inclusion", lambda body: body.update({changed: other[changed]})
+    )
+    with pytest.raises(ContentError, match="checkpoint beside it"):
+        await client.inclusion(1)
 
 
 async def test_a_fork_is_refused_and_both_notes_convict_it(
@@ -344,6 +389,14 @@ async def test_a_fork_told_to_a_submitter_one_entry_later(
     served.switch(fork)
     with pytest.raises(InconsistencyError):
         await client.submit(event(id="c"))
+    with pytest.raises(InconsistencyError):
+        await client.submit_batch([event(id="d")])
+    with pytest.raises(InconsistencyError):
+        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}')
+    with pytest.raises(InconsistencyError):
+        await client.entry(1)
+    with pytest.raises(InconsistencyError):
+        await client.inclusion(1)
 
 
 async def test_an_old_fork_behind_the_newest_head(

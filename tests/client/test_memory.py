@@ -9,7 +9,8 @@ import pytest
 
 from provlog.client import AsyncClient, FileMemory, UsageError, VolatileMemory
 from provlog.client.memory import Evidence
-from provlog.merkle.errors import InconsistencyError
+from provlog.merkle.errors import InconsistencyError, PolicyError
+from provlog.merkle.keys import KeyType, SigningKey, VerifierKey
 from provlog.merkle.trust import Trust
 from support.lying_log import LyingLog, Served, event
 
@@ -131,6 +132,24 @@ async def test_a_stricter_policy_does_not_forget(
     async with AsyncClient(served.url, trust, memory=memory) as client:
         with pytest.raises(InconsistencyError):
             await client.checkpoint()
+
+
+async def test_a_memory_from_before_a_quorum_is_not_damaged(
+    tmp_path: Path, log: LyingLog, served: Served
+) -> None:
+    memory = FileMemory(tmp_path)
+    async with AsyncClient(served.url, log.trust, memory=memory) as client:
+        await client.checkpoint()
+    public = SigningKey.from_seed("witness", bytes(32)).verifier().public_key
+    witness = VerifierKey("witness", KeyType.COSIGNATURE_ED25519, public).vkey()
+    policy = f"log {log.vkey}\nwitness w {witness}\nquorum w\n"
+    trust = Trust.from_policy(policy)
+    async with AsyncClient(served.url, trust, memory=memory) as client:
+        with pytest.raises(PolicyError):
+            await client.checkpoint()
+        with pytest.raises(PolicyError):
+            await client.submit(event())
+    assert log.requests[-1].query["wait"] == "witnessed"
 
 
 def test_logs_and_keys_are_kept_apart(tmp_path: Path) -> None:

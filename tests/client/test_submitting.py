@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -17,7 +18,9 @@ from provlog.client import (
 )
 from provlog.client.aio import Result
 from provlog.merkle.receipts import verify_receipt
-from support.lying_log import LyingLog, Served, event
+from support.lying_log import Json, LyingLog, Served, event
+
+DATA = cast(Json, event()["data"])
 
 
 def busy(request: web.Request) -> web.Response:
@@ -53,7 +56,8 @@ async def test_the_receipt_is_of_the_event_and_can_be_kept(
 
 async def test_the_same_event_again_has_the_same_entry(client: AsyncClient) -> None:
     first = await client.submit(event())
-    again = await client.submit(event(extension="new", sequence="18"))
+    data: Json = {**DATA, "original": {"media_type": "text/plain", "body": "other"}}
+    again = await client.submit(event(extension="new", sequence="18", data=data))
     assert (again.index, again.created) == (first.index, False)
 
 
@@ -124,6 +128,21 @@ async def test_nobody_listening_is_unavailable(log: LyingLog) -> None:
     )
     async with client:
         with pytest.raises(UnavailableError, match="no connection"):
+            await client.submit(event())
+
+
+async def test_a_server_that_does_not_answer_is_unavailable(
+    served: Served, log: LyingLog
+) -> None:
+    async def sleep(request: web.Request) -> None:
+        await asyncio.sleep(0.5)
+
+    log.faults.append(sleep)
+    client = AsyncClient(
+        served.url, log.trust, memory=VolatileMemory(), timeout=0.1, patience=0
+    )
+    async with client:
+        with pytest.raises(UnavailableError, match="no answer in time"):
             await client.submit(event())
 
 

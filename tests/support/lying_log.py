@@ -7,10 +7,11 @@ head; a `fork` shares the first entries and the key and then goes its own way.
 """
 
 import asyncio
+import inspect
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -46,7 +47,8 @@ NOW = "2026-11-21T17:53:56.001Z"
 NS = "urn:ns:acme"
 
 Json = dict[str, JsonValue]
-Fault = Callable[[web.Request], web.Response | None]
+Answer = web.Response | None
+Fault = Callable[[web.Request], Answer | Awaitable[Answer]]
 
 
 def suites() -> Json:
@@ -195,6 +197,8 @@ class LyingLog:
         self.bodies.append(await request.read())
         if self.faults:
             answer = self.faults.popleft()(request)
+            if inspect.isawaitable(answer):
+                answer = await answer
             if answer is not None:
                 return answer
         result: web.StreamResponse = await handler(request)
