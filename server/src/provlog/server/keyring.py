@@ -45,8 +45,9 @@ class Keyring:
         Raises `ConfigurationError` if there are secrets of that name already.
         """
         folder = self._folder / name
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         try:
-            folder.mkdir(mode=0o700, parents=True)
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             raise ConfigurationError(f"there are keys in {folder} already") from None
         keys = LogKeys(

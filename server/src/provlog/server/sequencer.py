@@ -217,6 +217,8 @@ class Sequencer:
                         await transaction.commit()
         except CommitUnknownError as error:
             logger.error("commit of unknown outcome: %s", error)
+            if not plans:  # it was a barrier's
+                _refuse(work, UnavailableError("the database does not answer"))
             plans = [plan for plan in plans if await self._settle(plan)]
         except (ServiceError, StorageError) as error:
             logger.error("nothing was committed: %s", error)

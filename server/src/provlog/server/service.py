@@ -146,30 +146,44 @@ class Service:
         )
         return not isinstance(committed.outcomes[0], AlreadyRegistered)
 
-    async def store_token(self, log: Log, token: TokenRecord, by: str) -> int:
-        """Store a token with an admin entry in `log`; return the entry's index."""
-        sources: list[JsonValue] = [*token.sources]
-        roles: list[JsonValue] = [*sorted(token.roles)]
+    async def store_token(
+        self, log: Log, token: TokenRecord, by: str, also: Sequence[Log] = ()
+    ) -> int:
+        """Store a token with an admin entry in `log`; return the entry's index.
+
+        `also` are further logs the token reaches; each gets its entry before the token
+        can be used.
+        """
         members: dict[str, JsonValue] = {
             "by": {"id": by},
             "token": {
                 "id": token.id,
-                "roles": roles,
-                "sources": sources,
+                "roles": [*sorted(token.roles)],
+                "sources": [*token.sources],
                 "note": token.note,
                 "rate": token.rate,
                 "expires": token.expires,
             },
         }
+        for other in also:
+            await self._record(other, other.drafter.admin("token.create", members))
         draft = log.drafter.admin("token.create", members)
         return await self._record(log, replace(draft, tokens=(token,)))
 
-    async def revoke_token(self, log: Log, token_id: str, by: str) -> int:
-        """Revoke a token with an admin entry in `log`; return the entry's index."""
+    async def revoke_token(
+        self, log: Log, token_id: str, by: str, also: Sequence[Log] = ()
+    ) -> int:
+        """Revoke a token with an admin entry in `log`; return the entry's index.
+
+        The revocation comes first; `also`, the further logs it reached, note it after.
+        """
         members: dict[str, JsonValue] = {"by": {"id": by}, "token": {"id": token_id}}
         draft = log.drafter.admin("token.revoke", members)
         revoked = {token_id: self.clock.now()}
-        return await self._record(log, replace(draft, revoked_tokens=revoked))
+        index = await self._record(log, replace(draft, revoked_tokens=revoked))
+        for other in also:
+            await self._record(other, other.drafter.admin("token.revoke", members))
+        return index
 
     async def tend(self) -> None:
         """Once a second: flush the guard, and release what others left unreleased.

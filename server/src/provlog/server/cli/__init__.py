@@ -1,0 +1,51 @@
+"""The command `provlog-server`.
+
+Exit codes: 0 fine, 1 verification failed, 2 usage or configuration, 3 unavailable.
+"""
+
+import sys
+
+import click
+
+from provlog.server.cli.common import report
+from provlog.server.cli.init import init
+from provlog.server.cli.manage import log, source, token
+from provlog.server.cli.serve import serve
+from provlog.server.errors import ConfigurationError, ServiceError
+from provlog.server.storage.base import StorageError
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88}
+)
+@click.version_option(package_name="provlog-server", prog_name="provlog-server")
+def commands() -> None:
+    """Run a transparency log for user provisioning.
+
+    \b
+    provlog-server init  --dir data --dev      make a log to try things with
+    provlog-server serve --dir data            serve it on 127.0.0.1:8470
+    provlog-server token create --dir data --role monitor
+
+    Events are submitted and receipts verified with the command `provlog`.
+    """
+
+
+for command in (init, serve, token, log, source):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """Run the command; every failure becomes one line and an exit code."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        code = 130
+    except ConfigurationError as error:
+        code = report(error, 2)
+    except (ServiceError, StorageError, OSError) as error:
+        code = report(error, 3)
+    sys.exit(code if isinstance(code, int) else 0)

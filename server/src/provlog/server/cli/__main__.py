@@ -1,0 +1,5 @@
+"""`python -m provlog.server.cli`."""
+
+from provlog.server.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""What the subcommands share: options, output, durations."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from provlog.merkle.encoding import JsonValue
+from provlog.server.errors import ConfigurationError
+from provlog.server.instance import load_instance
+from provlog.server.log import Log
+from provlog.server.service import Service
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+dir_option = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    envvar="PROVLOG_DIR",
+    help="Folder of the instance, made by `init`.  [env: PROVLOG_DIR]",
+)
+guard_option = click.option(
+    "--guard",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the guard; by default what `init` recorded.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+log_option = click.option(
+    "--log", "log_name", default="main", show_default=True, help="Which log."
+)
+
+
+def instance_options(function: F) -> F:
+    """Add the options of every command that works on an instance."""
+    return dir_option(guard_option(json_option(function)))
+
+
+def report(error: Exception, code: int) -> int:
+    """Print what went wrong as one line and return the exit code."""
+    click.echo(f"Error: {error}", err=True)
+    return code
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a command's coroutine to its end."""
+    asyncio.run(coroutine)
+
+
+@asynccontextmanager
+async def opened(folder: Path, guard: Path | None) -> AsyncIterator[Service]:
+    """Open an instance's service for one command, beside a server or without."""
+    async with Service.of(load_instance(folder, guard)) as service:
+        yield service
+
+
+async def require_log(service: Service, name: str) -> Log:
+    """Return an open log or raise `ConfigurationError`."""
+    log = await service.log(name)
+    if log is None:
+        raise ConfigurationError(f"there is no log {name!r}; see `log list`")
+    return log
+
+
+def parse_duration(text: str) -> int:
+    """Return milliseconds of a duration such as 90d, 12h or 30m."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ConfigurationError(f"{text!r} is no duration; write 90d, 12h or 30m")
+    return int(match[1]) * _UNITS[match[2]] * 1000
+
+
+def print_json(value: JsonValue) -> None:
+    """Print one JSON value, readable."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+    """Print rows in aligned columns under a header."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

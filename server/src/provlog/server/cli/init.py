@@ -1,0 +1,178 @@
+"""`provlog-server init`: database, keys, the first log and its tokens."""
+
+import os
+import secrets
+from pathlib import Path
+
+import click
+
+from provlog.server.cli.common import dir_option, json_option, print_json, run
+from provlog.server.clock import Clock
+from provlog.server.errors import ConfigurationError
+from provlog.server.guard import FileGuard
+from provlog.server.instance import create_instance
+from provlog.server.intake.event import is_event_name
+from provlog.server.keyring import Keyring
+from provlog.server.registry import create_log, require_origin, store_tokens
+from provlog.server.storage.base import LogRecord, SourceRecord
+from provlog.server.storage.sqlite import SqliteStorage, create_database
+from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
+
+DEV_SOURCE = "urn:provlog:demo"
+DEV_URL = "http://127.0.0.1:8470"
+
+
+@click.command()
+@dir_option
+@click.option(
+    "--origin",
+    help="The log's name for all time, such as log.example.com/main: a host you own,"
+    " without scheme.",
+)
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="A log to try things with: a random origin and the source urn:provlog:demo.",
+)
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    help="A source the submitter token may write, such as urn:okta:acme; may be given"
+    " several times. '*' allows any.",
+)
+@click.option("--public", is_flag=True, help="Tiles and proofs need no token.")
+@click.option(
+    "--guard",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the guard, outside --dir; by default under your state directory.",
+)
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write URL, log key and tokens to a shell file of mode 0600 as well.",
+)
+@json_option
+def init(
+    folder: Path,
+    origin: str | None,
+    dev: bool,
+    sources: tuple[str, ...],
+    public: bool,
+    guard: Path | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a new instance with one log, `main`, and a token for each role.
+
+    The tokens are printed once and not kept. Nothing that exists is overwritten.
+
+    \b
+    provlog-server init --dir /var/lib/provlog --origin log.example.com/main \\
+        --source urn:okta:acme
+    """
+    if dev == (origin is not None):
+        raise click.UsageError("give either --origin or --dev")
+    if origin is None:
+        origin = f"provlog.local/{secrets.token_hex(8)}/main"
+    if not sources and not dev:
+        raise click.UsageError("name what will be submitted with --source URI")
+    require_origin(origin)
+    allowed = sources or (DEV_SOURCE,)
+    for uri in allowed:
+        if uri != ANY_SOURCE and not is_event_name(uri):
+            raise click.UsageError("a source is 1 to 256 printable ASCII characters")
+    run(_init(folder, origin, allowed, public, guard, env_file, as_json))
+
+
+async def _init(
+    folder: Path,
+    origin: str,
+    sources: tuple[str, ...],
+    public: bool,
+    guard_folder: Path | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> None:
+    instance = create_instance(folder, guard_folder)
+    create_database(instance.database)
+    storage = SqliteStorage(instance.database)
+    now = Clock().now()
+    try:
+        record = await create_log(
+            storage,
+            Keyring(instance.keys),
+            FileGuard(instance.guard),
+            name="main",
+            origin=origin,
+            public=public,
+            now=now,
+            sources=tuple(
+                SourceRecord(uri, uri, None) for uri in sources if uri != ANY_SOURCE
+            ),
+        )
+        tokens = first_tokens(record, sources, now)
+        await store_tokens(
+            storage, record.id, tuple(token.record for token in tokens.values())
+        )
+    finally:
+        await storage.close()
+    texts = {role: token.text for role, token in tokens.items()}
+    if env_file is not None:
+        write_env_file(env_file, record, texts)
+    _print(record, texts, env_file, as_json)
+
+
+def first_tokens(
+    record: LogRecord, sources: tuple[str, ...], now: int
+) -> dict[str, MintedToken]:
+    """Return a token for each role; the admin's alone reaches every log to come."""
+    return {
+        "admin": mint_token(logs=None, roles=["admin"], now=now, note="init"),
+        "submitter": mint_token(
+            logs=[record.id], roles=["submitter"], sources=sources, now=now, note="init"
+        ),
+        "auditor": mint_token(
+            logs=[record.id], roles=["auditor", "monitor"], now=now, note="init"
+        ),
+        "monitor": mint_token(
+            logs=[record.id], roles=["monitor"], now=now, note="init"
+        ),
+    }
+
+
+def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> None:
+    """Write what a shell needs to use the log; mode 0600, never over a file."""
+    lines = [
+        f"export PROVLOG_URL='{DEV_URL}'",
+        f"export PROVLOG_LOG='{record.name}'",
+        f"export PROVLOG_LOG_KEY='{record.log_key}'",
+        f"export PROVLOG_TOKEN='{tokens['submitter']}'",
+    ]
+    lines += [
+        f"export PROVLOG_{role.upper()}_TOKEN='{text}'" for role, text in tokens.items()
+    ]
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(f"{path} exists; nothing was written there") from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def _print(
+    record: LogRecord, tokens: dict[str, str], env_file: Path | None, as_json: bool
+) -> None:
+    if as_json:
+        print_json(
+            {"origin": record.origin, "log_key": record.log_key, "tokens": {**tokens}}
+        )
+        return
+    click.echo(f"origin     {record.origin}")
+    click.echo(f"log key    {record.log_key}")
+    if env_file is not None:
+        click.echo(f"tokens     in {env_file}")
+        return
+    click.echo("tokens     (shown once; keep them now)")
+    for role, text in tokens.items():
+        click.echo(f"  {role:<10}{text}")

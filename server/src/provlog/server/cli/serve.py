@@ -1,0 +1,171 @@
+"""`provlog-server serve`: the service on HTTP, until it is told to stop."""
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import json
+import logging
+import signal
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from provlog.server.cli.common import instance_options
+from provlog.server.errors import ConfigurationError
+from provlog.server.http.app import HttpSettings, create_app, create_metrics_app
+from provlog.server.instance import load_instance
+from provlog.server.service import Service
+
+SHUTDOWN_SECONDS = 10.0
+BACKLOG = 1024
+
+
+@click.command()
+@instance_options
+@click.option(
+    "--listen",
+    default="127.0.0.1:8470",
+    show_default=True,
+    help="HOST:PORT to serve on; port 0 takes a free one.",
+)
+@click.option(
+    "--metrics",
+    "metrics_listen",
+    default="127.0.0.1:8471",
+    show_default=True,
+    help="HOST:PORT for Prometheus, or 'off'.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Serve without TLS beyond this machine: tokens and personal data can be read"
+    " on the way.",
+)
+def serve(
+    folder: Path,
+    guard: Path | None,
+    as_json: bool,
+    listen: str,
+    metrics_listen: str,
+    insecure: bool,
+) -> None:
+    """Serve every log of an instance.
+
+    Before it answers, each log's right edge is recomputed and compared with its head
+    and with the guard; a log that contradicts what was released is not served.
+
+    SIGTERM or Ctrl-C finishes what was taken and refuses the rest. SIGHUP accepts the
+    clock as it is, after it was set right.
+    """
+    address = parse_address(listen)
+    metrics = None if metrics_listen == "off" else parse_address(metrics_listen)
+    for host, _ in filter(None, (address, metrics)):
+        if not is_loopback(host) and not insecure:
+            raise ConfigurationError(
+                f"{host} can be reached from other machines, and this is plain HTTP:"
+                " serve on 127.0.0.1 behind a proxy with TLS, or add --insecure"
+            )
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
+    )
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    loop_factory = _loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(folder, guard, as_json, address, metrics))
+
+
+async def _serve(
+    folder: Path,
+    guard: Path | None,
+    as_json: bool,
+    address: tuple[str, int],
+    metrics: tuple[str, int] | None,
+) -> None:
+    stop = asyncio.Event()
+    async with Service.of(load_instance(folder, guard)) as service:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, service.clock.accept)
+        tending = asyncio.create_task(service.tend())
+        async with contextlib.AsyncExitStack() as stack:
+            url = await _listen(stack, create_app(service, HttpSettings()), address)
+            metrics_url = None
+            if metrics is not None:
+                app = create_metrics_app(service)
+                metrics_url = await _listen(stack, app, metrics)
+            # What lives now lives long; the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            _announce(service, folder, url, metrics_url, as_json)
+            await stop.wait()
+            # New submissions are refused from here on; what was taken is committed
+            # and answered while the listeners close.
+            await service.sequencer.close()
+        tending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tending
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack, app: web.Application, address: tuple[str, int]
+) -> str:
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    host, port = address
+    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+    await site.start()
+    bound = runner.addresses[0][1]
+    return f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+
+
+def _announce(
+    service: Service, folder: Path, url: str, metrics_url: str | None, as_json: bool
+) -> None:
+    logs = service.open_logs()
+    if as_json:
+        keys = {log.record.name: log.record.log_key for log in logs}
+        line = {"url": url, "metrics_url": metrics_url, "log_keys": keys}
+        click.echo(json.dumps(line))
+        return
+    for log in logs:
+        click.echo(f"log {log.record.name}, size {log.released.size}")
+        click.echo(f"  log key {log.record.log_key}")
+    click.echo(
+        f"serving on {url}" + (f", metrics on {metrics_url}" * bool(metrics_url))
+    )
+    env = folder / "dev.env"
+    if env.exists():
+        click.echo("\nIn another terminal:")
+        click.echo(f"  source {env}")
+        click.echo("  .venv/bin/provlog submit docs/examples/role-assign.json")
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT, an IPv6 host in brackets."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8470")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host to listen on is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    try:
+        import uvloop
+    except ImportError:  # not built for this platform
+        return None
+    return uvloop.Loop

@@ -1,0 +1,125 @@
+"""The guard's file, bearer tokens, and rates."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.rates import RateLimiter
+from provlog.server.registry import store_tokens
+from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.tokens import authenticate, may_write, mint_token, reaches
+from support.services import make_instance
+
+ORIGIN = "log.example.com/main"
+ROOT = bytes(range(32))
+
+
+def test_the_guard_only_advances(tmp_path: Path) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    assert guard.read(ORIGIN) is None
+    guard.advance(ORIGIN, ReleasedHead(5, ROOT))
+    guard.advance(ORIGIN, ReleasedHead(3, bytes(32)))
+    guard.advance(ORIGIN, ReleasedHead(5, ROOT))
+    assert guard.read(ORIGIN) == ReleasedHead(5, ROOT)
+    assert guard.read("another") is None
+    guard.flush()
+
+
+def test_another_root_of_the_released_size_is_a_fork(tmp_path: Path) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    guard.advance(ORIGIN, ReleasedHead(5, ROOT))
+    with pytest.raises(ForkError):
+        guard.advance(ORIGIN, ReleasedHead(5, bytes(32)))
+    assert guard.read(ORIGIN) == ReleasedHead(5, ROOT)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"origin":"x"}', '{"size":1}'])
+def test_a_guard_that_cannot_be_read_is_no_missing_guard(
+    tmp_path: Path, text: str
+) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    guard.path(ORIGIN).write_text(text)
+    with pytest.raises(ConfigurationError):
+        guard.read(ORIGIN)
+
+
+def test_a_guard_of_another_log_is_refused(tmp_path: Path) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    record = {"origin": "another", "size": 1, "root": "AA=="}
+    guard.path(ORIGIN).write_text(json.dumps(record))
+    with pytest.raises(ConfigurationError):
+        guard.read(ORIGIN)
+
+
+async def test_a_token_is_known_by_its_whole_text_alone(tmp_path: Path) -> None:
+    instance = await make_instance(tmp_path)
+    storage = SqliteStorage(instance.database)
+    minted = mint_token(logs=[1], roles=["monitor"], now=1000, expires=2000)
+    await store_tokens(storage, 1, (minted.record,))
+    assert await authenticate(storage, minted.text, 1999) == minted.record
+    prefix, secret = minted.text[:17], minted.text[17:]
+    for text in (
+        "",
+        minted.text[:-1],
+        minted.text + "A",
+        prefix + secret[::-1],
+        minted.text.replace("plt_", "plt-"),
+        f"plt_{'0' * 12}_{secret}",
+        "plt_ü",
+    ):
+        assert await authenticate(storage, text, 1500) is None
+    assert await authenticate(storage, minted.text, 2000) is None
+    stored = b"".join(path.read_bytes() for path in instance.folder.glob("provlog.db*"))
+    assert secret.encode() not in stored
+    assert secret not in repr(minted)
+    await storage.close()
+
+
+def test_roles_and_sources_belong_together() -> None:
+    for roles, sources in (
+        ([], []),
+        (["root"], []),
+        (["submitter"], []),
+        (["monitor"], ["urn:x"]),
+    ):
+        with pytest.raises(ValueError, match=r"role|sources"):
+            mint_token(logs=None, roles=roles, sources=sources, now=0)
+    with pytest.raises(ValueError, match="rate"):
+        mint_token(logs=None, roles=["monitor"], now=0, rate=0)
+
+
+def test_a_submitter_writes_its_sources_and_a_star_any() -> None:
+    named = mint_token(logs=[1], roles=["submitter"], sources=["urn:a"], now=0).record
+    assert may_write(named, "urn:a")
+    assert not may_write(named, "urn:b")
+    assert not may_write(replace(named, roles=frozenset({"monitor"})), "urn:a")
+    assert may_write(replace(named, sources=("*",)), "urn:b")
+    assert reaches(named, 1)
+    assert not reaches(named, 2)
+    assert reaches(replace(named, logs=None), 2)
+
+
+def test_a_bucket_fills_at_its_rate() -> None:
+    now = [0.0]
+    limiter = RateLimiter(lambda: now[0])
+    assert limiter.take("t", 10, 10) == 0
+    assert limiter.take("t", 10, 5) == pytest.approx(0.5)
+    assert limiter.take("other", 10, 5) == 0
+    now[0] = 0.5
+    assert limiter.take("t", 10, 5) == 0
+    now[0] = 100.0
+    assert limiter.take("t", 10, 10) == 0
+    assert limiter.take("t", 10, 1) > 0
+
+
+def test_a_request_larger_than_the_bucket_goes_through_and_is_paid_for() -> None:
+    now = [0.0]
+    limiter = RateLimiter(lambda: now[0])
+    assert limiter.take("t", 10, 100) == 0
+    assert limiter.take("t", 10, 1) == pytest.approx(9.1)
+    now[0] = 9.2
+    assert limiter.take("t", 10, 1) == 0

@@ -1,0 +1,272 @@
+"""What a start refuses, so that no log is ever forked or served by mistake."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from provlog.server.errors import ConfigurationError, ForkError, HaltedError
+from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.instance import Instance, create_instance, load_instance
+from provlog.server.keyring import Keyring
+from provlog.server.registry import create_log
+from provlog.server.storage.base import SchemaError, StorageError
+from provlog.server.storage.sqlite import SqliteStorage, create_database
+from support.services import (
+    ORIGIN,
+    append,
+    draft,
+    file_modes,
+    fill,
+    make_instance,
+    now_ms,
+    running,
+)
+
+
+def backup(instance: Instance, folder: Path) -> None:
+    storage = SqliteStorage(instance.database)
+    storage._writer.execute("VACUUM INTO ?", (str(folder / "backup.db"),))
+    asyncio.run(storage.close())
+
+
+def restore(instance: Instance, folder: Path) -> None:
+    for path in instance.folder.glob("provlog.db*"):
+        path.unlink()
+    shutil.copy(folder / "backup.db", instance.database)
+
+
+def change(instance: Instance, *statements: str) -> None:
+    """Edit the database behind the service's back, triggers removed."""
+    storage = SqliteStorage(instance.database)
+    triggers = list(
+        storage._writer.execute("SELECT name FROM sqlite_master WHERE type='trigger'")
+    )
+    for (name,) in triggers:
+        storage._writer.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        storage._writer.execute(statement)
+    asyncio.run(storage.close())
+
+
+async def filled(folder: Path, count: int = 5) -> Instance:
+    instance = await make_instance(folder)
+    async with running(instance) as (service, log):
+        await fill(service, log, count)
+    return instance
+
+
+def start(instance: Instance) -> None:
+    async def opened() -> None:
+        async with running(instance):
+            pass
+
+    asyncio.run(opened())
+
+
+def test_a_restored_older_database_is_refused(tmp_path: Path) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    backup(instance, tmp_path)
+
+    async def grow() -> None:
+        async with running(instance) as (service, log):
+            await append(service, log, draft(log, "after the backup"))
+
+    asyncio.run(grow())
+    restore(instance, tmp_path)
+    with pytest.raises(ForkError, match="size 6, but size 7 was released"):
+        start(instance)
+
+
+def test_an_older_database_that_grew_again_is_refused(tmp_path: Path) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    backup(instance, tmp_path)
+
+    async def grow(name: str, *, unguarded: bool = False) -> None:
+        async with running(instance) as (service, log):
+            await fill(service, log, 3, name)
+
+    asyncio.run(grow("one"))
+    guard = FileGuard(instance.guard)
+    kept = guard.path(ORIGIN).read_bytes()
+    guard.path(ORIGIN).unlink()
+    restore(instance, tmp_path)
+    asyncio.run(grow("two"))
+    guard.path(ORIGIN).write_bytes(kept)
+    with pytest.raises(ForkError, match="contradicts the released head of size 9"):
+        start(instance)
+
+
+def test_a_missing_guard_is_made_anew_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    guard = FileGuard(instance.guard)
+    guard.path(ORIGIN).unlink()
+    start(instance)
+    assert "no guard" in caplog.text
+    released = guard.read(ORIGIN)
+    assert released is not None
+    assert released.size == 6
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE heads SET root = zeroblob(32)",
+        "UPDATE heads SET size = size + 1, events = events",
+        "UPDATE entries SET leaf = CAST(replace(leaf, 'role', 'rule') AS BLOB)"
+        " WHERE idx = 5",
+        "DELETE FROM entries WHERE idx = 3",
+        "UPDATE entries SET leaf = x'7b7d' WHERE idx = 0",
+    ],
+)
+def test_a_database_edited_at_its_edge_is_refused(
+    tmp_path: Path, statement: str
+) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    change(instance, statement)
+    with pytest.raises((ForkError, StorageError)):
+        start(instance)
+
+
+def test_an_edited_full_tile_s_root_is_refused(tmp_path: Path) -> None:
+    instance = asyncio.run(filled(tmp_path, 300))
+    change(instance, "UPDATE tiles SET root = zeroblob(32)")
+    with pytest.raises(ForkError, match="does not have the head's root"):
+        start(instance)
+
+
+def test_another_signing_key_is_refused(tmp_path: Path) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    Keyring(instance.keys).create("other", ORIGIN)
+    shutil.copy(
+        instance.keys / "other" / "signing.key", instance.keys / "main" / "signing.key"
+    )
+    with pytest.raises(ConfigurationError, match="signing key is not the log's"):
+        start(instance)
+
+
+@pytest.mark.parametrize("name", ["id.key", "epoch-1.key"])
+def test_another_blinding_key_is_refused(tmp_path: Path, name: str) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    Keyring(instance.keys).create("other", ORIGIN)
+    shutil.copy(instance.keys / "other" / name, instance.keys / "main" / name)
+    with pytest.raises(ConfigurationError, match="is of another key"):
+        start(instance)
+
+
+def test_keys_that_are_missing_damaged_or_open_to_others_are_refused(
+    tmp_path: Path,
+) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    path = instance.keys / "main" / "id.key"
+    text = path.read_text()
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="open to others"):
+        start(instance)
+    path.chmod(0o600)
+    path.write_text("AAAA\n")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        start(instance)
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="No such file"):
+        start(instance)
+    path.touch(0o600)
+    path.write_text(text)
+    start(instance)
+
+
+def test_a_head_that_comes_to_contradict_the_guard_halts_the_log(
+    tmp_path: Path,
+) -> None:
+    async def play() -> None:
+        instance = await filled(tmp_path)
+        async with running(instance) as (service, log):
+            FileGuard(instance.guard).advance(ORIGIN, ReleasedHead(9, bytes(32)))
+            assert log.refresh().size == 9
+            log.edge = await log.tree.edge(3)  # as if another process had written
+            with pytest.raises(HaltedError, match="older than what others have seen"):
+                await append(service, log, draft(log, "a"))
+            assert log.halted is not None
+
+    asyncio.run(play())
+
+
+def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    for root in (instance.folder, instance.guard):
+        for name, mode in file_modes(root).items():
+            assert mode in (0o600, 0o700), name
+
+
+def test_a_folder_in_use_and_a_guard_inside_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").touch()
+    with pytest.raises(ConfigurationError, match="not empty"):
+        create_instance(tmp_path / "data", tmp_path / "guard")
+    with pytest.raises(ConfigurationError, match="outside"):
+        create_instance(tmp_path / "new", tmp_path / "new" / "guard")
+    with pytest.raises(ConfigurationError, match="not initialised"):
+        load_instance(tmp_path / "data", None)
+
+
+def test_an_origin_that_was_released_before_is_not_made_again(tmp_path: Path) -> None:
+    async def play() -> None:
+        await make_instance(tmp_path)
+        again = create_instance(tmp_path / "again", tmp_path / "guard")
+        create_database(again.database)
+        storage = SqliteStorage(again.database)
+        try:
+            with pytest.raises(ConfigurationError, match="would contradict it"):
+                await create_log(
+                    storage,
+                    Keyring(again.keys),
+                    FileGuard(again.guard),
+                    name="main",
+                    origin=ORIGIN,
+                    public=False,
+                    now=now_ms(),
+                )
+        finally:
+            await storage.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("", "log.example.com/x"),
+        ("A", "log.example.com/x"),
+        ("../x", "log.example.com/x"),
+        ("x" * 65, "log.example.com/x"),
+        ("x", ""),
+        ("x", "has blank"),
+        ("x", "a+b"),
+        ("x", 'a"b'),
+        ("x", "ö"),
+        ("x", "x" * 256),
+        ("main", "log.example.com/x"),
+        ("x", ORIGIN),
+    ],
+)
+async def test_unusable_and_taken_names_are_refused(
+    tmp_path: Path, name: str, origin: str
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, _):
+        with pytest.raises(ConfigurationError):
+            await service.create_log(name, origin, public=False)
+        assert [log.record.name for log in service.open_logs()] == ["main"]
+
+
+def test_a_database_of_another_version_or_none_is_refused(tmp_path: Path) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    change(instance, "PRAGMA user_version = 99")
+    with pytest.raises(SchemaError, match="version 99"):
+        start(instance)
+    for path in instance.folder.glob("provlog.db*"):
+        path.unlink()
+    with pytest.raises(StorageError, match="no database"):
+        start(instance)

@@ -1,0 +1,131 @@
+"""Services on a real SQLite file in a temporary folder, and storage that fails."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from provlog.merkle.trust import Trust
+from provlog.server.batch import Outcome
+from provlog.server.clock import Clock
+from provlog.server.guard import FileGuard
+from provlog.server.instance import Instance, create_instance
+from provlog.server.intake.draft import EventDraft
+from provlog.server.keyring import Keyring
+from provlog.server.log import Log
+from provlog.server.registry import create_log
+from provlog.server.sequencer import QueueLimits
+from provlog.server.service import Service
+from provlog.server.storage.base import CommitUnknownError
+from provlog.server.storage.sqlite import (
+    SqliteStorage,
+    SqliteTransaction,
+    create_database,
+)
+from support.events import event_of
+
+SOURCE = "urn:okta:acme"
+ORIGIN = "log.example.com/main"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def make_instance(folder: Path, origin: str = ORIGIN) -> Instance:
+    """Return an initialised folder with one log, `main`."""
+    instance = create_instance(folder / "data", folder / "guard")
+    create_database(instance.database)
+    storage = SqliteStorage(instance.database)
+    await create_log(
+        storage,
+        Keyring(instance.keys),
+        FileGuard(instance.guard),
+        name="main",
+        origin=origin,
+        public=False,
+        now=now_ms(),
+    )
+    await storage.close()
+    return instance
+
+
+@asynccontextmanager
+async def running(
+    instance: Instance,
+    *,
+    storage: SqliteStorage | None = None,
+    clock: Clock | None = None,
+    limits: QueueLimits | None = None,
+) -> AsyncIterator[tuple[Service, Log]]:
+    """Open an instance's service and yield it with its log `main`."""
+    service = Service(
+        storage or SqliteStorage(instance.database),
+        Keyring(instance.keys),
+        FileGuard(instance.guard),
+        clock or Clock(),
+        limits,
+    )
+    async with service:
+        log = await service.log("main")
+        assert log is not None
+        yield service, log
+
+
+def trust_of(log: Log) -> Trust:
+    """Return trust in a log's own key."""
+    return Trust.from_log_key(log.record.log_key)
+
+
+def draft(log: Log, event_id: str, **changes: object) -> EventDraft:
+    """Return the draft of a test event."""
+    return log.drafter.event(event_of(id=event_id, **changes), SOURCE, {"token": "t"})
+
+
+async def append(service: Service, log: Log, *drafts: EventDraft) -> list[Outcome]:
+    """Submit drafts as one unit and return what became of each."""
+    return (await service.sequencer.submit(log, drafts)).outcomes
+
+
+async def fill(service: Service, log: Log, count: int, prefix: str = "fill") -> None:
+    """Append `count` events."""
+    for start in range(0, count, 500):
+        batch = [
+            draft(log, f"{prefix}-{number}")
+            for number in range(start, min(count, start + 500))
+        ]
+        await append(service, log, *batch)
+
+
+class FaultyStorage(SqliteStorage):
+    """Fails the next commits as told: the change is lost, or is made all the same."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.faults: list[str] = []
+        self.commits = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        async with super().transaction() as transaction:
+            plain = transaction.commit
+
+            async def commit() -> None:
+                self.commits += 1
+                fault = self.faults.pop(0) if self.faults else None
+                if fault == "fails but is persisted":
+                    await plain()
+                if fault is not None:
+                    raise CommitUnknownError(fault)
+                await plain()
+
+            transaction.commit = commit  # type: ignore[method-assign]
+            yield transaction
+
+
+def file_modes(folder: Path) -> dict[str, int]:
+    """Return the permission bits of every file and folder below `folder`."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mode & 0o777
+        for path in sorted(folder.rglob("*"))
+    }
