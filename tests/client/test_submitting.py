@@ -92,7 +92,7 @@ async def test_an_answer_lost_on_the_way_is_asked_for_again(
     assert not receipt.created
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("status", [202, 408, 500, 502, 503, 504])
 async def test_what_may_have_failed_for_good_is_not_sent_again(
     status: int, client: AsyncClient, log: LyingLog
 ) -> None:
@@ -228,6 +228,25 @@ async def test_records_keep_their_bytes(client: AsyncClient, log: LyingLog) -> N
     assert len(results) == 2
     again = await client.submit_records("okta", "urn:okta:acme", raw)
     assert [each.created for each in again if isinstance(each, Receipt)] == [False] * 2
+
+
+async def test_records_that_become_too_many_events_are_halved(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    def only_small(request: web.Request) -> web.Response | None:
+        small = len(json.loads(log.bodies[-1])) <= 2
+        return None if small else web.Response(status=413)
+
+    log.faults.extend([only_small] * 9)
+    raw = b"[%b]" % b",".join(b'{"uuid":"u%d"}' % place for place in range(7))
+    results = await client.submit_records("okta", "urn:okta:acme", raw)
+    assert [each.index for each in results if isinstance(each, Receipt)] == list(
+        range(1, 8)
+    )
+    log.faults.clear()
+    log.faults.append(lambda request: web.Response(status=413))
+    with pytest.raises(RefusedError):
+        await client.submit_records("okta", "urn:okta:acme", b'{"uuid":"u9"}')
 
 
 async def test_a_busy_submitter_needs_no_consistency_proofs(

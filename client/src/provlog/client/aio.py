@@ -1,5 +1,6 @@
 """The asynchronous client: what it returns has been verified."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -174,9 +175,18 @@ class AsyncClient:
         """
         await self._heads.recall()
         results: list[Result] = []
-        for records in split_records(cut_records(raw)):
-            body = records[0] if len(records) == 1 else join_batch(records)
-            done = await self._submit_records(format, source, body, records)
+        waiting = deque(split_records(cut_records(raw)))
+        while waiting:
+            records = waiting.popleft()
+            try:
+                done = await self._submit_records(format, source, records)
+            except RefusedError as error:
+                if error.status != 413 or len(records) == 1:
+                    raise
+                # Only the server knows how many events come of them: too many here.
+                half = len(records) // 2
+                waiting.extendleft((records[half:], records[:half]))
+                continue
             results += done
             if on_results is not None:
                 on_results(done)
@@ -289,8 +299,9 @@ class AsyncClient:
         return results
 
     async def _submit_records(
-        self, format_: str, source: str, body: bytes, records: Sequence[bytes]
+        self, format_: str, source: str, records: Sequence[bytes]
     ) -> list[Result]:
+        body = records[0] if len(records) == 1 else join_batch(records)
         answer = await self._post(
             body,
             "application/json",
