@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import (
@@ -144,8 +143,6 @@ def problem_of(error: Exception) -> Problem | None:
             )
         case web.HTTPException():
             return _http_problem(error)
-        case HttpProcessingError() | web.RequestPayloadError():
-            return Problem("malformed", "the body did not arrive whole")
     return None
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from aiohttp import StreamReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from provlog.merkle.encoding import JsonValue, loads_json, parse_decimal
 from provlog.merkle.errors import MalformedError
@@ -31,6 +32,8 @@ async def read_body(request: web.Request, limit: int) -> bytes:
             return await _read_stream(content, limit)
     except TimeoutError:
         raise Problem("timeout", "the body took too long to arrive") from None
+    except (ConnectionError, HttpProcessingError, web.RequestPayloadError):
+        raise Problem("malformed", "the body did not arrive whole") from None
 
 
 async def _read_stream(content: StreamReader, limit: int) -> bytes:
