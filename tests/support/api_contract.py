@@ -53,7 +53,8 @@ class ApiContract:
         problem = self.document["components"]["schemas"]["Problem"]
         if resource is None:
             return self._fits(problem, response) if _no_route(response) else "a route?"
-        operation = self.document["paths"][resource.canonical][request.method.lower()]
+        method = "get" if request.method == "HEAD" else request.method.lower()
+        operation = self.document["paths"][resource.canonical][method]
         announced = operation["responses"].get(str(response.status))
         if announced is None:
             return f"status {response.status} is not announced"

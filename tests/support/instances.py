@@ -135,6 +135,7 @@ class Served:
     made: Made
     service: Service
     log: Log
+    app: web.Application
     client: Client
 
     def bearer(self, role: str) -> dict[str, str]:
@@ -205,5 +206,5 @@ async def served(
         app.middlewares.insert(0, contract.middleware())
         client: Client
         async with TestClient(RunnerServer(app)) as client:
-            yield Served(made, service, log, client)
+            yield Served(made, service, log, app, client)
         assert not contract.violations
