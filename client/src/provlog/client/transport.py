@@ -8,6 +8,7 @@ has room for one entry of that id.
 
 import asyncio
 import ipaddress
+import os
 import random
 import time
 from collections.abc import Mapping
@@ -204,7 +205,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "no such host"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection ({error.os_error.strerror or 'refused'})"
+        # The event loop's own text repeats the address.
+        code = error.os_error.errno
+        return f"no connection ({os.strerror(code) if code else 'not set up'})"
     return "the connection broke"
 
 
