@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from provlog.merkle.receipts import verify_receipt
+from provlog.server.reader import LogReader, StoredEntry
 from provlog.server.sequencer import QueueLimits
 from support.events import event_json
 from support.instances import SOURCE, Reply, Served, served
@@ -61,6 +62,20 @@ async def test_an_erased_event_is_gone_and_says_where_it_stood(log: Served) -> N
     reply = await log.post(event_json())
     assert (reply.status, reply.slug) == (410, "erased")
     assert reply.json()["index"] == index
+
+
+async def test_an_event_erased_while_it_is_answered_is_gone(
+    log: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.post(event_json())
+    entry = StoredEntry(1, b"{}", None, None)
+
+    async def erased(*_: object) -> dict[int, StoredEntry]:
+        return {1: entry}
+
+    monkeypatch.setattr(LogReader, "entries", erased)
+    reply = await log.post(event_json())
+    assert (reply.status, reply.slug, reply.json()["index"]) == (410, "erased", 1)
 
 
 async def test_openings_go_to_auditors_only(log: Served) -> None:
