@@ -6,9 +6,9 @@
 ``problems``  RFC 9457 problem details, and what becomes one
 ``gate``      the middleware around every handler: errors, metrics, headers
 ``auth``      bearer tokens, roles, rates
-``requests``  bodies and query parameters, strictly
+``requests``  bodies and query parameters, strictly; ``responses`` what goes back
 ``submit``    events in; ``answers`` receipts out; ``sources`` their namespaces
-``read``      checkpoint, tiles, bundles; ``proofs`` and ``entries`` likewise
+``read``      checkpoint, tiles, bundles; ``proofs``; ``entries``; ``lookup`` by id
 ``manage``    logs, tokens and sources; ``ops`` probes and the API's description
 
 Nothing outside this package knows of HTTP.
