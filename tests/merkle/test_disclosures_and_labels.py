@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provlog.merkle.disclosures import (
+    LONG_SALT_SIZE,
     disclosure_digest,
     make_disclosure,
+    make_disclosures,
     parse_disclosure,
 )
-from provlog.merkle.encoding import encode_base64url
+from provlog.merkle.encoding import JsonValue, encode_base64url
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.labels import (
     LabelKind,
@@ -150,3 +152,26 @@ def test_keys_and_nonces_have_their_length() -> None:
         entry_id(bytes(31), "s", "i")
     with pytest.raises(ValueError, match="16"):
         tag(bytes(15), bytes(32))
+
+
+@given(st.dictionaries(st.sampled_from(["actor", "target", "é", 'a"b']), JSON))
+def test_many_disclosures_are_what_one_at_a_time_are(
+    members: dict[str, JsonValue],
+) -> None:
+    salts = bytes(range(LONG_SALT_SIZE * len(members)))
+    encoded = {
+        name: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        for name, value in members.items()
+    }
+    texts, digests = make_disclosures(salts, encoded)
+    for place, (name, value) in enumerate(members.items()):
+        salt = salts[place * LONG_SALT_SIZE :][:LONG_SALT_SIZE]
+        assert texts[place] == make_disclosure(salt, name, value)
+        assert digests[name] == disclosure_digest(texts[place])
+
+
+def test_many_disclosures_need_a_salt_each_and_free_names() -> None:
+    with pytest.raises(ValueError, match="salts"):
+        make_disclosures(bytes(LONG_SALT_SIZE), {"a": b"1", "b": b"2"})
+    with pytest.raises(ValueError, match="reserved"):
+        make_disclosures(bytes(LONG_SALT_SIZE), {"...": b"1"})

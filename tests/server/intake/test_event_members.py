@@ -1,6 +1,6 @@
 """The split of an event into members and labels (design section 5)."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from provlog.merkle.encoding import JsonValue
 from provlog.merkle.labels import LabelKind

@@ -1,13 +1,13 @@
 """Okta System Log records in provlog's words."""
 
 import json
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.building import other_type

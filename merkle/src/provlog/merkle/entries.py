@@ -12,7 +12,7 @@ marked as not understood, so that an old verifier survives a newer log.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from provlog.merkle.encoding import (
     MAX_SAFE_INTEGER,
@@ -96,8 +96,7 @@ class Entry:
         return cast("Sequence[str]", self.body.get("tags", ()))
 
 
-@dataclass(frozen=True, slots=True)
-class EventTemplate:
+class EventTemplate(NamedTuple):
     """An `event` leaf but for `epoch`, `n` and `recorded`.
 
     Those three are known only while the log is locked; everything else is made before,

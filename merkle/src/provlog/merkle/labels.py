@@ -9,6 +9,7 @@ Integers are big-endian, lengths count UTF-8 bytes after NFC.
 import hmac
 import unicodedata
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 
 KEY_SIZE = 32
@@ -34,10 +35,12 @@ def label(key: bytes, kind: LabelKind, ns: str, identity: str) -> bytes:
     name = _nfc(identity)
     if not 1 <= len(name) <= MAX_IDENTITY:
         raise ValueError(f"an id has 1 to {MAX_IDENTITY} bytes")
-    message = b"".join(
-        (b"vidx/1 label\0", bytes((kind,)), _len16(_nfc(ns)), _len16(name))
-    )
-    return _mac(key, message)
+    return _mac(key, _label_prefix(kind, ns) + _len16(name))
+
+
+@lru_cache(maxsize=1024)
+def _label_prefix(kind: LabelKind, ns: str) -> bytes:
+    return b"vidx/1 label\0" + bytes((kind,)) + _len16(_nfc(ns))
 
 
 def tag(nonce: bytes, label: bytes) -> bytes:

@@ -12,7 +12,7 @@ disclosures for; the names of the others are reported as withheld.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.disclosures import Disclosure, parse_disclosure
@@ -35,8 +35,7 @@ VERSION = 1
 MAX_RECEIPT = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Openings:
+class Openings(NamedTuple):
     """The nonce and labels behind an entry's tags."""
 
     nonce: bytes

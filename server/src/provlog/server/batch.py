@@ -4,8 +4,9 @@ No I/O of its own but the look-ups it is given; the sequencer holds the lock and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from provlog.merkle.edge import Growth, RightEdge
 from provlog.merkle.encoding import encode_base64, format_time
@@ -27,8 +28,7 @@ from provlog.server.storage.base import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """A new entry at `index`."""
 
     index: int
@@ -36,29 +36,25 @@ class Appended:
     draft: Draft
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(msgspec.Struct, frozen=True):
     """The event stands at `index` already; nothing was added."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Conflicting:
+class Conflicting(msgspec.Struct, frozen=True):
     """Another event stands at `index` under the same source and id."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
+class Erased(msgspec.Struct, frozen=True):
     """The event of this source and id stood at `index`; its content was erased."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyRegistered:
+class AlreadyRegistered(msgspec.Struct, frozen=True):
     """The source is registered already; no entry was made."""
 
 

@@ -8,6 +8,7 @@ from provlog.merkle.edge import RightEdge
 from provlog.merkle.encoding import encode_base64url
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
+from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
 from provlog.merkle.notes import sign_note
 from provlog.server.errors import ConfigurationError, ForkError, HaltedError
@@ -16,6 +17,8 @@ from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
 from provlog.server.storage.base import Head, LogRecord, Reads, Storage
 from provlog.server.tree import TileCache, Tree
+
+_CATCH_UP = 4096
 
 
 class Log:
@@ -103,6 +106,14 @@ class Log:
             raise HaltedError(self.halted)
         if (head.size, head.root) == (self.edge.size, self.edge.root()):
             return self.edge
+        added = head.size - self.edge.size
+        if 0 < added <= _CATCH_UP and self.edge.size >= self.released.size:
+            # Growing our own edge by the other process's leaves shows at once that
+            # its head extends ours.
+            leaves = await reads.leaves(self.id, self.edge.size, head.size)
+            growth = self.edge.grow([leaf_hash(leaf) for leaf in leaves])
+            if growth.root == head.root:
+                return growth.edge
         tree = Tree(reads, self.id, TileCache(0))
         reason = await contradiction(tree, head, self.released)
         if reason is not None:

@@ -105,16 +105,17 @@ class Service:
 
     async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
         """Create a log and open it; `ConfigurationError` where that cannot be."""
-        record = await create_log(
-            self.storage,
-            self._keyring,
-            self._guard,
-            name=name,
-            origin=origin,
-            public=public,
-            now=self.clock.now(),
-        )
-        return await self._open(record)
+        async with self._opening:
+            record = await create_log(
+                self.storage,
+                self._keyring,
+                self._guard,
+                name=name,
+                origin=origin,
+                public=public,
+                now=self.clock.now(),
+            )
+            return await self._open(record)
 
     async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
         """Return a source, registering it on its first use with its own name as `ns`.

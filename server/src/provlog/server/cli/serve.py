@@ -14,7 +14,7 @@ from aiohttp import web
 
 from provlog.server.cli.common import instance_options
 from provlog.server.errors import ConfigurationError
-from provlog.server.http.app import HttpSettings, create_app, create_metrics_app
+from provlog.server.http.app import create_app, create_metrics_app, create_runner
 from provlog.server.instance import load_instance
 from provlog.server.service import Service
 
@@ -70,7 +70,6 @@ def serve(
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
     )
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(folder, guard, as_json, address, metrics))
@@ -91,7 +90,7 @@ async def _serve(
         loop.add_signal_handler(signal.SIGHUP, service.clock.accept)
         tending = asyncio.create_task(service.tend())
         async with contextlib.AsyncExitStack() as stack:
-            url = await _listen(stack, create_app(service, HttpSettings()), address)
+            url = await _listen(stack, create_app(service), address)
             metrics_url = None
             if metrics is not None:
                 app = create_metrics_app(service)
@@ -112,9 +111,7 @@ async def _serve(
 async def _listen(
     stack: contextlib.AsyncExitStack, app: web.Application, address: tuple[str, int]
 ) -> str:
-    runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
-    )
+    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     host, port = address

@@ -5,11 +5,14 @@ beside other requests. Left for the commit path are `n`, `recorded` and `epoch`.
 """
 
 import hmac
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from provlog.merkle.disclosures import SALT_SIZE, disclosure_digest, make_disclosure
+import msgspec
+
+from provlog.merkle.disclosures import LONG_SALT_SIZE, make_disclosures
 from provlog.merkle.encoding import JsonValue, encode_base64url
 from provlog.merkle.entries import EventTemplate, event_template
 from provlog.merkle.labels import KEY_SIZE, NONCE_SIZE, entry_id, label, tag
@@ -22,8 +25,7 @@ from provlog.server.storage.base import SourceRecord, TokenRecord
 Entropy: TypeAlias = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class EventDraft:
+class EventDraft(msgspec.Struct, frozen=True):
     """An event that is ready to become a leaf of one log.
 
     `key` is its blinded id. `variant` makes the draft of the same record under the id
@@ -91,9 +93,11 @@ class Drafter:
         server knows of how the event came.
         """
         members = split_members(event, ns, ingest)
-        random = self._entropy(SALT_SIZE * len(members) + NONCE_SIZE + KEY_SIZE)
+        random = self._entropy(LONG_SALT_SIZE * len(members) + NONCE_SIZE + KEY_SIZE)
         compare_key, nonce = random[:KEY_SIZE], random[KEY_SIZE:][:NONCE_SIZE]
-        texts, digests = _disclose(members, random[KEY_SIZE + NONCE_SIZE :])
+        texts, digests = make_disclosures(
+            random[KEY_SIZE + NONCE_SIZE :], _encode(members)
+        )
         openings = self._openings(event, ns, nonce)
         key = entry_id(self._id_key, event.source, event.id)
         template = event_template(
@@ -118,7 +122,9 @@ class Drafter:
 
     def admin(self, action: str, members: dict[str, JsonValue]) -> AdminDraft:
         """Return the draft of an `admin` entry that opens to `members`."""
-        texts, digests = _disclose(members, self._entropy(SALT_SIZE * len(members)))
+        texts, digests = make_disclosures(
+            self._entropy(LONG_SALT_SIZE * len(members)), _encode(members)
+        )
         return AdminDraft(action, digests, texts)
 
     def key(self, source: str, event_id: str) -> bytes:
@@ -132,7 +138,7 @@ class Drafter:
         if digest is None:
             return None
         return lambda: self.event(
-            replace(event, id=variant_id(event.id, digest)), ns, ingest
+            msgspec.structs.replace(event, id=variant_id(event.id, digest)), ns, ingest
         )
 
     def _openings(self, event: Event, ns: str, nonce: bytes) -> Openings | None:
@@ -158,13 +164,11 @@ def _tags(openings: Openings | None) -> Sequence[str]:
     return [encode_base64url(tag(openings.nonce, item)) for _, item in openings.labels]
 
 
-def _disclose(
-    members: Mapping[str, JsonValue], salts: bytes
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    texts, digests = [], {}
-    for place, (name, value) in enumerate(members.items()):
-        salt = salts[place * SALT_SIZE : (place + 1) * SALT_SIZE]
-        text = make_disclosure(salt, name, value)
-        texts.append(text)
-        digests[name] = disclosure_digest(text)
-    return tuple(texts), digests
+def _encode(members: Mapping[str, JsonValue]) -> dict[str, bytes]:
+    try:
+        return {name: msgspec.json.encode(value) for name, value in members.items()}
+    except OverflowError:  # an integer beyond 64 bits
+        return {
+            name: json.dumps(value, ensure_ascii=False).encode("utf-8")
+            for name, value in members.items()
+        }

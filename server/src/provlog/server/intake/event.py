@@ -7,7 +7,8 @@ of it. What the members of `data` may look like stands in `data_members`.
 
 import json
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 from provlog.merkle.encoding import (
     MAX_SAFE_INTEGER,
@@ -51,8 +52,7 @@ _COMPARISON = json.JSONEncoder(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One validated event, as the sequencer takes it.
 
     `time` is canonical UTC; where none was sent, or none that can be read, it is the
@@ -70,8 +70,8 @@ class Event:
     time: str
     time_sent: JsonValue = None
     seq: int | None = None
-    data: dict[str, JsonValue] = field(default_factory=dict)
-    extensions: dict[str, JsonValue] = field(default_factory=dict)
+    data: dict[str, JsonValue] = msgspec.field(default_factory=dict)
+    extensions: dict[str, JsonValue] = msgspec.field(default_factory=dict)
     original: JsonValue = None
     flags: tuple[str, ...] = ()
     native_type: str | None = None

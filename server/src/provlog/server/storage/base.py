@@ -1,5 +1,8 @@
 """The storage interface: what an engine promises, and the rows that cross it.
 
+Records that are made for every event are msgspec structs, which cost a third of a
+frozen dataclass to make.
+
 Durability: when `Transaction.commit` returns, everything written in the transaction
 has been flushed to disk. Consistency: a transaction that locked a log sees and extends
 its newest committed head; two transactions never hold the lock of one log at the same
@@ -22,6 +25,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from provlog.merkle.edge import FullTile
 from provlog.merkle.receipts import Openings
@@ -98,8 +103,7 @@ class TokenRecord:
     revoked: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Private:
+class Private(msgspec.Struct, frozen=True):
     """The erasable side of an entry."""
 
     disclosures: tuple[str, ...]
@@ -107,8 +111,7 @@ class Private:
     compare_digest: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewEntry:
+class NewEntry(msgspec.Struct, frozen=True):
     """One entry to insert. `key` is the blinded id where the kind has one."""
 
     index: int
@@ -118,8 +121,7 @@ class NewEntry:
     openings: Openings | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(msgspec.Struct, frozen=True):
     """Where a blinded id stands, and how to recognise the event that stands there.
 
     `private` is None once the entry's private side has been erased.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import apsw
@@ -28,11 +29,7 @@ _TOKEN = (
     "SELECT id, digest, logs, roles, sources, note, rate, created, expires, revoked"  # noqa: S105
     " FROM tokens"
 )
-_KEY = (
-    "SELECT k.id, k.idx, p.idx, p.disclosures, p.compare_key, p.compare_digest"
-    " FROM keys k LEFT JOIN private p ON p.log = k.log AND p.idx = k.idx"
-    " WHERE k.log = ? AND k.id = ?"
-)
+_KEY = "SELECT idx FROM keys WHERE log = ? AND id = ?"
 
 
 class SqliteReads:
@@ -88,8 +85,8 @@ class SqliteReads:
         for key in keys:
             row = self._one(_KEY, log, key)
             if row is not None:
-                private = None if row[2] is None else _private(row[3:])
-                found[key] = StoredKey(row[1], private)
+                index = row[0]
+                found[key] = StoredKey(index, await self.private(log, index))
         return found
 
     async def private(self, log: int, index: int) -> Private | None:
@@ -209,7 +206,9 @@ def opening_row(
     return log, index, epoch, openings.nonce, packed
 
 
+@lru_cache(maxsize=1024)
 def _token(row: Row) -> TokenRecord:
+    # Every request reads its token's row; one that has not changed is not decoded anew.
     logs = row[2]
     return TokenRecord(
         id=row[0],

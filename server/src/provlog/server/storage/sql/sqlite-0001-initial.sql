@@ -1,4 +1,8 @@
 -- Schema version 1. Every key starts with the log.
+--
+-- Rows of fixed, small size stand in their primary key's own tree (WITHOUT ROWID); the
+-- large ones, entries and private, do not: there SQLite would move most of each row to
+-- an overflow page of its own.
 
 CREATE TABLE logs (
     log     INTEGER PRIMARY KEY,
@@ -36,7 +40,7 @@ CREATE TABLE entries (
     idx  INTEGER NOT NULL CHECK (idx >= 0),
     leaf BLOB    NOT NULL CHECK (length(leaf) BETWEEN 2 AND 65535),
     PRIMARY KEY (log, idx)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TRIGGER entries_are_final BEFORE INSERT ON entries
 WHEN EXISTS (SELECT 1 FROM entries WHERE log = NEW.log AND idx = NEW.idx)
@@ -90,7 +94,7 @@ CREATE TABLE private (
     compare_key    BLOB,
     compare_digest BLOB,
     PRIMARY KEY (log, idx)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Nonce and labels behind an entry's tags; they live as long as their epoch's key.
 -- `labels` is a run of 33-byte items: kind, then label.

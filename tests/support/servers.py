@@ -1,0 +1,162 @@
+"""A real `provlog-server serve` in a process of its own, on free ports."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self
+
+from provlog.merkle.trust import Trust
+
+COMMAND = [sys.executable, "-m", "provlog.server.cli"]
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment without what would configure provlog."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PROVLOG_")
+    }
+
+
+def provlog_server(*arguments: str | Path) -> str:
+    """Run a management command to its end and return what it printed."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+@dataclass
+class Server:
+    """An instance's folder and, while it runs, the process that serves it.
+
+    `listen` may be fixed so that a later start takes the same port; `wrapper` is a
+    command that runs the server, and has to leave it the process's own number.
+    """
+
+    folder: Path
+    guard: Path
+    origin: str
+    log_key: str
+    tokens: dict[str, str]
+    options: Sequence[str] = ()
+    listen: str = "127.0.0.1:0"
+    wrapper: Sequence[str] = ()
+    url: str = ""
+    metrics_url: str = ""
+    process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
+    _errors: IO[str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def init(cls, base: Path, *options: str) -> Self:
+        """Initialise an instance below `base`; by default any source may be written."""
+        folder, guard = base / "data", base / "guard"
+        chosen = options or ("--dev", "--source", "*")
+        printed = provlog_server(
+            "init", "--dir", folder, "--guard", guard, "--json", *chosen
+        )
+        answer = json.loads(printed)
+        return cls(folder, guard, answer["origin"], answer["log_key"], answer["tokens"])
+
+    @property
+    def trust(self) -> Trust:
+        """Trust in the log's key."""
+        return Trust.from_log_key(self.log_key)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it listens on."""
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    def start(self) -> Self:
+        """Start serving and return once it listens."""
+        self.spawn()
+        self.await_start()
+        return self
+
+    def spawn(self) -> None:
+        """Start the process, and do not wait for it to listen."""
+        arguments = ["--dir", self.folder, "--json", "--listen", self.listen]
+        arguments += ["--metrics", "127.0.0.1:0", *self.options]
+        # Into a file: a pipe that nobody reads would hold up a server with much to say.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  read at its end
+        self.process = subprocess.Popen(
+            [*self.wrapper, *COMMAND, "serve", *map(str, arguments)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def await_start(self, seconds: float = 30.0) -> None:
+        """Return once it listens; `RuntimeError` with its last words if it does not."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            line = selector.select(seconds) and self.process.stdout.readline()
+        if not line:
+            code, errors = self.stop(signal.SIGKILL)
+            raise RuntimeError(f"the server did not start ({code}): {errors}")
+        announced = json.loads(line)
+        self.url, self.metrics_url = announced["url"], announced["metrics_url"]
+
+    def stop(
+        self, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0
+    ) -> tuple[int, str]:
+        """Send a signal, wait for the end, and return exit code and error output."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.await_end(seconds)
+
+    def await_end(self, seconds: float = 30.0) -> tuple[int, str]:
+        """Wait for the process to end and return exit code and error output.
+
+        One that does not end in time is killed (`subprocess.TimeoutExpired`).
+        """
+        process, errors = self.process, self._errors
+        assert process is not None
+        assert errors is not None
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            assert process.stdout is not None
+            process.stdout.close()
+            self.process = self._errors = None
+            errors.seek(0)
+            text = errors.read()
+            errors.close()
+        return code, text
+
+    def __enter__(self) -> Self:
+        return self if self.process else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            self.stop(signal.SIGKILL)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples of its metrics by name and labels."""
+        with urllib.request.urlopen(f"{self.metrics_url}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
