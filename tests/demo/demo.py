@@ -1,0 +1,346 @@
+"""The main job, start to end: `make demo`, or `make demo EVENTS=folder`.
+
+Provisioning events go into a real server, on a temporary folder and a free port; every
+receipt is then verified by another process, which knows the log's key and nothing else.
+Exits 0 only if each step held.
+
+EVENTS is a folder with events: Okta System Log records in files with `okta` in their
+name or in a folder of that name, CloudEvents in any other .json or .ndjson file.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from provlog.client.errors import UsageError
+from provlog.client.events import cut_records
+from support.servers import Server, environment
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+OKTA_SOURCE = "urn:okta:demo"
+DEMO_SOURCE = "urn:provlog:demo"
+Json = dict[str, Any]
+
+
+class DemoError(Exception):
+    """A step did not hold."""
+
+
+def main(folder: Path) -> int:
+    """Run every step on the events of `folder`; return the exit code."""
+    try:
+        inputs = find_inputs(folder)
+        with tempfile.TemporaryDirectory(prefix="provlog-demo-") as base:
+            run(Stage(Path(base)), inputs)
+    except (DemoError, subprocess.SubprocessError, RuntimeError, OSError) as error:
+        click.secho(f"\n  ✗ {error}\n", fg="red", bold=True)
+        return 1
+    click.secho("\n  Every step held.\n", fg="green", bold=True)
+    return 0
+
+
+def run(stage: "Stage", inputs: "Sequence[Input]") -> None:
+    """Run every step in order; raises `DemoError` at the first that does not hold."""
+    title("A log is made, and served")
+    stage.start()
+    with stage.server:
+        title("Events go in, receipts come out")
+        for each in inputs:
+            stage.submit(each)
+        stage.submit_again(inputs[0])
+        title("The log only grew")
+        stage.check_growth()
+        stage.stop()
+    title(
+        "Every receipt is verified elsewhere: no server, no token, the log's key alone"
+    )
+    stage.verify_receipts(inputs)
+    title("A receipt with one altered byte is refused")
+    stage.alter_parts()
+    stage.alter_every_byte()
+    title("Figures")
+    stage.show_figures(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file of events: `records` byte for byte, `okta` if a connector reads them."""
+
+    path: Path
+    records: Sequence[bytes]
+    okta: bool
+
+    @property
+    def options(self) -> Sequence[str]:
+        """What `provlog submit` has to be told about the file."""
+        return ("--format", "okta", "--source", OKTA_SOURCE) if self.okta else ()
+
+
+def find_inputs(folder: Path) -> list[Input]:
+    """Return the files with events below a folder, or raise `DemoError`."""
+    found = []
+    left_out = 0
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in (".json", ".ndjson"):
+            continue
+        each = read_input(path, okta="okta" in f"{path.parent.name}/{path.name}")
+        if each is None:
+            left_out += 1
+        else:
+            found.append(each)
+    if not found:
+        raise DemoError(f"no Okta records and no CloudEvents below {folder}")
+    if left_out:
+        click.echo(f"\n  {left_out} other files have no connector yet: left out")
+    return found
+
+
+def read_input(path: Path, *, okta: bool) -> Input | None:
+    """Return a file as input; None if it holds neither Okta records nor CloudEvents."""
+    try:
+        records = cut_records(path.read_bytes())
+        values = [json.loads(each) for each in records]
+    except (UsageError, ValueError):
+        return None
+    native = all(isinstance(each, dict) and "specversion" in each for each in values)
+    return Input(path, records, okta) if records and (okta or native) else None
+
+
+@dataclass
+class Stage:
+    """What the steps share: folders, the server, and what has come out so far."""
+
+    base: Path
+    server: Server = field(init=False)
+    elsewhere: Path = field(init=False)
+    folder: Path = field(init=False)
+    entries: int = 0
+    seconds: float = 0.0
+    receipts: list[Path] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Make an instance, serve it, and keep its first checkpoint."""
+        begun = time.perf_counter()
+        sources = ("--source", DEMO_SOURCE, "--source", OKTA_SOURCE)
+        self.server = Server.init(self.base, "--dev", *sources).start()
+        held(f"serving on {self.server.url} after {time.perf_counter() - begun:.1f} s")
+        shown("origin", self.server.origin)
+        shown("log key", self.server.log_key)
+        self.elsewhere = self.base / "elsewhere"
+        self.elsewhere.mkdir()
+        self.folder = self.base / "receipts"
+        size = self.checkpoint("first.checkpoint")
+        require(size == 1, f"a new log has 1 entry, this one {size}")
+
+    def submit(self, each: Input) -> None:
+        """Submit one file; every record must become an entry."""
+        begun = time.perf_counter()
+        results = self.submitted(each)
+        self.seconds += time.perf_counter() - begun
+        refused = [line["error"] for line in results if line["status"] >= 400]
+        require(not refused, f"{each.path.name}: refused: {refused[:1]}")
+        made = {line["index"] for line in results if line["status"] == 201}
+        self.entries += len(made)
+        self.receipts += [self.folder / f"{index}.receipt.json" for index in made]
+        taken = count(len(each.records), "Okta record" if each.okta else "CloudEvent")
+        entries = count(len(made), "new entry", "new entries")
+        verified = count(len(results), "receipt")
+        held(f"{each.path.name}: {taken}, {entries}, {verified} verified")
+
+    def submit_again(self, each: Input) -> None:
+        """Submit a file a second time; nothing new may come of it."""
+        results = self.submitted(each)
+        require(
+            all(line["status"] == 200 for line in results),
+            f"{each.path.name}: logged a second time",
+        )
+        held(f"{each.path.name} once more: all known before, nothing logged twice")
+
+    def submitted(self, each: Input) -> list[Json]:
+        """Return a line for each result of submitting a file."""
+        options = ("--json", "--receipts", str(self.folder), *each.options)
+        return lines(self.provlog("submit", *options, each.path.absolute()))
+
+    def check_growth(self) -> None:
+        """Prove that the last checkpoint's log begins with the first one's."""
+        size = self.checkpoint("last.checkpoint")
+        require(size == 1 + self.entries, f"the log has {size} entries")
+        arguments = ("proof", "consistency", "--json")
+        [proof] = lines(self.provlog(*arguments, "first.checkpoint", "last.checkpoint"))
+        require((proof["from"], proof["to"]) == (1, size), "a proof of other sizes")
+        hashes = len(proof["hashes"])
+        held(f"consistent: size {size} begins with size 1 (a proof of {hashes} hashes)")
+
+    def stop(self) -> None:
+        """Stop the server with SIGTERM."""
+        code, _ = self.server.stop()
+        require(code == 0, f"the server ended with {code}")
+        held("the server has stopped")
+
+    def verify_receipts(self, inputs: Sequence[Input]) -> None:
+        """Verify all receipts, and find every Okta record in them byte for byte."""
+        begun = time.perf_counter()
+        code, results = self.verify(*self.receipts)
+        spent = time.perf_counter() - begun
+        good = [line for line in results if line["verified"]]
+        require(code == 0 and len(good) == self.entries, "a receipt does not verify")
+        held(f"{len(good)} of {self.entries} receipts verified in {spent:.1f} s")
+        places = {line["index"] for line in good}
+        require(places == set(range(1, 1 + self.entries)), "a gap in the log")
+        held(f"they are the entries 1 to {self.entries}, without a gap")
+        originals = {
+            line["members"]["original"]["body"].encode()
+            for line in good
+            if "original" in line["members"]
+        }
+        records = [record for each in inputs if each.okta for record in each.records]
+        kept = sum(record in originals for record in records)
+        require(kept == len(records), f"{kept} of {len(records)} Okta records are kept")
+        if records:
+            held(f"all {kept} Okta records are in them, byte for byte")
+
+    def alter_parts(self) -> None:
+        """Alter one byte in each part of a receipt, and show what is said to that."""
+        folder = self.base / "altered"
+        folder.mkdir()
+        data = self.smallest_receipt()
+        for name, place in parts(data).items():
+            path = folder / f"{name}.receipt.json"
+            path.write_bytes(altered(data, place))
+            code, [line] = self.verify(path)
+            require(code == 1 and not line["verified"], f"{name}: not refused")
+            held(f"{name} altered at byte {place}")
+            shown("said", line["error"])
+
+    def alter_every_byte(self) -> None:
+        """Alter every byte of a receipt in turn; not one of these may verify."""
+        data = self.smallest_receipt()
+        folder = self.base / "every-byte"
+        folder.mkdir()
+        files = []
+        for place in range(len(data)):
+            path = folder / f"{place}.json"
+            path.write_bytes(altered(data, place))
+            files.append(path)
+        code, results = self.verify(*files)
+        passed = [line["file"] for line in results if line["verified"]]
+        require(code == 1 and len(results) == len(data), "not every file was looked at")
+        require(not passed, f"{len(passed)} altered receipts verify")
+        held(f"each of its {len(data):,} bytes altered in turn: refused every time")
+
+    def smallest_receipt(self) -> bytes:
+        """Return the receipt that has the fewest bytes to alter."""
+        return min((path.read_bytes().rstrip() for path in self.receipts), key=len)
+
+    def show_figures(self, inputs: Sequence[Input]) -> None:
+        """Print what went in and what came of it."""
+        sizes = [path.stat().st_size for path in self.receipts]
+        database = sum(path.stat().st_size for path in self.server.folder.glob("*.db*"))
+        shown("records", f"{sum(len(each.records) for each in inputs):,}")
+        shown("entries", f"{self.entries:,}, and entry 0 with the log's parameters")
+        shown("submitting", f"{self.seconds:.1f} s, one process for each file")
+        shown("a receipt", f"{sum(sizes) // len(sizes):,} bytes on average")
+        shown("database", f"{database // 1024:,} KiB")
+
+    def checkpoint(self, name: str) -> int:
+        """Keep the log's checkpoint in a file and return its size."""
+        note = self.provlog("checkpoint")
+        (self.elsewhere / name).write_text(note)
+        return int(note.splitlines()[1])
+
+    def provlog(self, *arguments: str | Path) -> str:
+        """Return what the command `provlog` prints when it knows the server."""
+        settings = {
+            "PROVLOG_URL": self.server.url,
+            "PROVLOG_TOKEN": self.server.tokens["submitter"],
+            "PROVLOG_LOG_KEY": self.server.log_key,
+            "PROVLOG_STATE": str(self.base / "state"),
+        }
+        done = self.process({**environment(), **settings}, *arguments)
+        require(done.returncode == 0, f"provlog {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def verify(self, *files: Path) -> tuple[int, list[Json]]:
+        """Verify files in a process that knows the log's key and nothing else."""
+        options = ("verify", "--show", "--json", "--log-key", self.server.log_key)
+        done = self.process({"HOME": str(self.elsewhere)}, *options, *files)
+        require(done.returncode in (0, 1), f"provlog verify: {done.stderr.strip()}")
+        return done.returncode, lines(done.stdout)
+
+    def process(
+        self, variables: dict[str, str], *arguments: str | Path
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run the command `provlog` with these environment variables alone."""
+        return subprocess.run(
+            [sys.executable, "-m", "provlog.client", *map(str, arguments)],
+            env=variables,
+            cwd=self.elsewhere,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+
+def parts(receipt: bytes) -> dict[str, int]:
+    """Return a place inside each part of a receipt, by the part's name."""
+    body = json.loads(receipt)
+    proof = receipt.index(b"c2sp.org/tlog-proof@v1")
+    path = receipt.index(b"\\n\\n", proof) - 9  # in its last hash
+    return {
+        "leaf": receipt.index(body["leaf"].encode()) + 40,
+        "disclosure": receipt.index(body["disclosures"][0].encode()) + 27,
+        "proof": path,
+        "signature": receipt.rindex("\u2014".encode("unicode_escape")) + 60,
+    }
+
+
+def count(number: int, what: str, many: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {what if number == 1 else many or what + 's'}"
+
+
+def altered(data: bytes, place: int) -> bytes:
+    """Return the data with the lowest bit of one byte turned."""
+    return data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :]
+
+
+def lines(output: str) -> list[Json]:
+    """Return the JSON objects of a command's output, one on each line."""
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `DemoError` with the message unless the condition holds."""
+    if not condition:
+        raise DemoError(message)
+
+
+def title(text: str) -> None:
+    """Print the headline of a step."""
+    click.secho(f"\n{text}", bold=True)
+
+
+def held(text: str) -> None:
+    """Print something that held."""
+    click.echo(f"  {click.style('✓', fg='green')} {text}")
+
+
+def shown(name: str, text: str) -> None:
+    """Print a value under its name."""
+    click.echo(f"    {click.style(f'{name:<11}', dim=True)}{text}")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1] if len(sys.argv) > 1 else ""
+    sys.exit(main(Path(given) if given else EXAMPLES))
