@@ -1,13 +1,12 @@
 """The guard's file, bearer tokens, and rates."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provlog.server.errors import ConfigurationError, ForkError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import SLOT, FileGuard, ReleasedHead
 from provlog.server.rates import RateLimiter
 from provlog.server.registry import store_tokens
 from provlog.server.storage.sqlite import SqliteStorage
@@ -37,22 +36,49 @@ def test_another_root_of_the_released_size_is_a_fork(tmp_path: Path) -> None:
     assert guard.read(ORIGIN) == ReleasedHead(5, ROOT)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"origin":"x"}', '{"size":1}'])
+@pytest.mark.parametrize("data", [b"", b"{}", bytes(2 * SLOT), b" " * 2 * SLOT])
 def test_a_guard_that_cannot_be_read_is_no_missing_guard(
-    tmp_path: Path, text: str
+    tmp_path: Path, data: bytes
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
-    guard.path(ORIGIN).write_text(text)
+    guard.path(ORIGIN).write_bytes(data)
     with pytest.raises(ConfigurationError):
         guard.read(ORIGIN)
+    with pytest.raises(ConfigurationError):
+        guard.advance(ORIGIN, ReleasedHead(1, ROOT))
 
 
 def test_a_guard_of_another_log_is_refused(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
-    record = {"origin": "another", "size": 1, "root": "AA=="}
-    guard.path(ORIGIN).write_text(json.dumps(record))
+    guard.advance("another", ReleasedHead(5, ROOT))
+    guard.path("another").rename(guard.path(ORIGIN))
     with pytest.raises(ConfigurationError):
         guard.read(ORIGIN)
+
+
+@pytest.mark.parametrize("place", [0, 100, SLOT - 1])
+def test_a_record_that_was_written_in_part_leaves_the_one_before(
+    tmp_path: Path, place: int
+) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    for size in (5, 6, 7):
+        guard.advance(ORIGIN, ReleasedHead(size, ROOT))
+    path = guard.path(ORIGIN)
+    data = bytearray(path.read_bytes())
+    newest = data.index(b'"size": 7') // SLOT * SLOT
+    data[newest : newest + place + 1] = b"x" * (place + 1)
+    path.write_bytes(data)
+    assert FileGuard(tmp_path / "guard").read(ORIGIN) == ReleasedHead(6, ROOT)
+    guard.advance(ORIGIN, ReleasedHead(8, ROOT))
+    assert guard.read(ORIGIN) == ReleasedHead(8, ROOT)
+
+
+def test_two_processes_advance_one_guard(tmp_path: Path) -> None:
+    one, two = FileGuard(tmp_path / "guard"), FileGuard(tmp_path / "guard")
+    for size in range(1, 40):
+        (one if size % 3 else two).advance(ORIGIN, ReleasedHead(size, ROOT))
+        (two if size % 2 else one).advance(ORIGIN, ReleasedHead(max(size - 2, 1), ROOT))
+        assert one.read(ORIGIN) == two.read(ORIGIN) == ReleasedHead(size, ROOT)
 
 
 async def test_a_token_is_known_by_its_whole_text_alone(tmp_path: Path) -> None:
