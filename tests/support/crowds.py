@@ -1,0 +1,186 @@
+"""A crowd that keeps a server busy and writes down all that it was told.
+
+Single events, batches and a long-polling watcher, over connections that the server (or
+its end) may cut at any moment. What was answered is judged afterwards, offline.
+"""
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from support.observers import BATCH, JSON, Observer, bearer
+from support.servers import Server
+
+SOURCE = "urn:okta:acme"
+TIMEOUT = aiohttp.ClientTimeout(total=20)
+
+
+def event(event_id: str) -> dict[str, Any]:
+    """Return the event of an id: to make it again is to make the same."""
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": SOURCE,
+        "type": "role.assign",
+        "time": "2026-11-21T17:53:55.516Z",
+        "data": {
+            "actor": {"id": "00u1", "type": "user", "name": "bob@example.com"},
+            "target": {"id": f"00u-{event_id}", "name": "alice@example.com"},
+            "resource": {"type": "role", "id": "r-12", "name": "Billing Admin"},
+        },
+    }
+
+
+class Crowd:
+    """Submitters and a watcher of one server, over all of its restarts.
+
+    `lost` are submissions whose connection broke before an answer came, and `refused`
+    those that were answered with 503: nobody knows of either whether they were logged.
+    `statuses` and `refusals` count the answers and what the refusing ones said,
+    `found_again` the events that had been logged without an answer. Submitters with an
+    even number send what they lost again when they are let loose the next time; the
+    others go on with new events.
+    """
+
+    def __init__(self, server: Server, singles: int = 6, batches: int = 2) -> None:
+        self.server = server
+        self.observer = Observer(server)
+        self.statuses: Counter[int] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.lost: set[tuple[str, ...]] = set()
+        self.refused: set[tuple[str, ...]] = set()
+        self.found_again = 0
+        self._widths = [1] * singles + [8] * batches
+        self._denied: set[tuple[str, ...]] = set()
+        self._again: dict[int, tuple[str, ...]] = {}
+        self._numbers = itertools.count()
+        self._answers: list[tuple[tuple[str, ...], int, bytes]] = []
+        self._notes: set[bytes] = set()
+        self._stopping = False
+
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """Keep the server busy meanwhile; afterwards wait for what is under way."""
+        self._stopping = False
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+            tasks = [
+                asyncio.create_task(self._submit(session, number, width))
+                for number, width in enumerate(self._widths)
+            ]
+            watcher = asyncio.create_task(self._watch(session))
+            try:
+                yield
+            finally:
+                self._stopping = True
+                await asyncio.gather(*tasks)
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+
+    async def settle(self, session: aiohttp.ClientSession) -> int:
+        """Send again all that nobody acknowledged; return how much the log had."""
+        found = self.found_again
+        for ids in [*self.lost, *self.refused]:
+            answer = await self._post(session, ids)
+            assert answer is not None
+            assert answer < 300, f"answered {answer}"
+        self._again.clear()
+        self.judge()
+        assert not self.lost
+        assert not self.refused
+        return self.found_again - found
+
+    def judge(self) -> None:
+        """Verify all answers that came since the last time; raise at the first lie."""
+        answers, self._answers = self._answers, []
+        for ids, status, body in answers:
+            before = len(self.observer.created)
+            if len(ids) == 1:
+                self.observer.see_single(ids[0], status, body)
+            else:
+                self.observer.see_batch(ids, body)
+            found = len(ids) - (len(self.observer.created) - before)
+            assert not (found and ids in self._denied), f"{ids} was logged after all"
+            self.found_again += found
+        for note in self._notes:
+            self.observer.see_note(note)
+        self._notes.clear()
+
+    @property
+    def sent(self) -> set[str]:
+        """Every event id that was ever sent."""
+        unsettled = itertools.chain.from_iterable((*self.lost, *self.refused))
+        return {*self.observer.acknowledged, *unsettled}
+
+    async def _submit(
+        self, session: aiohttp.ClientSession, number: int, width: int
+    ) -> None:
+        while not self._stopping:
+            ids = self._again.pop(number, None) or self._fresh(width)
+            status = await self._post(session, ids)
+            if status is None or status >= 300:
+                if number % 2 == 0:
+                    self._again[number] = ids
+                if status is None:
+                    return
+                await asyncio.sleep(0.01)
+
+    def _fresh(self, width: int) -> tuple[str, ...]:
+        return tuple(f"e{next(self._numbers)}" for _ in range(width))
+
+    async def _post(
+        self, session: aiohttp.ClientSession, ids: tuple[str, ...]
+    ) -> int | None:
+        """Submit; return the status, or None where no whole answer came."""
+        doubtful = ids in self.lost or ids in self.refused
+        self.lost.add(ids)
+        events = [event(each) for each in ids]
+        single = len(events) == 1
+        try:
+            async with session.post(
+                f"{self.server.url}/logs/main/events",
+                data=json.dumps(events[0] if single else events),
+                headers={
+                    **bearer(self.server, "submitter"),
+                    "Content-Type": JSON if single else BATCH,
+                },
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, ConnectionError):
+            return None
+        self.lost.discard(ids)
+        self.statuses[answer.status] += 1
+        if answer.status in (200, 201):
+            self.refused.discard(ids)
+            self._answers.append((ids, answer.status, body))
+        else:
+            problem = json.loads(body)
+            assert answer.status == 503, problem
+            if "nothing" in problem["detail"] and not doubtful:
+                self._denied.add(ids)
+            self.refused.add(ids)
+            self.refusals[problem["detail"]] += 1
+        return answer.status
+
+    async def _watch(self, session: aiohttp.ClientSession) -> None:
+        size = 0
+        url = f"{self.server.url}/logs/main/checkpoint"
+        headers = bearer(self.server, "monitor")
+        while True:
+            try:
+                async with session.get(
+                    url, params={"newer_than": size, "timeout": 5}, headers=headers
+                ) as answer:
+                    note = await answer.read()
+            except (aiohttp.ClientError, ConnectionError):
+                return
+            if answer.status == 200:
+                self._notes.add(note)
+                size = int(note.split(b"\n")[1])
+            else:
+                await asyncio.sleep(0.05)
