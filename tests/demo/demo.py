@@ -22,12 +22,10 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from provlog.client.errors import UsageError
-from provlog.client.events import cut_records
+from support.demo_inputs import OKTA_SOURCE, Input, find_inputs
 from support.servers import Server, environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
-OKTA_SOURCE = "urn:okta:demo"
 DEMO_SOURCE = "urn:provlog:demo"
 Json = dict[str, Any]
 
@@ -39,7 +37,7 @@ class DemoError(Exception):
 def main(folder: Path) -> int:
     """Run every step on the events of `folder`; return the exit code."""
     try:
-        inputs = find_inputs(folder)
+        inputs = inputs_of(folder)
         with tempfile.TemporaryDirectory(prefix="provlog-demo-") as base:
             run(Stage(Path(base)), inputs)
     except (DemoError, subprocess.SubprocessError, RuntimeError, OSError) as error:
@@ -47,6 +45,15 @@ def main(folder: Path) -> int:
         return 1
     click.secho("\n  Every step held.\n", fg="green", bold=True)
     return 0
+
+
+def inputs_of(folder: Path) -> list[Input]:
+    """Return the files with events below a folder; `DemoError` if there are none."""
+    inputs, others = find_inputs(folder)
+    require(bool(inputs), f"no Okta records and no CloudEvents below {folder}")
+    if others:
+        click.echo(f"\n{count(others, 'other file')} without a connector: left out")
+    return inputs
 
 
 def run(stage: "Stage", inputs: "Sequence[Input]") -> None:
@@ -70,50 +77,6 @@ def run(stage: "Stage", inputs: "Sequence[Input]") -> None:
     stage.alter_every_byte()
     title("Figures")
     stage.show_figures(inputs)
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A file of events: `records` byte for byte, `okta` if a connector reads them."""
-
-    path: Path
-    records: Sequence[bytes]
-    okta: bool
-
-    @property
-    def options(self) -> Sequence[str]:
-        """What `provlog submit` has to be told about the file."""
-        return ("--format", "okta", "--source", OKTA_SOURCE) if self.okta else ()
-
-
-def find_inputs(folder: Path) -> list[Input]:
-    """Return the files with events below a folder, or raise `DemoError`."""
-    found = []
-    left_out = 0
-    for path in sorted(folder.rglob("*")):
-        if path.suffix not in (".json", ".ndjson"):
-            continue
-        each = read_input(path, okta="okta" in f"{path.parent.name}/{path.name}")
-        if each is None:
-            left_out += 1
-        else:
-            found.append(each)
-    if not found:
-        raise DemoError(f"no Okta records and no CloudEvents below {folder}")
-    if left_out:
-        click.echo(f"\n  {left_out} other files have no connector yet: left out")
-    return found
-
-
-def read_input(path: Path, *, okta: bool) -> Input | None:
-    """Return a file as input; None if it holds neither Okta records nor CloudEvents."""
-    try:
-        records = cut_records(path.read_bytes())
-        values = [json.loads(each) for each in records]
-    except (UsageError, ValueError):
-        return None
-    native = all(isinstance(each, dict) and "specversion" in each for each in values)
-    return Input(path, records, okta) if records and (okta or native) else None
 
 
 @dataclass

@@ -1,0 +1,54 @@
+"""The files with events that the demo submits."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provlog.client.errors import UsageError
+from provlog.client.events import cut_records
+
+OKTA_SOURCE = "urn:okta:demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file of events: `records` byte for byte, `okta` if a connector reads them."""
+
+    path: Path
+    records: Sequence[bytes]
+    okta: bool
+
+    @property
+    def options(self) -> Sequence[str]:
+        """What `provlog submit` has to be told about the file."""
+        return ("--format", "okta", "--source", OKTA_SOURCE) if self.okta else ()
+
+
+def find_inputs(folder: Path) -> tuple[list[Input], int]:
+    """Return the files with events below a folder, and how many others there are.
+
+    A file of Okta's has `okta` in its name or its folder's; any other is one if it
+    holds CloudEvents.
+    """
+    found = []
+    left_out = 0
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in (".json", ".ndjson"):
+            continue
+        each = _read_input(path, okta="okta" in f"{path.parent.name}/{path.name}")
+        if each is None:
+            left_out += 1
+        else:
+            found.append(each)
+    return found, left_out
+
+
+def _read_input(path: Path, *, okta: bool) -> Input | None:
+    try:
+        records = cut_records(path.read_bytes())
+        values = [json.loads(each) for each in records]
+    except (UsageError, ValueError):
+        return None
+    native = all(isinstance(each, dict) and "specversion" in each for each in values)
+    return Input(path, records, okta) if records and (okta or native) else None
