@@ -14,18 +14,17 @@ from yarl import URL
 
 from provlog.merkle.trust import Trust
 from provlog.server.clock import Clock
-from provlog.server.guard import FileGuard
 from provlog.server.http.app import HttpSettings, create_app, create_runner
-from provlog.server.instance import Instance, create_instance
+from provlog.server.initialise import initialise
+from provlog.server.instance import Instance
 from provlog.server.intake.cloudevents import BATCH
-from provlog.server.keyring import Keyring
 from provlog.server.log import Log
-from provlog.server.registry import create_log, store_tokens
+from provlog.server.registry import store_tokens
 from provlog.server.sequencer import QueueLimits
 from provlog.server.service import Service
-from provlog.server.storage.base import LogRecord, SourceRecord
-from provlog.server.storage.sqlite import SqliteStorage, create_database
-from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
+from provlog.server.storage.base import LogRecord
+from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.tokens import MintedToken, mint_token
 from support.api_contract import ApiContract
 from support.events import event_json
 
@@ -56,31 +55,24 @@ async def make_instance(
     folder: Path, *, public: bool = False, sources: Iterable[str] = (SOURCE,)
 ) -> Made:
     """Return a new instance below `folder`, guard and all."""
-    instance = create_instance(folder / "instance", folder / "guard")
-    create_database(instance.database)
-    storage = SqliteStorage(instance.database)
     now = Clock().now()
-    try:
-        record = await create_log(
-            storage,
-            Keyring(instance.keys),
-            FileGuard(instance.guard),
-            name="main",
-            origin=ORIGIN,
-            public=public,
-            now=now,
-            sources=tuple(
-                SourceRecord(uri, uri, None) for uri in sources if uri != ANY_SOURCE
-            ),
-        )
-        minted = _mint(record.id, tuple(sources), now)
-        await store_tokens(
-            storage, record.id, tuple(token.record for token in minted.values())
-        )
-    finally:
-        await storage.close()
+    allowed = tuple(sources)
+    made = await initialise(
+        folder / "instance",
+        folder / "guard",
+        origin=ORIGIN,
+        sources=allowed,
+        now=now,
+        public=public,
+    )
+    minted = _mint(made.log.id, allowed, now)
+    storage = SqliteStorage(made.instance.database)
+    await store_tokens(
+        storage, made.log.id, tuple(token.record for token in minted.values())
+    )
+    await storage.close()
     texts = {name: token.text for name, token in minted.items()}
-    return Made(instance, record, texts)
+    return Made(made.instance, made.log, texts)
 
 
 def _mint(log: int, sources: tuple[str, ...], now: int) -> dict[str, MintedToken]:

@@ -9,19 +9,15 @@ from provlog.merkle.trust import Trust
 from provlog.server.batch import Outcome
 from provlog.server.clock import Clock
 from provlog.server.guard import FileGuard
-from provlog.server.instance import Instance, create_instance
+from provlog.server.initialise import initialise
+from provlog.server.instance import Instance
 from provlog.server.intake.draft import EventDraft
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
-from provlog.server.registry import create_log
 from provlog.server.sequencer import QueueLimits
 from provlog.server.service import Service
 from provlog.server.storage.base import CommitUnknownError
-from provlog.server.storage.sqlite import (
-    SqliteStorage,
-    SqliteTransaction,
-    create_database,
-)
+from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from support.events import event_of
 
 SOURCE = "urn:okta:acme"
@@ -34,20 +30,14 @@ def now_ms() -> int:
 
 async def make_instance(folder: Path, origin: str = ORIGIN) -> Instance:
     """Return an initialised folder with one log, `main`."""
-    instance = create_instance(folder / "data", folder / "guard")
-    create_database(instance.database)
-    storage = SqliteStorage(instance.database)
-    await create_log(
-        storage,
-        Keyring(instance.keys),
-        FileGuard(instance.guard),
-        name="main",
+    made = await initialise(
+        folder / "data",
+        folder / "guard",
         origin=origin,
-        public=False,
+        sources=("*",),
         now=now_ms(),
     )
-    await storage.close()
-    return instance
+    return made.instance
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ Every module stands for one format or one piece of arithmetic and can be read al
 ``disclosures``    RFC 9901 disclosure strings and their digests
 ``labels``         blinded labels, tags, entry ids and key commitments
 ``entries``        the leaves of a provlog log, all kinds
+``entry_shapes``   the members of each kind of entry
 ``receipts``       receipts: parse is verify
 
 Parsing is strict everywhere: a function returns a value for canonical input and

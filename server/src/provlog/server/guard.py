@@ -23,6 +23,7 @@ from pathlib import Path
 from provlog.merkle.encoding import decode_hash, encode_base64
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.files import flush_path
 
 SLOT = 512
 
@@ -71,7 +72,7 @@ class FileGuard:
         """Make everything recorded so far survive a crash of the machine."""
         flushed = [record.flush() for record in list(self._records.values())]
         if any(flushed):
-            _fsync(self._folder)
+            flush_path(self._folder)
 
     def _record(self, origin: str) -> "_Record":
         record = self._records.get(origin)
@@ -128,7 +129,7 @@ class _Record:
         """Flush the file if it changed since; tell whether it did."""
         unflushed, self._unflushed = self._unflushed, False
         if unflushed:
-            _fsync(self._path)
+            flush_path(self._path)
         return unflushed
 
     def _create(self, head: ReleasedHead) -> None:
@@ -194,11 +195,3 @@ class _Record:
 
 def _check_sum(text: bytes) -> str:
     return sha256(text).hexdigest()[:32]
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

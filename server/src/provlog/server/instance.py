@@ -8,13 +8,13 @@
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from provlog.server.errors import ConfigurationError
+from provlog.server.files import write_private
 
 _SETTINGS = "provlog.json"
 
@@ -54,12 +54,7 @@ def create_instance(folder: Path, guard: Path | None) -> Instance:
         raise ConfigurationError(f"{folder} is not empty; nothing was changed")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = {"version": 1, "guard": str(chosen)}
-    descriptor = os.open(
-        folder / _SETTINGS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600
-    )
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(settings, file)
-        file.write("\n")
+    write_private(folder / _SETTINGS, json.dumps(settings) + "\n")
     return Instance(folder, chosen)
 
 

@@ -19,6 +19,7 @@ from provlog.merkle.errors import MalformedError
 from provlog.merkle.keys import SigningKey
 from provlog.merkle.labels import KEY_SIZE
 from provlog.server.errors import ConfigurationError
+from provlog.server.files import flush_path, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,11 @@ class Keyring:
             secrets.token_bytes(KEY_SIZE),
             {1: secrets.token_bytes(KEY_SIZE)},
         )
-        _write(folder / "signing.key", keys.signing.encode())
-        _write(folder / "id.key", encode_base64(keys.id_key))
-        _write(folder / "epoch-1.key", encode_base64(keys.epoch_keys[1]))
-        _flush(folder)
-        _flush(self._folder)
+        write_private(folder / "signing.key", keys.signing.encode() + "\n")
+        write_private(folder / "id.key", encode_base64(keys.id_key) + "\n")
+        write_private(folder / "epoch-1.key", encode_base64(keys.epoch_keys[1]) + "\n")
+        flush_path(folder)
+        flush_path(self._folder)
         return keys
 
     def load(self, name: str) -> LogKeys:
@@ -91,19 +92,3 @@ def _read(path: Path) -> str:
             return file.read(4096).decode("ascii").strip()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

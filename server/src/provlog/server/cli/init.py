@@ -1,6 +1,5 @@
 """`provlog-server init`: database, keys, the first log and its tokens."""
 
-import os
 import secrets
 from pathlib import Path
 
@@ -9,14 +8,12 @@ import click
 from provlog.server.cli.common import dir_option, json_option, print_json, run
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError
-from provlog.server.guard import FileGuard
-from provlog.server.instance import create_instance
+from provlog.server.files import write_private
+from provlog.server.initialise import initialise
 from provlog.server.intake.event import is_event_name
-from provlog.server.keyring import Keyring
-from provlog.server.registry import create_log, require_origin, store_tokens
-from provlog.server.storage.base import LogRecord, SourceRecord
-from provlog.server.storage.sqlite import SqliteStorage, create_database
-from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
+from provlog.server.registry import require_origin
+from provlog.server.storage.base import LogRecord
+from provlog.server.tokens import ANY_SOURCE
 
 DEV_SOURCE = "urn:provlog:demo"
 DEV_URL = "http://127.0.0.1:8470"
@@ -94,51 +91,19 @@ async def _init(
     env_file: Path | None,
     as_json: bool,
 ) -> None:
-    instance = create_instance(folder, guard_folder)
-    create_database(instance.database)
-    storage = SqliteStorage(instance.database)
-    now = Clock().now()
-    try:
-        record = await create_log(
-            storage,
-            Keyring(instance.keys),
-            FileGuard(instance.guard),
-            name="main",
-            origin=origin,
-            public=public,
-            now=now,
-            sources=tuple(
-                SourceRecord(uri, uri, None) for uri in sources if uri != ANY_SOURCE
-            ),
-        )
-        tokens = first_tokens(record, sources, now)
-        await store_tokens(
-            storage, record.id, tuple(token.record for token in tokens.values())
-        )
-    finally:
-        await storage.close()
-    texts = {role: token.text for role, token in tokens.items()}
+    made = await initialise(
+        folder,
+        guard_folder,
+        origin=origin,
+        sources=sources,
+        now=Clock().now(),
+        public=public,
+    )
+    record = made.log
+    texts = {role: token.text for role, token in made.tokens.items()}
     if env_file is not None:
         write_env_file(env_file, record, texts)
     _print(record, texts, env_file, as_json)
-
-
-def first_tokens(
-    record: LogRecord, sources: tuple[str, ...], now: int
-) -> dict[str, MintedToken]:
-    """Return a token for each role; the admin's alone reaches every log to come."""
-    return {
-        "admin": mint_token(logs=None, roles=["admin"], now=now, note="init"),
-        "submitter": mint_token(
-            logs=[record.id], roles=["submitter"], sources=sources, now=now, note="init"
-        ),
-        "auditor": mint_token(
-            logs=[record.id], roles=["auditor", "monitor"], now=now, note="init"
-        ),
-        "monitor": mint_token(
-            logs=[record.id], roles=["monitor"], now=now, note="init"
-        ),
-    }
 
 
 def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> None:
@@ -153,11 +118,9 @@ def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> Non
         f"export PROVLOG_{role.upper()}_TOKEN='{text}'" for role, text in tokens.items()
     ]
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_private(path, "\n".join(lines) + "\n")
     except FileExistsError:
         raise ConfigurationError(f"{path} exists; nothing was written there") from None
-    with os.fdopen(descriptor, "w") as file:
-        file.write("\n".join(lines) + "\n")
 
 
 def _print(
