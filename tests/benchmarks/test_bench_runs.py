@@ -1,0 +1,34 @@
+"""The benchmark runs and verifies what it measures; its figures are not judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).with_name("bench.py")
+
+
+def test_a_short_run_gives_every_figure_and_verifies_receipts(tmp_path: Path) -> None:
+    figures = tmp_path / "bench.json"
+    options = ["--rounds", "1", "--seconds", "0.5", "--json", str(figures)]
+    subprocess.run(
+        [sys.executable, str(BENCH), *options],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    written = json.loads(figures.read_bytes())
+    assert "synchronous=FULL" in written["machine"]["durability"]
+    results = written["results"]
+    assert [(row["scenario"], row["connections"]) for row in results] == [
+        ("single events", 1),
+        ("single events", 64),
+        ("single events", 256),
+        ("batches of 1,000", 2),
+        ("inclusion proofs", 16),
+    ]
+    assert all(row["rate"] > 0 for row in results)
+    assert all(row["verified"] > 0 for row in results[:3])
+    assert {"parse", "draft", "tree", "store", "commit", "sign"} <= set(
+        results[1]["stages_us"]
+    )
