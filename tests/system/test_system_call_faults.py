@@ -1,0 +1,174 @@
+"""System calls of the server fail, or are the last thing it does, under load.
+
+strace makes a call fail that would have succeeded, or kills the process instead of it.
+Whatever happens, an answer is true, nothing acknowledged is lost, nothing forks, and
+the same folder can be served again.
+"""
+
+import asyncio
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from support.crowds import TIMEOUT, Crowd
+from support.servers import Server
+
+pytestmark = pytest.mark.needs("program:strace")
+
+JOURNAL, DATABASE, GUARD, LOCK = "provlog.db-wal", "provlog.db", "*.json", "*.lock"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to which calls on which file. `when` counts those of one thread."""
+
+    call: str
+    file: str
+    when: str
+
+    def __str__(self) -> str:
+        return f"{self.call}-{self.file.strip('*.')}-{self.when}"
+
+    def wrapper(self, server: Server, trace: Path, happens: str) -> list[str]:
+        """Return the command that runs the server so that it happens."""
+        folder = server.guard if self.file.startswith("*") else server.folder
+        [path] = list(folder.glob(self.file)) or [folder / self.file]
+        inject = f"{self.call}:{happens}:when={self.when}"
+        # -D: the server stays our child and has a process number that we know.
+        return [
+            *("strace", "-D", "-f", "-qq", "-o", str(trace), "-P", str(path)),
+            *("-e", f"trace={self.call}", "-e", f"inject={inject}"),
+        ]
+
+
+@cache
+def _strace_works(folder: Path) -> bool:
+    trace = folder / "probe"
+    command = ["strace", "-D", "-f", "-qq", "-o", str(trace), "-P", "/"]
+    inject = ["-e", "inject=fdatasync:error=EIO:when=1000"]
+    true = shutil.which("true") or "true"
+    done = subprocess.run(
+        [*command, *inject, true], capture_output=True, check=False, timeout=10
+    )
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    """One log for all faults: what the last one did is there for the next."""
+    folder = tmp_path_factory.mktemp("faults")
+    if not _strace_works(folder):
+        pytest.skip("program: strace may not trace here")
+    server = Server.init(folder)
+    yield Crowd(server)
+    if server.process is not None:
+        server.stop(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def _served(crowd: Crowd, *wrapper: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Serve, look that everything is as it was, and kill what is left at the end."""
+    crowd.server.wrapper = wrapper
+    await asyncio.to_thread(crowd.server.start)
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        await crowd.observer.follow(session)
+        yield session
+    if crowd.server.process is not None:
+        await asyncio.to_thread(crowd.server.stop, signal.SIGKILL)
+
+
+async def _require_nothing_lost(crowd: Crowd) -> None:
+    newest = max(crowd.observer.checkpoints)
+    async with _served(crowd) as session:
+        await crowd.settle(session)
+        await crowd.observer.follow(session)
+        if newest < max(crowd.observer.checkpoints):
+            await crowd.observer.require_consistent(
+                session, newest, max(crowd.observer.checkpoints)
+            )
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault("fdatasync", JOURNAL, "8..12"), "EIO"),
+        (Fault("pwrite64", JOURNAL, "90..120"), "ENOSPC"),
+        (Fault("pwrite64", GUARD, "5..9"), "EIO"),
+        (Fault("flock", LOCK, "10..15"), "ENOLCK"),
+    ],
+    ids=str,
+)
+async def test_it_goes_on_by_itself_after_calls_that_failed(
+    crowd: Crowd, tmp_path: Path, fault: Fault, error: str
+) -> None:
+    crowd.statuses.clear()
+    trace = tmp_path / "trace"
+    async with _served(
+        crowd, *fault.wrapper(crowd.server, trace, f"error={error}")
+    ) as session:
+        async with crowd.busy():
+            await asyncio.sleep(0.5)
+        await crowd.settle(session)
+        await crowd.observer.follow(session)
+        assert crowd.statuses[503], "nobody noticed"
+        assert crowd.statuses[201]
+    assert "INJECTED" in trace.read_text()
+    await _require_nothing_lost(crowd)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault("fdatasync", JOURNAL, "8+"), "EIO"),
+        (Fault("pwrite64", JOURNAL, "90+"), "ENOSPC"),
+        (Fault("pwrite64", GUARD, "5+"), "ENOSPC"),
+    ],
+    ids=str,
+)
+async def test_nothing_is_acknowledged_that_cannot_be_kept(
+    crowd: Crowd, tmp_path: Path, fault: Fault, error: str
+) -> None:
+    trace = tmp_path / "trace"
+    async with _served(
+        crowd, *fault.wrapper(crowd.server, trace, f"error={error}")
+    ) as session:
+        async with crowd.busy():
+            await asyncio.sleep(0.4)
+            crowd.statuses.clear()
+            await asyncio.sleep(0.2)
+        assert set(crowd.statuses) == {503}
+        crowd.judge()
+        # What was acknowledged can be read all the while.
+        await crowd.observer.follow(session)
+    await _require_nothing_lost(crowd)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("fdatasync", JOURNAL, "7"),
+        Fault("pwrite64", JOURNAL, "131"),
+        Fault("pwrite64", GUARD, "6"),
+        Fault("pwrite64", DATABASE, "9"),
+        Fault("fdatasync", DATABASE, "1"),
+    ],
+    ids=str,
+)
+async def test_a_call_may_be_its_last(
+    crowd: Crowd, tmp_path: Path, fault: Fault
+) -> None:
+    wrapper = fault.wrapper(crowd.server, tmp_path / "trace", "signal=KILL")
+    async with _served(crowd, *wrapper):
+        async with crowd.busy():
+            code, _ = await asyncio.to_thread(crowd.server.await_end, 10)
+        assert code == -signal.SIGKILL
+    crowd.judge()
+    await _require_nothing_lost(crowd)
