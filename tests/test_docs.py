@@ -1,0 +1,133 @@
+"""What the documents say is what the code does: names, tables, links, examples."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from provlog.client.cli import cli
+from provlog.merkle.entries import KINDS
+from provlog.server.cli import commands
+from provlog.server.cli.init import DEV_SOURCE
+from provlog.server.http.problems import PROBLEMS
+from provlog.server.intake.connectors import CONNECTORS, decode_records
+from provlog.server.intake.connectors.okta import _RESULTS, TYPES
+from provlog.server.intake.event import Event, parse_event
+from provlog.server.metrics import Metrics
+from support.doc_examples import PAGE, examples, shown
+from support.events import NOW_MS
+from support.vectors import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+PAGES = sorted(
+    path
+    for path in (
+        *REPOSITORY.glob("*.md"),
+        *DOCS.glob("*.md"),
+        *REPOSITORY.glob("*/*.md"),
+    )
+    if ".venv" not in path.parts
+)
+_LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def rows(page: str) -> list[tuple[str, str]]:
+    """Return the first two cells of every row of a page's tables, without backticks."""
+    lines = (DOCS / page).read_text().splitlines()
+    cells = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    return [(row[0].strip(" `"), row[1].strip(" `")) for row in cells]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in _LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_examples_of_formats_are_what_the_code_makes() -> None:
+    # To write them anew: python tests/support/doc_examples.py
+    assert shown(PAGE.read_text()) == examples()
+
+
+def test_every_kind_of_entry_is_documented() -> None:
+    named = {name for name, _ in rows("formats.md")}
+    assert set(KINDS) - {"event"} <= named
+
+
+def test_every_metric_is_documented() -> None:
+    names = set()
+    for family in Metrics().registry.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        names.add(family.name + suffix)
+    documented = {
+        name for name, _ in rows("operations.md") if name.startswith("provlog_")
+    }
+    assert documented == names
+
+
+def test_every_problem_is_documented_with_its_status() -> None:
+    documented = dict(rows("operations.md"))
+    for slug, (status, _) in PROBLEMS.items():
+        assert documented.get(slug) == str(status), slug
+
+
+@pytest.mark.parametrize("name", ["init", "serve"])
+def test_every_option_of_the_server_is_documented(name: str) -> None:
+    options = {
+        option
+        for parameter in commands.commands[name].params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    text = (DOCS / "operations.md").read_text()
+    for option in options:
+        assert f"`{option}`" in text, option
+
+
+def test_every_command_explains_itself_with_an_example() -> None:
+    for group, name in ((commands, "provlog-server"), (cli, "provlog")):
+        for command in group.commands.values():
+            assert command.help
+            if name == "provlog" and not isinstance(command, click.Group):
+                assert f"{name} {command.name}" in command.help
+
+
+def test_the_tables_of_okta_are_the_connector_s() -> None:
+    documented = dict(rows("connectors.md"))
+    for native, ours in {**TYPES, **_RESULTS}.items():
+        assert documented.pop(native) == ours
+
+
+def test_every_module_has_a_place_on_the_map() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    for part in ("merkle", "client", "server"):
+        for path in (REPOSITORY / part / "src" / "provlog" / part).iterdir():
+            if path.suffix == ".py" and not path.name.startswith("__"):
+                assert f"`{path.stem}`" in text, path
+            elif path.is_dir() and path.name != "__pycache__":
+                assert f"`{path.name}/`" in text, path
+
+
+def test_the_example_events_are_valid() -> None:
+    for path in DOCS.glob("examples/*"):
+        if "okta" in path.name:
+            continue
+        raw = path.read_text()
+        texts = [raw] if path.suffix == ".json" else raw.splitlines()
+        for text in texts:
+            event = parse_event(json.loads(text), now_ms=NOW_MS)
+            assert event.source == DEV_SOURCE
+            assert event.flags == ()
+
+
+def test_the_example_records_of_okta_show_what_the_connector_does() -> None:
+    body = (DOCS / "examples" / "okta-system-log.ndjson").read_bytes()
+    submission = decode_records(CONNECTORS["okta"], body, "urn:okta:demo", NOW_MS)
+    events = [event for event in submission.events if isinstance(event, Event)]
+    types = [event.type for event in events]
+    assert len(events) == len(submission.events) == len(body.splitlines()) + 1
+    assert types[2:4] == ["group.member.add"] * 2
+    assert any(event.id.startswith("sha256:") for event in events)
+    assert any(event.type.startswith("other.") for event in events)
