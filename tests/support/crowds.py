@@ -85,7 +85,7 @@ class Crowd:
     async def settle(self, session: aiohttp.ClientSession) -> int:
         """Send again all that nobody acknowledged; return how much the log had."""
         found = self.found_again
-        for ids in [*self.lost, *self.refused]:
+        for ids in self.lost | self.refused:
             answer = await self._post(session, ids)
             assert answer is not None
             assert answer < 300, f"answered {answer}"
@@ -114,7 +114,7 @@ class Crowd:
     @property
     def sent(self) -> set[str]:
         """Every event id that was ever sent."""
-        unsettled = itertools.chain.from_iterable((*self.lost, *self.refused))
+        unsettled = itertools.chain.from_iterable(self.lost | self.refused)
         return {*self.observer.acknowledged, *unsettled}
 
     async def _submit(
