@@ -22,6 +22,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from support.altering import altered, parts
 from support.demo_inputs import OKTA_SOURCE, Input, find_inputs
 from support.servers import Server, environment
 
@@ -255,27 +256,9 @@ class Stage:
         )
 
 
-def parts(receipt: bytes) -> dict[str, int]:
-    """Return a place inside each part of a receipt, by the part's name."""
-    body = json.loads(receipt)
-    proof = receipt.index(b"c2sp.org/tlog-proof@v1")
-    path = receipt.index(b"\\n\\n", proof) - 9  # in its last hash
-    return {
-        "leaf": receipt.index(body["leaf"].encode()) + 40,
-        "disclosure": receipt.index(body["disclosures"][0].encode()) + 27,
-        "proof": path,
-        "signature": receipt.rindex("\u2014".encode("unicode_escape")) + 60,
-    }
-
-
 def count(number: int, what: str, many: str = "") -> str:
     """Return a number with its noun."""
     return f"{number:,} {what if number == 1 else many or what + 's'}"
-
-
-def altered(data: bytes, place: int) -> bytes:
-    """Return the data with the lowest bit of one byte turned."""
-    return data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :]
 
 
 def lines(output: str) -> list[Json]:
