@@ -270,3 +270,18 @@ def test_a_database_of_another_version_or_none_is_refused(tmp_path: Path) -> Non
         path.unlink()
     with pytest.raises(StorageError, match="no database"):
         start(instance)
+
+
+@pytest.mark.parametrize("size", [70_000, 30_000])
+def test_a_database_that_is_none_or_cut_short_is_refused(
+    tmp_path: Path, size: int
+) -> None:
+    instance = asyncio.run(filled(tmp_path))
+    data = instance.database.read_bytes()
+    for path in instance.folder.glob("provlog.db*"):
+        path.unlink()
+    if size > len(data) // 2:
+        data = b"no database" + data
+    instance.database.write_bytes(data[:size])
+    with pytest.raises(StorageError, match=r"provlog\.db"):
+        start(instance)

@@ -97,9 +97,7 @@ class SqliteStorage(SqliteReads):
         """Durably commit a mark in the head row and return the head behind it."""
         async with self.transaction() as transaction:
             head = await transaction.lock(log)
-            self._writer.execute(
-                "UPDATE heads SET barrier = barrier + 1 WHERE log = ?", (log,)
-            )
+            transaction.mark(log)
             await transaction.commit()
             return head
 
@@ -156,22 +154,25 @@ class SqliteTransaction(SqliteReads):
         """Return the log's head; the whole file has been locked since BEGIN."""
         return await self.head(log)
 
+    def mark(self, log: int) -> None:
+        """Change a log's head row in nothing but its count of barriers."""
+        self._run("UPDATE heads SET barrier = barrier + 1 WHERE log = ?", [(log,)])
+
     async def create_log(self, record: LogRecord) -> int:
         """Register a log with an empty head and return its number."""
-        try:
-            self._connection.execute(
-                "INSERT INTO logs (name, origin, log_key, public, created)"
-                " VALUES (?, ?, ?, ?, ?)",
+        self._run(
+            "INSERT INTO logs (name, origin, log_key, public, created)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
                 (
                     record.name,
                     record.origin,
                     record.log_key,
                     int(record.public),
                     record.created,
-                ),
-            )
-        except apsw.ConstraintError as error:
-            raise AlreadyExistsError("a log of that name or origin exists") from error
+                )
+            ],
+        )
         number = self._connection.last_insert_rowid()
         self._run(
             "INSERT INTO heads (log, size, root, events, epoch, recorded)"
@@ -268,20 +269,23 @@ def _head_row(head: Head) -> tuple[int, bytes, int, int, int]:
 
 
 def _connect(path: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "fullfsync=ON",
-        "checkpoint_fullfsync=ON",
-        "secure_delete=ON",
-        "foreign_keys=ON",
-        "recursive_triggers=ON",
-        "trusted_schema=OFF",
-        f"cache_size=-{CACHE_KIBIBYTES}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "fullfsync=ON",
+            "checkpoint_fullfsync=ON",
+            "secure_delete=ON",
+            "foreign_keys=ON",
+            "recursive_triggers=ON",
+            "trusted_schema=OFF",
+            f"cache_size=-{CACHE_KIBIBYTES}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except apsw.Error as error:
+        raise StorageError(f"{path}: {_explain(error)}") from error
     connection.set_busy_timeout(0)
     return connection
 
