@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from provlog.client import AsyncClient, RefusedError, VolatileMemory
 from provlog.merkle.encoding import encode_base64

@@ -82,9 +82,10 @@ class Event(msgspec.Struct, frozen=True):
         """Return bytes that are equal exactly for events that are "the same".
 
         A native event is compared by type, time as sent and all data but `original`; a
-        connector's by actor, target, type, time and outcome, because providers send
-        one record again with other details. There the type is the provider's own, so
-        that a better mapping does not make another event of an old record.
+        connector's by actor and target (names and all: a provider that reuses an id
+        for another name has sent another record), type, time and outcome, because
+        providers send one record again with other details. The type is the provider's
+        own, so that a better table of types does not make another event of it.
         """
         return _COMPARISON.encode(self._compared()).encode("ascii")
 
@@ -94,16 +95,10 @@ class Event(msgspec.Struct, frozen=True):
         return [
             self.native_type or self.type,
             self.time_sent,
-            _identity(self.data.get("actor")),
-            _identity(self.data.get("target")),
+            self.data.get("actor"),
+            self.data.get("target"),
             self.data.get("outcome"),
         ]
-
-
-def _identity(party: JsonValue) -> JsonValue:
-    if not isinstance(party, dict):
-        return None
-    return [party.get("id"), party.get("ns"), party.get("type")]
 
 
 def parse_event(value: JsonValue, *, now_ms: int) -> Event:
