@@ -27,16 +27,22 @@ def environment() -> dict[str, str]:
     }
 
 
-def provlog_server(*arguments: str | Path) -> str:
-    """Run a management command to its end and return what it printed."""
-    done = subprocess.run(
+def run_server_command(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command `provlog-server` to its end, whatever that is."""
+    return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env=environment(),
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def provlog_server(*arguments: str | Path) -> str:
+    """Run a management command, which has to succeed; return what it printed."""
+    done = run_server_command(*arguments)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

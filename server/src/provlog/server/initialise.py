@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provlog.server.guard import FileGuard
-from provlog.server.instance import Instance, create_instance
+from provlog.server.instance import Instance, create_instance, default_guard
 from provlog.server.keyring import Keyring
-from provlog.server.registry import create_log, store_tokens
+from provlog.server.registry import create_log, require_unreleased, store_tokens
 from provlog.server.storage.base import LogRecord, SourceRecord
 from provlog.server.storage.sqlite import SqliteStorage, create_database
 from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
@@ -38,6 +38,10 @@ async def initialise(
     registered. Raises `ConfigurationError` where something is in the way, with nothing
     overwritten.
     """
+    guarded = (guard or default_guard()).absolute()
+    if guarded.is_dir():
+        # Before anything is made, so that another origin can be tried at once.
+        require_unreleased(FileGuard(guarded), origin)
     instance = create_instance(folder, guard)
     create_database(instance.database)
     storage = SqliteStorage(instance.database)

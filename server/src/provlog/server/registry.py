@@ -56,6 +56,16 @@ def require_origin(origin: str) -> None:
         raise ConfigurationError(f"the origin cannot be signed for: {error}") from None
 
 
+def require_unreleased(guard: FileGuard, origin: str) -> None:
+    """Refuse an origin that the guard knows (`ConfigurationError`)."""
+    known = guard.read(origin)
+    if known is not None:
+        raise ConfigurationError(
+            f"a log {origin} of size {known.size} was released from this machine; a new"
+            f" one would contradict it (guard: {guard.path(origin)})"
+        )
+
+
 async def create_log(
     storage: Storage,
     keyring: Keyring,
@@ -74,12 +84,7 @@ async def create_log(
     """
     require_log_name(name)
     require_origin(origin)
-    known = guard.read(origin)
-    if known is not None:
-        raise ConfigurationError(
-            f"a log {origin} of size {known.size} was released from this machine; a new"
-            f" one would contradict it (guard: {guard.path(origin)})"
-        )
+    require_unreleased(guard, origin)
     if await storage.log(name) is not None:
         raise ConfigurationError(f"there is a log {name} already")
     keys = keyring.create(name, origin)

@@ -1,6 +1,7 @@
 """Bearer tokens ``plt_<id>_<secret>``; only a digest of the secret is kept."""
 
 import hmac
+import math
 import re
 import secrets
 from collections.abc import Iterable
@@ -8,10 +9,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from provlog.merkle.encoding import parse_time
+from provlog.server.intake.event import is_event_name
 from provlog.server.storage.base import Reads, TokenRecord
 
 ROLES: Final = ("submitter", "monitor", "auditor", "privacy", "admin")
 ANY_SOURCE: Final = "*"
+LATEST: Final = parse_time("9999-12-31T23:59:59.999Z")
 
 _TOKEN = re.compile(r"plt_([0-9a-z]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -44,15 +48,20 @@ def mint_token(
     `logs` are log numbers, None for all of them; `sources` the URIs a submitter may
     write, `ANY_SOURCE` for any; `rate` events per second, None for no bound; `now` and
     `expires` are Unix milliseconds. Raises `ValueError` for an unknown role, a
-    submitter without sources, or sources without the submitter's role.
+    submitter without sources, sources without the submitter's role, and for a source,
+    rate or expiry that is none.
     """
     chosen, allowed = frozenset(roles), tuple(sources)
     if not chosen or not chosen.issubset(ROLES):
         raise ValueError(f"roles are one or more of {', '.join(ROLES)}")
     if ("submitter" in chosen) != bool(allowed):
         raise ValueError("a submitter, and nobody else, is given sources to write")
-    if rate is not None and not rate > 0:
+    if not all(uri == ANY_SOURCE or is_event_name(uri) for uri in allowed):
+        raise ValueError("a source is 1 to 256 printable ASCII characters")
+    if rate is not None and not 0 < rate < math.inf:
         raise ValueError("a rate is a positive number of events per second")
+    if expires is not None and expires > LATEST:
+        raise ValueError("a token expires before the year 10000, or never")
     token_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     record = TokenRecord(

@@ -75,6 +75,8 @@ def init(
     if not sources and not dev:
         raise click.UsageError("name what will be submitted with --source URI")
     require_origin(origin)
+    if env_file is not None and env_file.exists():
+        raise ConfigurationError(f"{env_file} exists; nothing was changed")
     allowed = sources or (DEV_SOURCE,)
     for uri in allowed:
         if uri != ANY_SOURCE and not is_event_name(uri):

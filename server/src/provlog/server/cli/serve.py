@@ -84,6 +84,10 @@ async def _serve(
 ) -> None:
     stop = asyncio.Event()
     async with Service.of(load_instance(folder, guard)) as service:
+        if not service.open_logs():
+            raise ConfigurationError(
+                f"{folder} holds no log; make one with provlog-server log create"
+            )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
