@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import apsw
 import pytest
 
 from provlog.merkle.encoding import decode_base64
@@ -16,13 +17,14 @@ from provlog.server.errors import (
     ClockError,
     HaltedError,
     OverloadedError,
+    OversizedError,
     UnavailableError,
 )
 from provlog.server.guard import ReleasedHead
 from provlog.server.intake.event import Event
 from provlog.server.sequencer import QueueLimits
-from provlog.server.storage.base import SourceRecord
-from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.storage.base import CommitUnknownError, SourceRecord
+from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from support.events import event_of
 from support.services import (
     SOURCE,
@@ -163,6 +165,23 @@ def decoded(disclosure: str) -> str:
     return decode_base64url(disclosure).decode()
 
 
+async def test_a_record_is_not_lost_to_ids_that_were_taken_on_purpose(
+    tmp_path: Path,
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        taken = record("u", "bob", b"bbbb")
+        digest = (b"bbbb" * 8).hex()
+        await append(service, log, draft(log, "u"), draft(log, f"u~{digest[:16]}"))
+        for _ in range(2):
+            [outcome] = await append(service, log, log.drafter.event(taken, SOURCE, {}))
+            assert outcome.index == 3  # type: ignore[union-attr]
+        private = await service.storage.private(log.id, 3)
+        assert private is not None
+        assert any(
+            f'"id":"u~{digest}"' in decoded(text) for text in private.disclosures
+        )
+
+
 async def test_what_arrives_during_a_commit_shares_the_next_one(tmp_path: Path) -> None:
     instance = await make_instance(tmp_path)
     storage = FaultyStorage(instance.database)
@@ -215,23 +234,119 @@ async def test_with_its_barrier_failing_too_nothing_is_believed_until_one_holds(
         assert log.released.size == 2
 
 
+class BrokenConnection:
+    """A connection on which nothing works any more, as on a failed disk."""
+
+    in_transaction = True
+
+    def execute(self, *_: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    def close(self, *_: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+
+async def test_a_commit_that_cannot_even_be_rolled_back_wedges_nothing(
+    tmp_path: Path,
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        await append(service, log, draft(log, "a"))
+        storage = service.storage
+        assert isinstance(storage, SqliteStorage)
+        whole, storage._writer = storage._writer, BrokenConnection()  # type: ignore[assignment]
+        with pytest.raises(UnavailableError):
+            await append(service, log, draft(log, "b"))
+        whole.close()
+        [outcome] = await append(service, log, draft(log, "b"))
+        assert isinstance(outcome, Appended)
+        assert service.sequencer.trouble() is None
+
+
+async def test_a_rollback_that_fails_after_a_commit_leaves_the_outcome_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        storage = service.storage
+        assert isinstance(storage, SqliteStorage)
+
+        def fail(transaction: SqliteTransaction) -> None:
+            transaction._connection.execute("COMMIT")
+            storage._writer = BrokenConnection()  # type: ignore[assignment]
+            raise CommitUnknownError("the disk failed")
+
+        kept = storage._writer
+        monkeypatch.setattr(SqliteTransaction, "_commit", fail)
+        with pytest.raises(UnavailableError, match="send the same events again"):
+            await append(service, log, draft(log, "a"))
+        monkeypatch.undo()
+        kept.close()
+        assert await append(service, log, draft(log, "a")) == [Repeated(1)]
+
+
+async def test_a_bug_in_the_commit_path_answers_everybody_and_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        monkeypatch.setattr(log, "edge_at", bug)
+        with pytest.raises(UnavailableError):
+            await append(service, log, draft(log, "a"))
+        monkeypatch.undo()
+        assert isinstance((await append(service, log, draft(log, "a")))[0], Appended)
+
+
+async def bug(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_writer_that_goes_away_while_it_waits_leaves_no_transaction(
+    tmp_path: Path,
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (one, _), running(instance) as (two, log):
+        async with one.storage.transaction():
+            waiting = asyncio.create_task(two.storage.barrier(log.id))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await append(two, log, draft(log, "a"))
+        await one.storage.barrier(log.id)
+
+
+async def test_more_than_the_queue_can_ever_hold_is_refused_for_good(
+    tmp_path: Path,
+) -> None:
+    limits = QueueLimits(queued_events=3)
+    async with running(await make_instance(tmp_path), limits=limits) as (service, log):
+        with pytest.raises(OversizedError):
+            await append(service, log, *(draft(log, f"e{n}") for n in range(4)))
+        assert log.released.size == 1
+
+
 async def test_a_full_queue_takes_a_submission_whole_or_not_at_all(
     tmp_path: Path,
 ) -> None:
     limits = QueueLimits(queued_events=3)
     async with running(await make_instance(tmp_path), limits=limits) as (service, log):
+        first = asyncio.create_task(
+            append(service, log, *(draft(log, f"e{n}") for n in range(2)))
+        )
+        await asyncio.sleep(0)
         with pytest.raises(OverloadedError):
-            await append(service, log, *(draft(log, f"e{n}") for n in range(4)))
-        assert log.released.size == 1
-        await append(service, log, *(draft(log, f"e{n}") for n in range(3)))
-        assert log.released.size == 4
+            await append(service, log, *(draft(log, f"f{n}") for n in range(2)))
+        await first
+        assert log.released.size == 3
 
 
 async def test_a_queue_full_of_bytes_refuses_too(tmp_path: Path) -> None:
     limits = QueueLimits(queued_bytes=4000)
     async with running(await make_instance(tmp_path), limits=limits) as (service, log):
-        await append(service, log, draft(log, "a"))
+        first = asyncio.create_task(append(service, log, draft(log, "a")))
+        await asyncio.sleep(0)
         with pytest.raises(OverloadedError):
+            await append(service, log, draft(log, "b"))
+        await first
+        with pytest.raises(OversizedError):
             await append(service, log, draft(log, "b"), draft(log, "c"))
 
 
@@ -283,7 +398,7 @@ async def test_two_processes_write_one_log_in_turns(tmp_path: Path) -> None:
         await asyncio.gather(
             write(one, log_of_one, "one-"), write(two, log_of_two, "two-")
         )
-        assert log_of_one.refresh() == log_of_two.refresh()
+        assert await log_of_one.refresh() == await log_of_two.refresh()
         leaves = await one.storage.leaves(log_of_one.id, 0, 81)
         assert [parse_entry(leaf).n for leaf in leaves[1:]] == list(range(80))
         # The other one's entries are known as well.
@@ -300,13 +415,13 @@ async def test_a_head_that_another_process_left_unreleased_is_released(
         with pytest.raises(UnavailableError):
             await append(service, log, draft(log, "a"))
         monkeypatch.undo()
-        assert log.refresh().size == 1  # durable, and seen by nobody
+        assert (await log.refresh()).size == 1  # durable, and seen by nobody
         await service._catch_up(log)
         assert log.released.size == 2
         assert await append(service, log, draft(log, "a")) == [Repeated(1)]
 
 
-def broken(head: ReleasedHead) -> str:
+async def broken(head: ReleasedHead) -> str:
     raise OSError("no space left on device")
 
 

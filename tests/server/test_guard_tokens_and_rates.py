@@ -1,11 +1,12 @@
 """The guard's file, bearer tokens, and rates."""
 
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.errors import ConfigurationError, GuardBusyError
 from provlog.server.guard import SLOT, FileGuard, ReleasedHead
 from provlog.server.rates import RateLimiter
 from provlog.server.registry import store_tokens
@@ -17,23 +18,44 @@ ORIGIN = "log.example.com/main"
 ROOT = bytes(range(32))
 
 
+def advance(guard: FileGuard, size: int, root: bytes = ROOT) -> bool:
+    """Record a head after whatever is recorded."""
+    return guard.replace(ORIGIN, guard.read(ORIGIN), ReleasedHead(size, root))
+
+
 def test_the_guard_only_advances(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
     assert guard.read(ORIGIN) is None
-    guard.advance(ORIGIN, ReleasedHead(5, ROOT))
-    guard.advance(ORIGIN, ReleasedHead(3, bytes(32)))
-    guard.advance(ORIGIN, ReleasedHead(5, ROOT))
+    assert advance(guard, 5)
+    for size in (3, 5):
+        with pytest.raises(ValueError, match="advances"):
+            advance(guard, size)
     assert guard.read(ORIGIN) == ReleasedHead(5, ROOT)
     assert guard.read("another") is None
     guard.flush()
 
 
-def test_another_root_of_the_released_size_is_a_fork(tmp_path: Path) -> None:
+def test_a_head_is_recorded_after_the_one_that_was_looked_at_alone(
+    tmp_path: Path,
+) -> None:
     guard = FileGuard(tmp_path / "guard")
-    guard.advance(ORIGIN, ReleasedHead(5, ROOT))
-    with pytest.raises(ForkError):
-        guard.advance(ORIGIN, ReleasedHead(5, bytes(32)))
-    assert guard.read(ORIGIN) == ReleasedHead(5, ROOT)
+    seen = ReleasedHead(4, ROOT)
+    assert not guard.replace(ORIGIN, seen, ReleasedHead(5, ROOT))
+    assert guard.read(ORIGIN) is None
+    assert guard.replace(ORIGIN, None, ReleasedHead(3, ROOT))
+    for known in (None, seen, ReleasedHead(3, bytes(32))):
+        assert not guard.replace(ORIGIN, known, ReleasedHead(5, ROOT))
+    assert guard.read(ORIGIN) == ReleasedHead(3, ROOT)
+
+
+def test_a_lock_that_is_held_does_not_hold_up_the_process(tmp_path: Path) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    assert advance(guard, 1)
+    with open(f"{guard.path(ORIGIN)}.lock") as lock:  # noqa: PTH123  for flock
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(GuardBusyError):
+            advance(guard, 2)
+    assert advance(guard, 2)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", bytes(2 * SLOT), b" " * 2 * SLOT])
@@ -45,12 +67,12 @@ def test_a_guard_that_cannot_be_read_is_no_missing_guard(
     with pytest.raises(ConfigurationError):
         guard.read(ORIGIN)
     with pytest.raises(ConfigurationError):
-        guard.advance(ORIGIN, ReleasedHead(1, ROOT))
+        guard.replace(ORIGIN, ReleasedHead(1, ROOT), ReleasedHead(2, ROOT))
 
 
 def test_a_guard_of_another_log_is_refused(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
-    guard.advance("another", ReleasedHead(5, ROOT))
+    guard.replace("another", None, ReleasedHead(5, ROOT))
     guard.path("another").rename(guard.path(ORIGIN))
     with pytest.raises(ConfigurationError):
         guard.read(ORIGIN)
@@ -62,22 +84,21 @@ def test_a_record_that_was_written_in_part_leaves_the_one_before(
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
     for size in (5, 6, 7):
-        guard.advance(ORIGIN, ReleasedHead(size, ROOT))
+        assert advance(guard, size)
     path = guard.path(ORIGIN)
     data = bytearray(path.read_bytes())
     newest = data.index(b'"size": 7') // SLOT * SLOT
     data[newest : newest + place + 1] = b"x" * (place + 1)
     path.write_bytes(data)
     assert FileGuard(tmp_path / "guard").read(ORIGIN) == ReleasedHead(6, ROOT)
-    guard.advance(ORIGIN, ReleasedHead(8, ROOT))
+    assert advance(guard, 8)
     assert guard.read(ORIGIN) == ReleasedHead(8, ROOT)
 
 
 def test_two_processes_advance_one_guard(tmp_path: Path) -> None:
     one, two = FileGuard(tmp_path / "guard"), FileGuard(tmp_path / "guard")
     for size in range(1, 40):
-        (one if size % 3 else two).advance(ORIGIN, ReleasedHead(size, ROOT))
-        (two if size % 2 else one).advance(ORIGIN, ReleasedHead(max(size - 2, 1), ROOT))
+        assert advance(one if size % 3 else two, size)
         assert one.read(ORIGIN) == two.read(ORIGIN) == ReleasedHead(size, ROOT)
 
 

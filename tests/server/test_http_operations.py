@@ -1,6 +1,7 @@
 """Probes, metrics, and the API's own description."""
 
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from aiohttp.test_utils import TestClient
 from openapi_spec_validator import validate
 
 from provlog.server.clock import Clock
+from provlog.server.errors import ClockError
+from provlog.server.guard import FileGuard
 from provlog.server.http.app import create_metrics_app
 from provlog.server.http.problems import PROBLEMS
 from provlog.server.http.routes import routes
@@ -58,10 +61,13 @@ async def test_the_description_has_every_problem(log: Served) -> None:
     )
 
 
+CHECKS = ("clock", "logs", "sequencer", "storage", "background")
+
+
 async def test_a_healthy_server_is_ready(log: Served) -> None:
     assert (await log.get("/healthz", role=None)).json() == {"status": "ok"}
     reply = await log.get("/readyz", role=None)
-    checks = dict.fromkeys(("clock", "logs", "sequencer", "storage"), "ok")
+    checks = dict.fromkeys(CHECKS, "ok")
     assert (reply.status, reply.json()) == (200, {"ready": True, "checks": checks})
 
 
@@ -71,8 +77,19 @@ async def test_each_reason_not_to_be_ready_is_told(
     monkeypatch.setattr(Clock, "drift", lambda _: -6000)
     assert await _not_ready(log) == {"clock": "moved by -6.0 s"}
     monkeypatch.undo()
+    monkeypatch.setattr(Clock, "date", _refuse_to_date)
+    assert await _not_ready(log) == {"logs": "60.0 s ahead"}
+    monkeypatch.undo()
+    guard = FileGuard(log.made.instance.guard).path(log.log.origin)
+    kept = guard.read_bytes()
+    guard.write_bytes(b"damaged")
+    assert await _not_ready(log) == {"logs": "1 cannot be written"}
+    guard.write_bytes(kept)
+    log.service.tended = time.monotonic() - 60
+    assert await _not_ready(log) == {"background": "the background work has stopped"}
+    log.service.tended = None
     log.log.halt("/var/lib/provlog is older than what was released")
-    assert await _not_ready(log) == {"logs": "1 halted"}
+    assert await _not_ready(log) == {"logs": "1 cannot be written"}
     log.log.halted = None
 
     async def fail(_: object) -> None:
@@ -84,6 +101,10 @@ async def test_each_reason_not_to_be_ready_is_told(
     await log.service.sequencer.close()
     assert await _not_ready(log) == {"sequencer": "stopping"}
     assert (await log.get("/healthz", role=None)).status == 200
+
+
+def _refuse_to_date(*_: object) -> int:
+    raise ClockError("60.0 s ahead")
 
 
 async def _not_ready(log: Served) -> dict[str, str]:

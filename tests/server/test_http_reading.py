@@ -20,11 +20,11 @@ from provlog.merkle.tiles import (
     tiles_for,
 )
 from provlog.merkle.trust import verify_checkpoint
-from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.http.app import HttpSettings
 from provlog.server.http.context import POLLS
 from support.events import event_json
 from support.instances import Reply, Served, served
+from support.services import append, draft, running
 
 
 @pytest.fixture
@@ -156,8 +156,10 @@ async def test_a_long_poll_ends_in_time_with_what_there_is(log: Served) -> None:
 async def test_a_long_poll_sees_what_another_process_released(log: Served) -> None:
     waiting = asyncio.create_task(log.get("checkpoint?newer_than=1"))
     await asyncio.sleep(0.1)
-    other = FileGuard(log.made.instance.guard)
-    other.advance(log.log.origin, ReleasedHead(2, bytes(32)))
+    async with running(log.made.instance) as (other, twin):
+        await append(other, twin, draft(twin, "a"))
+    # What `serve` does once a second.
+    await log.service._catch_up(log.log)
     assert _checkpoint(log, await asyncio.wait_for(waiting, 5)).size == 2
 
 

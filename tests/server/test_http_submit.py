@@ -1,5 +1,6 @@
 """One event over HTTP: its receipt, and every way in which it can be refused."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -190,11 +191,26 @@ async def test_an_unknown_or_wrong_query_is_refused(log: Served, query: str) -> 
 
 async def test_a_full_queue_answers_when_to_come_back(tmp_path: Path) -> None:
     async with served(tmp_path, limits=QueueLimits(queued_events=1)) as log:
-        reply = await log.batch([event_json(id="1"), event_json(id="2")])
-        assert (reply.status, reply.slug) == (503, "overloaded")
-        assert int(reply.headers["Retry-After"]) >= 1
-        assert log.log.released.size == 1
-        assert (await log.post(event_json())).status == 201
+        async with log.service.storage.transaction():
+            # One is being committed, one waits, and there is no room for another.
+            waiting = []
+            for number, queued in enumerate((0, 1)):
+                event = event_json(id=str(number))
+                waiting.append(asyncio.create_task(log.post(event)))
+                await _until_queued(log, queued)
+            reply = await log.post(event_json(id="one too many"))
+            assert (reply.status, reply.slug) == (503, "overloaded")
+            assert int(reply.headers["Retry-After"]) >= 1
+        assert [(await task).status for task in waiting] == [201, 201]
+        assert log.log.released.size == 3
+
+
+async def _until_queued(log: Served, events: int) -> None:
+    """Wait until a submission was taken and that many events are left in the queue."""
+    lanes = log.service.sequencer._lanes
+    while 0 not in lanes or lanes[0].events != events:  # noqa: ASYNC110  others' state
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
 
 
 async def test_a_stopping_server_and_a_halted_log_refuse(log: Served) -> None:

@@ -44,7 +44,7 @@ def tree(leaves: list[bytes]) -> NaiveTree:
 async def test_inclusion_of_any_leaf_in_any_size(
     reader: LogReader, tree: NaiveTree
 ) -> None:
-    assert reader.head() == ReleasedHead(SIZE, tree.root())
+    assert await reader.head() == ReleasedHead(SIZE, tree.root())
     for size in SIZES:
         indexes = sorted({*range(0, size, 37), *SIZES} & set(range(size)))
         proofs = await reader.inclusions(indexes, size)
@@ -112,7 +112,11 @@ async def test_nothing_beyond_the_released_head_is_read(
     # What a commit has made durable is not yet to be shown.
     head = ReleasedHead(500, await log.log.tree.root(500))
     monkeypatch.setattr(log.log, "released", head)
-    monkeypatch.setattr(log.log, "refresh", lambda: head)
+
+    async def refresh() -> ReleasedHead:
+        return head
+
+    monkeypatch.setattr(log.log, "refresh", refresh)
     for asked in (
         reader.inclusion(0, 501),
         reader.inclusion(500, 500),

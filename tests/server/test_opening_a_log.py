@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from provlog.server.errors import ConfigurationError, ForkError, HaltedError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.errors import (
+    ConfigurationError,
+    ForkError,
+    HaltedError,
+    UnavailableError,
+)
+from provlog.server.guard import FileGuard
 from provlog.server.instance import Instance, create_instance, load_instance
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log
@@ -15,6 +20,7 @@ from provlog.server.storage.base import SchemaError, StorageError
 from provlog.server.storage.sqlite import SqliteStorage, create_database
 from support.services import (
     ORIGIN,
+    FaultyStorage,
     append,
     draft,
     file_modes,
@@ -178,18 +184,82 @@ def test_keys_that_are_missing_damaged_or_open_to_others_are_refused(
     start(instance)
 
 
-def test_a_head_that_comes_to_contradict_the_guard_halts_the_log(
+def test_a_copied_folder_that_shares_the_guard_stops_at_its_first_release(
     tmp_path: Path,
 ) -> None:
     async def play() -> None:
+        one = await filled(tmp_path)
+        shutil.copytree(one.folder, tmp_path / "copy")
+        two = Instance(tmp_path / "copy", one.guard)
+        async with running(one) as (first, log), running(two) as (second, twin):
+            await append(first, log, draft(log, "first"))
+            # The copy has not seen that release: neither may its own head leave, nor
+            # may it sign what is not its own.
+            with pytest.raises(UnavailableError):
+                await append(second, twin, draft(twin, "a"), draft(twin, "b"))
+            assert twin.halted is not None
+            assert "contradicts the released head of size 7" in twin.halted
+            assert twin.released.size == 6
+            with pytest.raises(HaltedError):
+                await twin.refresh()
+            with pytest.raises(HaltedError):
+                await append(second, twin, draft(twin, "c"))
+            await append(first, log, draft(log, "second"))
+            assert log.released.size == 8
+
+    asyncio.run(play())
+
+
+def test_a_copied_folder_does_not_sign_the_other_ones_heads(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = await filled(tmp_path)
+        shutil.copytree(one.folder, tmp_path / "copy")
+        two = Instance(tmp_path / "copy", one.guard)
+        async with running(one) as (first, log), running(two) as (_, twin):
+            await append(first, log, draft(log, "first"))
+            with pytest.raises(HaltedError, match="older than what others have seen"):
+                await twin.refresh()
+            assert twin.released.size == 6
+
+    asyncio.run(play())
+
+
+def test_opening_beside_a_busy_server_finds_no_fork(tmp_path: Path) -> None:
+    async def play() -> None:
         instance = await filled(tmp_path)
         async with running(instance) as (service, log):
-            FileGuard(instance.guard).advance(ORIGIN, ReleasedHead(9, bytes(32)))
-            assert log.refresh().size == 9
-            log.edge = await log.tree.edge(3)  # as if another process had written
-            with pytest.raises(HaltedError, match="older than what others have seen"):
-                await append(service, log, draft(log, "a"))
-            assert log.halted is not None
+            stop = asyncio.Event()
+
+            async def write() -> None:
+                number = 0
+                while not stop.is_set():
+                    await append(service, log, draft(log, f"busy-{number}"))
+                    number += 1
+
+            writer = asyncio.create_task(write())
+            for _ in range(60):
+                async with running(instance) as (other, twin):
+                    await other._catch_up(twin)
+                    assert twin.halted is None
+            stop.set()
+            await writer
+            assert log.halted is None
+
+    asyncio.run(play())
+
+
+def test_an_interrupted_creation_of_a_log_is_taken_up_again(tmp_path: Path) -> None:
+    async def play() -> None:
+        instance = await filled(tmp_path)
+        storage = FaultyStorage(instance.database)
+        async with running(instance, storage=storage) as (service, _):
+            storage.faults = ["fails and is lost"]
+            with pytest.raises(StorageError):
+                await service.create_log("other", "example.com/other", public=False)
+            with pytest.raises(ConfigurationError, match="other keys"):
+                await service.create_log("other", "example.com/third", public=False)
+            made = await service.create_log("other", "example.com/other", public=False)
+            assert made.released.size == 1
 
     asyncio.run(play())
 

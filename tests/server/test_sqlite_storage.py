@@ -52,6 +52,42 @@ async def test_entries_tiles_and_keys_are_insert_only(
                 storage._writer.execute(statement)
 
 
+FINAL = (
+    "UPDATE logs SET origin = 'example.com/x'",
+    "DELETE FROM logs",
+    "INSERT OR REPLACE INTO logs SELECT * FROM logs",
+    "INSERT OR REPLACE INTO heads SELECT log, 0, root, 0, 1, 0, 0 FROM heads",
+    "UPDATE sources SET ns = 'urn:y'",
+    "DELETE FROM sources",
+    "INSERT OR REPLACE INTO sources SELECT log, uri, 'y', NULL, idx FROM sources",
+    "UPDATE tokens SET roles = '[]'",
+    "UPDATE tokens SET revoked = 1, rate = 5",
+    "UPDATE tokens SET revoked = NULL",
+    "DELETE FROM tokens",
+    "INSERT OR REPLACE INTO tokens SELECT * FROM tokens",
+    "UPDATE private SET disclosures = ''",
+    "UPDATE openings SET nonce = zeroblob(16)",
+)
+
+
+@pytest.mark.parametrize("statement", FINAL)
+async def test_what_is_registered_stays_as_it_is_from_any_connection(
+    tmp_path: Path, statement: str
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (service, log):
+        await fill(service, log, 2)
+        await service.source(log, "urn:x", "test")
+    # Another program's connection has none of our settings.
+    connection = apsw.Connection(str(instance.database))
+    before = list(connection.execute("SELECT * FROM logs, heads, tokens"))
+    with pytest.raises(apsw.ConstraintError):
+        connection.execute(statement)
+    assert list(connection.execute("SELECT * FROM logs, heads, tokens")) == before
+    connection.execute("UPDATE tokens SET revoked = 5")
+    connection.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [

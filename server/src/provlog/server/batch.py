@@ -117,18 +117,13 @@ class Batch:
         self, draft: EventDraft, stored: dict[bytes, StoredKey]
     ) -> Outcome:
         outcome = self._known(draft, stored)
-        if isinstance(outcome, Conflicting) and draft.variant is not None:
+        while isinstance(outcome, Conflicting) and draft.variant is not None:
             # A connector never loses a record: another one under a taken id gets an id
             # of its own, made from its bytes.
             draft = draft.variant()
             stored = await self._reads.find_keys(self._log, [draft.key])
             outcome = self._known(draft, stored)
-            if isinstance(outcome, Conflicting):
-                # The same bytes: only our reading of them has changed since.
-                return Repeated(outcome.index)
-        if outcome is not None:
-            return outcome
-        return self._append_event(draft)
+        return outcome or self._append_event(draft)
 
     def _known(
         self, draft: EventDraft, stored: dict[bytes, StoredKey]

@@ -63,7 +63,7 @@ class Clock:
         if abs(drift) > MAX_DRIFT_MS:
             raise ClockError(
                 f"the clock moved by {drift / 1000:+.1f} s; set it right, or accept it"
-                " with SIGHUP"
+                " with SIGUSR1"
             )
         if newest - now > MAX_AHEAD_MS:
             raise ClockError(

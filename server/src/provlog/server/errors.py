@@ -5,14 +5,18 @@
     ServiceError
     ├── ConfigurationError     what the operator asked for cannot be: exit code 2
     │   └── ForkError          going on would contradict a head that was released
+    ├── OversizedError         more than the queue takes in one request, at any time
     └── UnavailableError       not now; the same request may succeed later
         ├── OverloadedError    the queue is full
         ├── ClockError         the clock cannot be trusted
+        ├── GuardBusyError     another process holds the guard's lock
         └── HaltedError        the log has been stopped until an operator looks at it
 
 Bad input is an `intake.problems.EventError`, a failing database a
 `storage.base.StorageError`; anything else that escapes is a bug of ours.
 """
+
+import traceback
 
 
 class ServiceError(Exception):
@@ -27,6 +31,10 @@ class ForkError(ConfigurationError):
     """The database contradicts a head of the log that was already released."""
 
 
+class OversizedError(ServiceError):
+    """One request holds more than the queue can ever take; nothing of it was taken."""
+
+
 class UnavailableError(ServiceError):
     """The request was not carried out; the same request may succeed later."""
 
@@ -39,5 +47,22 @@ class ClockError(UnavailableError):
     """The clock jumped, or is behind the log: no entry can be dated."""
 
 
+class GuardBusyError(UnavailableError):
+    """Another process holds the lock of a log's guard."""
+
+
 class HaltedError(UnavailableError):
     """The log takes no entries until an operator has looked at it."""
+
+
+def describe(error: BaseException | None) -> str:
+    """Return the kinds of an exception and its causes, with frames and no values.
+
+    An exception's own text may repeat what was sent, so it is not for logs.
+    """
+    parts = []
+    while error is not None:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"{type(error).__name__}\n{frames}")
+        error = error.__cause__ or error.__context__
+    return "caused by ".join(parts)

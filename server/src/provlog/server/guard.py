@@ -22,7 +22,7 @@ from pathlib import Path
 
 from provlog.merkle.encoding import decode_hash, encode_base64
 from provlog.merkle.errors import MalformedError
-from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.errors import ConfigurationError, GuardBusyError
 from provlog.server.files import flush_path
 
 SLOT = 512
@@ -61,12 +61,18 @@ class FileGuard:
         """Return the newest released head, or None where nothing is recorded."""
         return self._record(origin).read()
 
-    def advance(self, origin: str, head: ReleasedHead) -> None:
-        """Record `head`, unless another process has recorded a larger one.
+    def replace(
+        self, origin: str, known: ReleasedHead | None, head: ReleasedHead
+    ) -> bool:
+        """Record `head` if `known` is what is recorded; tell whether it was.
 
-        Raises `ForkError` where another root is recorded for the same size.
+        Compare and swap: whoever releases a head has looked at the one before, and
+        answers for it that the new one extends it. Raises `GuardBusyError` while
+        another process holds the lock, `ValueError` for a head that is not larger.
         """
-        self._record(origin).advance(head)
+        if known is not None and head.size <= known.size:
+            raise ValueError("the guard only advances")
+        return self._record(origin).replace(known, head)
 
     def flush(self) -> None:
         """Make everything recorded so far survive a crash of the machine."""
@@ -105,32 +111,37 @@ class _Record:
         finally:
             os.close(descriptor)
 
-    def advance(self, head: ReleasedHead) -> None:
-        """Record `head` under the lock if it is newer than what is recorded."""
+    def replace(self, known: ReleasedHead | None, head: ReleasedHead) -> bool:
+        """Record `head` under the lock if `known` is still what is recorded."""
         with self._locked():
             try:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
+                if known is not None:
+                    return False
                 self._create(head)
-                return
+                return True
             try:
-                slot, known = self._newest(os.pread(descriptor, 2 * SLOT, 0))
-                if known.size < head.size:
-                    os.pwrite(descriptor, self._format(head), (1 - slot) * SLOT)
-                    self._unflushed = True
-                elif known.size == head.size and known.root != head.root:
-                    raise ForkError(
-                        f"the guard {self._path} holds another root of this size"
-                    )
+                slot, current = self._newest(os.pread(descriptor, 2 * SLOT, 0))
+                if current != known:
+                    return False
+                os.pwrite(descriptor, self._format(head), (1 - slot) * SLOT)
+                self._unflushed = True
+                return True
             finally:
                 os.close(descriptor)
 
     def flush(self) -> bool:
         """Flush the file if it changed since; tell whether it did."""
-        unflushed, self._unflushed = self._unflushed, False
-        if unflushed:
+        if not self._unflushed:
+            return False
+        self._unflushed = False
+        try:
             flush_path(self._path)
-        return unflushed
+        except OSError:
+            self._unflushed = True
+            raise
+        return True
 
     def _create(self, head: ReleasedHead) -> None:
         # Under the lock, so the staged file is nobody else's.
@@ -186,7 +197,12 @@ class _Record:
         if self._lock is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._lock = os.open(f"{self._path}.lock", flags, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            # Held for microseconds, unless its holder was stopped in the middle: then
+            # this process must not stop with it.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GuardBusyError("another process holds the guard's lock") from None
         try:
             yield
         finally:

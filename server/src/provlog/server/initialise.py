@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provlog.server.guard import FileGuard
-from provlog.server.instance import Instance, create_instance, default_guard
+from provlog.server.instance import (
+    Instance,
+    create_instance,
+    default_guard,
+    record_instance,
+)
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log, require_unreleased, store_tokens
 from provlog.server.storage.base import LogRecord, SourceRecord
@@ -63,6 +68,7 @@ async def initialise(
         await store_tokens(storage, log.id, records)
     finally:
         await storage.close()
+    record_instance(instance)
     return Initialised(instance, log, tokens)
 
 

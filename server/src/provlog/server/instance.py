@@ -14,7 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import write_private
+from provlog.server.files import flush_path, write_private
 
 _SETTINGS = "provlog.json"
 
@@ -51,11 +51,22 @@ def create_instance(folder: Path, guard: Path | None) -> Instance:
             " bring its own guard along"
         )
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} is not empty; nothing was changed")
+        raise ConfigurationError(
+            f"{folder} is not empty; nothing was changed (what an interrupted init left"
+            " may be removed)"
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = {"version": 1, "guard": str(chosen)}
-    write_private(folder / _SETTINGS, json.dumps(settings) + "\n")
     return Instance(folder, chosen)
+
+
+def record_instance(instance: Instance) -> None:
+    """Write an instance's settings, durably: the last step of making one.
+
+    Until then the folder counts as not initialised.
+    """
+    settings = {"version": 1, "guard": str(instance.guard)}
+    write_private(instance.folder / _SETTINGS, json.dumps(settings) + "\n")
+    flush_path(instance.folder)
 
 
 def load_instance(folder: Path, guard: Path | None) -> Instance:

@@ -41,16 +41,17 @@ class Keyring:
         self._folder = folder
 
     def create(self, name: str, origin: str) -> LogKeys:
-        """Make the secrets of a new log and store them durably.
+        """Make the secrets of a log that does not exist yet, durably.
 
-        Raises `ConfigurationError` if there are secrets of that name already.
+        Secrets that an interrupted creation of the same log left are taken up again.
+        Raises `ConfigurationError` where there are other ones: they are never deleted.
         """
         folder = self._folder / name
         self._folder.mkdir(mode=0o700, exist_ok=True)
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
-            raise ConfigurationError(f"there are keys in {folder} already") from None
+            return self._take_up(name, origin)
         keys = LogKeys(
             SigningKey.from_seed(origin, secrets.token_bytes(32)),
             secrets.token_bytes(KEY_SIZE),
@@ -61,6 +62,18 @@ class Keyring:
         write_private(folder / "epoch-1.key", encode_base64(keys.epoch_keys[1]) + "\n")
         flush_path(folder)
         flush_path(self._folder)
+        return keys
+
+    def _take_up(self, name: str, origin: str) -> LogKeys:
+        folder = self._folder / name
+        try:
+            keys = self.load(name)
+        except ConfigurationError:
+            keys = None
+        if keys is None or keys.signing.name != origin:
+            raise ConfigurationError(
+                f"there are other keys in {folder}; move them away if no log needs them"
+            )
         return keys
 
     def load(self, name: str) -> LogKeys:

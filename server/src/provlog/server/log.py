@@ -1,7 +1,10 @@
 """One log that is open in this process: its keys, its edge, and what is released."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.edge import RightEdge
@@ -11,29 +14,38 @@ from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
 from provlog.merkle.notes import sign_note
-from provlog.server.errors import ConfigurationError, ForkError, HaltedError
+from provlog.server.errors import (
+    ConfigurationError,
+    ForkError,
+    GuardBusyError,
+    HaltedError,
+)
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
 from provlog.server.storage.base import Head, LogRecord, Reads, Storage
 from provlog.server.tree import TileCache, Tree
 
+logger = logging.getLogger(__name__)
+
 _CATCH_UP = 4096
+_GUARD_SECONDS = 5.0
 
 
 class Log:
     """An open log.
 
-    `released` is the newest head that may leave this server; only heads that are
-    committed and guarded ever get there. `edge` is this process's copy of the right
-    edge, right for the head it was computed for and replaced when another process has
-    moved the head on. A log with a `halted` reason takes no entries.
+    `released` is the newest head that this server knows may leave it: only heads that
+    are committed here, and guarded, ever get there. `edge` is this process's copy of
+    the right edge, right for the head it was computed for and replaced when another
+    process has moved the head on. A log with a `halted` reason takes no entries.
     """
 
     def __init__(
         self,
         record: LogRecord,
         keys: LogKeys,
+        reads: Reads,
         tree: Tree,
         guard: FileGuard,
         edge: RightEdge,
@@ -48,24 +60,34 @@ class Log:
         self.released = ReleasedHead(edge.size, edge.root())
         self.halted: str | None = None
         self._keys = keys
+        self._reads = reads
         self._guard = guard
         self._note: tuple[ReleasedHead, str] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
-    def release(self, head: ReleasedHead) -> str:
+    async def release(self, head: ReleasedHead) -> str:
         """Let a committed head leave the server; return its signed checkpoint.
 
         The guard is advanced first: from here on a start on an older database is
         refused, so it does not matter whether the process dies before it answers.
+        Raises `HaltedError` where the guard holds a head that is not of this log's
+        history: somebody releases another one under its name.
         """
-        try:
-            self._guard.advance(self.origin, head)
-        except ForkError as error:
-            self.halt(str(error))
-            raise
-        if head.size > self.released.size:
-            self.released = head
-            self._wake()
+        deadline = time.monotonic() + _GUARD_SECONDS
+        while True:
+            known = self._guard.read(self.origin)
+            if known is not None:
+                await self._verify(known)
+                if known.size >= head.size:
+                    break
+            try:
+                if self._guard.replace(self.origin, known, head):
+                    break
+            except GuardBusyError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.002)
+        self._adopt(head)
         return self.note(head)
 
     def note(self, head: ReleasedHead) -> str:
@@ -75,26 +97,32 @@ class Log:
             self._note = (head, sign_note(text, [self._keys.signing]).decode())
         return self._note[1]
 
-    def refresh(self) -> ReleasedHead:
-        """Return the newest released head, another process's included."""
+    async def refresh(self) -> ReleasedHead:
+        """Return the newest released head, another process's included.
+
+        Raises `HaltedError` like `release`.
+        """
         guarded = self._guard.read(self.origin)
         if guarded is not None and guarded.size > self.released.size:
-            self.released = guarded
-            self._wake()
+            await self._verify(guarded)
+            self._adopt(guarded)
         return self.released
 
     async def wait_beyond(self, size: int, seconds: float) -> ReleasedHead:
-        """Return the released head once it is larger than `size`, or after the wait."""
+        """Return the released head once it is larger than `size`, or after the wait.
+
+        Another process's heads are seen as soon as somebody calls `refresh`.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while (head := self.refresh()).size <= size and loop.time() < deadline:
+        while self.released.size <= size and loop.time() < deadline:
             future: asyncio.Future[None] = loop.create_future()
             self._waiting.add(future)
-            # Another process's heads are seen by looking, once in half a second.
-            timeout = min(0.5, max(deadline - loop.time(), 0.001))
-            await asyncio.wait([future], timeout=timeout)
-            self._waiting.discard(future)
-        return head
+            try:
+                await asyncio.wait([future], timeout=deadline - loop.time())
+            finally:
+                self._waiting.discard(future)
+        return self.released
 
     async def edge_at(self, head: Head, reads: Reads) -> RightEdge:
         """Return the edge at a head that was read under the lock.
@@ -102,8 +130,9 @@ class Log:
         Where another process moved the head, the new one must extend what was released;
         a head that does not halts the log (`HaltedError`).
         """
-        if self.halted is not None:
-            raise HaltedError(self.halted)
+        self.require_running()
+        if head.size < self.released.size:
+            self._halt(_older(head, self.released))
         if (head.size, head.root) == (self.edge.size, self.edge.root()):
             return self.edge
         added = head.size - self.edge.size
@@ -117,18 +146,51 @@ class Log:
         tree = Tree(reads, self.id, TileCache(0))
         reason = await contradiction(tree, head, self.released)
         if reason is not None:
-            self.halt(reason)
-            raise HaltedError(reason)
+            self._halt(reason)
         return await tree.edge(head.size)
+
+    def require_running(self) -> None:
+        """Raise `HaltedError` where the log takes no entries."""
+        if self.halted is not None:
+            raise HaltedError(self.halted)
 
     def halt(self, reason: str) -> None:
         """Take no more entries until the process is started anew."""
         self.halted = reason
+        logger.critical("log %s is halted: %s", self.origin, reason)
 
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+    def _halt(self, reason: str) -> NoReturn:
+        self.halt(reason)
+        raise HaltedError(reason)
+
+    async def _verify(self, guarded: ReleasedHead) -> None:
+        """Halt unless the guard's head is one of this database's own history."""
+        self.require_running()
+        if guarded == self.released:
+            return
+        head = await self._reads.head(self.id)
+        if guarded.size > head.size:
+            self._halt(_older(head, guarded))
+        if await self.tree.root(guarded.size) != guarded.root:
+            self._halt(_contradicted(guarded))
+
+    def _adopt(self, head: ReleasedHead) -> None:
+        if head.size > self.released.size:
+            self.released = head
+            for future in self._waiting:
+                if not future.done():
+                    future.set_result(None)
+
+
+def _older(head: Head, released: ReleasedHead) -> str:
+    return (
+        f"the database ends at size {head.size}, but size {released.size} was"
+        " released: it is older than what others have seen"
+    )
+
+
+def _contradicted(released: ReleasedHead) -> str:
+    return f"the stored tree contradicts the released head of size {released.size}"
 
 
 async def contradiction(
@@ -136,15 +198,12 @@ async def contradiction(
 ) -> str | None:
     """Return why a committed head cannot follow what was released, None if it can."""
     if released is not None and head.size < released.size:
-        return (
-            f"the database ends at size {head.size}, but size {released.size} was"
-            " released: it is older than what others have seen"
-        )
+        return _older(head, released)
     edge = await tree.edge(head.size)
     if edge.root() != head.root:
         return f"the stored tree of size {head.size} does not have the head's root"
     if released is not None and await tree.root(released.size) != released.root:
-        return f"the stored tree contradicts the released head of size {released.size}"
+        return _contradicted(released)
     return None
 
 
@@ -165,8 +224,9 @@ async def open_log(
     """
     if keys.signing.verifier().vkey() != record.log_key:
         raise ConfigurationError(f"log {record.name}: the signing key is not the log's")
-    head = await storage.barrier(record.id)
+    # The guard first: another process may release more until the barrier.
     released = guard.read(record.origin)
+    head = await storage.barrier(record.id)
     if released is None:
         warn(f"log {record.name}: no guard at {guard.path(record.origin)}; making one")
     tree = Tree(storage, record.id, cache)
@@ -175,8 +235,9 @@ async def open_log(
         raise ForkError(f"log {record.name}: {reason}")
     await _check_params(storage, record, keys)
     drafter = Drafter(keys, head.epoch, entropy)
-    log = Log(record, keys, tree, guard, await tree.edge(head.size), drafter)
-    log.release(log.released)
+    edge = await tree.edge(head.size)
+    log = Log(record, keys, storage, tree, guard, edge, drafter)
+    await log.release(log.released)
     return log
 
 

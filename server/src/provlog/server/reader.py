@@ -51,9 +51,9 @@ class LogReader:
         self._log = log
         self._reads = reads
 
-    def head(self) -> ReleasedHead:
+    async def head(self) -> ReleasedHead:
         """Return the newest released head, another process's included."""
-        return self._log.refresh()
+        return await self._log.refresh()
 
     async def inclusion(self, index: int, size: int) -> list[bytes]:
         """Return the proof that leaf `index` is in the tree of `size` leaves."""
@@ -63,7 +63,7 @@ class LogReader:
         self, indexes: Collection[int], size: int
     ) -> dict[int, list[bytes]]:
         """Return the inclusion proofs of several leaves, by index."""
-        self._require(size)
+        await self._require(size)
         wanted: set[Node] = set()
         for index in indexes:
             if index >= size:
@@ -77,7 +77,7 @@ class LogReader:
 
         Empty for equal sizes. `ValueError` unless 0 < old <= new.
         """
-        self._require(new)
+        await self._require(new)
         hashes = await self._nodes(consistency_nodes(old, new), new)
         return build_consistency(old, new, hashes)
 
@@ -86,13 +86,13 @@ class LogReader:
 
         `ValueError` unless 0 <= start < end <= size.
         """
-        self._require(size)
+        await self._require(size)
         hashes = await self._nodes(range_nodes(start, end, size), size)
         return build_range(start, end, size, hashes)
 
     async def tile(self, tile: Tile) -> bytes:
         """Return the hashes of a full or partial tile that the head implies."""
-        available = self.head().size >> (TILE_HEIGHT * tile.level)
+        available = (await self.head()).size >> (TILE_HEIGHT * tile.level)
         if tile.index * TILE_WIDTH + tile.width > available:
             raise BeyondHeadError("the released tree does not have that tile")
         return await self._tile(tile)
@@ -101,13 +101,13 @@ class LogReader:
         """Return a full or partial bundle of entries that the head implies."""
         start = bundle.index * TILE_WIDTH
         end = start + bundle.width
-        if end > self.head().size:
+        if end > (await self.head()).size:
             raise BeyondHeadError("the released tree does not have that bundle")
         return encode_bundle(await self._reads.leaves(self._log.id, start, end))
 
     async def leaf(self, index: int) -> bytes:
         """Return the leaf at an index."""
-        self._require(index + 1)
+        await self._require(index + 1)
         [leaf] = await self._reads.leaves(self._log.id, index, index + 1)
         return leaf
 
@@ -119,7 +119,7 @@ class LogReader:
         """Return several entries with their private sides, by index."""
         found = {}
         for start, end in _runs(sorted(set(indexes))):
-            self._require(end)
+            await self._require(end)
             leaves = await self._reads.leaves(self._log.id, start, end)
             for index, leaf in enumerate(leaves, start):
                 found[index] = await self._with_private(index, leaf)
@@ -129,7 +129,7 @@ class LogReader:
         """Return where the event of a source and an id stands, None if nowhere."""
         key = self._log.drafter.key(source, event_id)
         found = (await self._reads.find_keys(self._log.id, [key])).get(key)
-        if found is None or found.index >= self.head().size:
+        if found is None or found.index >= (await self.head()).size:
             return None
         return found.index
 
@@ -155,9 +155,9 @@ class LogReader:
                 return b"".join(row[: tile.width])
         return await self._log.tree.tile(tile)
 
-    def _require(self, size: int) -> None:
+    async def _require(self, size: int) -> None:
         # Looking at the guard costs a file; what this process released is at hand.
-        if size > self._log.released.size and size > self.head().size:
+        if size > self._log.released.size and size > (await self.head()).size:
             raise BeyondHeadError(f"the log has no released size {size}")
 
 

@@ -14,7 +14,7 @@ from provlog.merkle.entries import VERSION, build_entry
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, ForkError
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.storage.base import (
@@ -104,7 +104,9 @@ async def create_log(
             Extension(number, head, [entry], growth.tiles, registered)
         )
         await transaction.commit()
-    guard.advance(origin, ReleasedHead(head.size, head.root))
+    # If we crash here, the next start finds a log without a guard and makes one.
+    if not guard.replace(origin, None, ReleasedHead(head.size, head.root)):
+        raise ForkError(f"another log {origin} was released at the same time")
     guard.flush()
     return LogRecord(number, name, origin, log_key, public, record.created)
 

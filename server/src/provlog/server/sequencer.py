@@ -17,8 +17,10 @@ from provlog.server.batch import Batch, Outcome, Release
 from provlog.server.clock import Clock
 from provlog.server.errors import (
     OverloadedError,
+    OversizedError,
     ServiceError,
     UnavailableError,
+    describe,
 )
 from provlog.server.guard import ReleasedHead
 from provlog.server.intake.draft import Draft
@@ -79,6 +81,11 @@ class _Plan:
     growth: Growth | None
     extension: Extension | None
 
+    @property
+    def writes(self) -> bool:
+        """Whether the plan needs a commit."""
+        return self.extension is not None or self.before.size > self.log.released.size
+
 
 @dataclass(slots=True, eq=False)
 class _Lane:
@@ -127,13 +134,15 @@ class Sequencer:
         """Return once all drafts are durable entries, or were found to be repetitions.
 
         Admitted whole or refused whole with `OverloadedError`. Any `UnavailableError`
-        may be tried again with the same events: their ids keep them single. A caller
-        that goes away does not take its submission back.
+        may be tried again with the same events: their ids keep them single. One that
+        the empty queue could not take is refused with `OversizedError`. A caller that
+        goes away does not take its submission back.
         """
         if self._closing:
             raise UnavailableError("the server is stopping")
-        lane = self._lane(log)
         cost = sum(draft.cost for draft in drafts)
+        self._require_fitting(len(drafts), cost)
+        lane = self._lane(log)
         if (
             lane.events + len(drafts) > self._limits.queued_events
             or lane.bytes + cost > self._limits.queued_bytes
@@ -143,6 +152,14 @@ class Sequencer:
         lane.push(unit)
         self._metrics.queued_events.set(lane.events)
         return await asyncio.shield(unit.answer)
+
+    def trouble(self) -> str | None:
+        """Return why submissions are not taken, None where they are."""
+        if self._closing:
+            return "stopping"
+        if any(lane.task and lane.task.done() for lane in self._lanes.values()):
+            return "a commit task has ended"
+        return None
 
     @property
     def is_closing(self) -> bool:
@@ -155,6 +172,13 @@ class Sequencer:
         for lane in self._lanes.values():
             lane.arrived.set()
         await asyncio.gather(*(lane.task for lane in self._lanes.values() if lane.task))
+
+    def _require_fitting(self, events: int, cost: int) -> None:
+        if events > self._limits.queued_events or cost > self._limits.queued_bytes:
+            raise OversizedError(
+                "the events of one request take more than the whole queue has room for;"
+                " send fewer at a time"
+            )
 
     def _lane(self, log: Log) -> _Lane:
         number = self._storage.lane(log.id)
@@ -172,7 +196,15 @@ class Sequencer:
             # One turn of the loop: requests that arrived together commit together.
             await asyncio.sleep(0)
             if lane.events:
-                await self._commit(self._take(lane))
+                work = self._take(lane)
+                self._metrics.queued_events.set(lane.events)
+                try:
+                    await self._commit(work)
+                except Exception as error:
+                    # Whatever it was, the lane goes on, behind a barrier.
+                    logger.critical("a bug in the commit path: %s", describe(error))
+                    self._distrusted.update(work)
+                    _refuse(work, _unknown())
 
     def _take(self, lane: _Lane) -> dict[Log, list[_Unit]]:
         """Take the next batch: by turns from every waiting log, up to the bounds."""
@@ -208,28 +240,24 @@ class Sequencer:
                     plan = await self._plan(transaction, log, units)
                     if plan is not None:
                         plans.append(plan)
-                if any(plan.extension for plan in plans):
+                if any(plan.writes for plan in plans):
                     # If we crash before the flush, the old heads stand: nobody was
                     # answered, everybody sends again. If we crash after it, there are
                     # entries without an answer: their events are sent again and found
                     # to be repetitions.
                     with self._metrics.stage("commit"):
-                        await transaction.commit()
+                        await _commit(transaction)
         except CommitUnknownError as error:
             logger.error("commit of unknown outcome: %s", error)
             if not plans:  # it was a barrier's
-                _refuse(work, UnavailableError("the database does not answer"))
+                _refuse(work, _unknown())
             plans = [plan for plan in plans if await self._settle(plan)]
         except (ServiceError, StorageError) as error:
             logger.error("nothing was committed: %s", error)
             _refuse(work, UnavailableError("the database does not answer"))
             return
-        except Exception:
-            logger.exception("a bug in the commit path; nothing was committed")
-            _refuse(work, UnavailableError("an internal error; nothing was recorded"))
-            return
         for plan in plans:
-            self._release(plan)
+            await self._release(plan)
 
     async def _plan(
         self, transaction: Transaction, log: Log, units: list[_Unit]
@@ -255,14 +283,19 @@ class Sequencer:
         with self._metrics.stage("tree"):
             grown = batch.grow(edge)
         if grown is None:
-            return _Plan(log, units, outcomes, head, None, None)
+            plan = _Plan(log, units, outcomes, head, None, None)
+            if plan.writes:
+                # The answers rest on a head that another process committed and that
+                # nobody has released: a barrier of our own makes sure of it.
+                await transaction.mark(log.id)
+            return plan
         # 4. Entries, tiles, private rows and the head, in one transaction.
         growth, extension = grown
         with self._metrics.stage("store"):
             await transaction.extend(extension)
         return _Plan(log, units, outcomes, head, growth, extension)
 
-    def _release(self, plan: _Plan) -> None:
+    async def _release(self, plan: _Plan) -> None:
         """Answer a plan whose entries are durable.
 
         If we crash before the guard is written, the next start releases this head; if
@@ -277,11 +310,15 @@ class Sequencer:
                 else:
                     head = ReleasedHead(growth.edge.size, growth.root)
                     log.edge = growth.edge
-                release = Release(head, log.release(head), growth)
-        except Exception:
+                release = Release(head, await log.release(head), growth)
+        except Exception as error:
             # The entries are durable, but may not be shown. Sent again, their events
             # are answered from the log as soon as it is released.
-            logger.exception("log %s: a committed head cannot be released", log.origin)
+            logger.error(
+                "log %s: a committed head cannot be released: %s",
+                log.origin,
+                error if isinstance(error, ServiceError) else describe(error),
+            )
             _refuse({log: plan.units}, UnavailableError("the head cannot be released"))
             return
         self._metrics.committed(plan.outcomes)
@@ -313,16 +350,28 @@ class Sequencer:
                 )
                 if found == [first.leaf]:
                     return True
-        except StorageError as error:
-            logger.error("barrier failed: %s", error)
-        _refuse(
-            {plan.log: plan.units},
-            UnavailableError("the database failed; send the same events again"),
-        )
+        except Exception as error:
+            self._distrusted.add(plan.log)
+            logger.error("the barrier failed: %s", describe(error))
+        _refuse({plan.log: plan.units}, _unknown())
         return False
+
+
+async def _commit(transaction: Transaction) -> None:
+    try:
+        await transaction.commit()
+    except CommitUnknownError:
+        raise
+    except Exception as error:
+        # From here on nothing can be taken for not written.
+        raise CommitUnknownError(type(error).__name__) from error
 
 
 def _refuse(work: dict[Log, list[_Unit]], error: Exception) -> None:
     for units in work.values():
         for unit in units:
             unit.fail(error)
+
+
+def _unknown() -> UnavailableError:
+    return UnavailableError("the database failed; send the same events again")

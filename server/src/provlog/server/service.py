@@ -14,7 +14,7 @@ from typing import Self
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
-from provlog.server.errors import ConfigurationError, ServiceError
+from provlog.server.errors import ConfigurationError, ServiceError, describe
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
@@ -62,6 +62,8 @@ class Service:
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
         self._opening = asyncio.Lock()
+        # When `tend` last began a round, on the monotonic clock; None before.
+        self.tended: float | None = None
 
     @classmethod
     def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:
@@ -191,28 +193,38 @@ class Service:
 
         A process that died between its commit and the guard leaves a durable head that
         nobody has seen; behind a barrier of our own it is released. Runs until it is
-        cancelled.
+        cancelled; what fails for one log is logged, and the others go on.
         """
         while True:
             await asyncio.sleep(1)
+            self.tended = time.monotonic()
+            self.metrics.clock_drift.set(self.clock.drift() / 1000)
             try:
                 await asyncio.to_thread(self._guard.flush)
-                self.metrics.clock_drift.set(self.clock.drift() / 1000)
-                for log in self.open_logs():
+            except Exception as error:
+                logger.error("the guard cannot be flushed: %s", _why(error))
+            for log in self.open_logs():
+                try:
                     await self._catch_up(log)
-            except (ServiceError, StorageError, OSError) as error:
-                logger.error("background work failed: %s", error)
+                except Exception as error:
+                    logger.error("log %s: %s", log.origin, _why(error))
 
     async def _catch_up(self, log: Log) -> None:
-        released = log.refresh()
+        if log.halted is not None:
+            return
+        released = await log.refresh()
         self.metrics.log_size.labels(log.record.name).set(released.size)
-        head = await self.storage.head(log.id)
-        if head.size > released.size and log.halted is None:
-            # Most often a commit of ours that is about to be released; the barrier
-            # waits for its turn behind it.
-            head = await self.storage.barrier(log.id)
-            log.edge = await log.edge_at(head, self.storage)
-            log.release(ReleasedHead(head.size, head.root))
+        if (await self.storage.head(log.id)).size <= released.size:
+            return
+        # Most often a commit of ours that is about to be released: the lock waits for
+        # its turn behind it.
+        async with self.storage.transaction() as transaction:
+            head = await transaction.lock(log.id)
+            edge = await log.edge_at(head, transaction)
+            await transaction.mark(log.id)
+            await transaction.commit()
+        log.edge = edge
+        await log.release(ReleasedHead(head.size, head.root))
 
     async def _record(self, log: Log, draft: AdminDraft) -> int:
         committed = await self.sequencer.submit(log, [draft])
@@ -233,3 +245,8 @@ class Service:
         )
         self._logs[record.name] = log
         return log
+
+
+def _why(error: Exception) -> str:
+    known = isinstance(error, (ServiceError, StorageError, OSError))
+    return str(error) if known else describe(error)

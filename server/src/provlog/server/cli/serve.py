@@ -18,6 +18,8 @@ from provlog.server.http.app import create_app, create_metrics_app, create_runne
 from provlog.server.instance import load_instance
 from provlog.server.service import Service
 
+logger = logging.getLogger(__name__)
+
 SHUTDOWN_SECONDS = 10.0
 BACKLOG = 1024
 
@@ -54,10 +56,11 @@ def serve(
     """Serve every log of an instance.
 
     Before it answers, each log's right edge is recomputed and compared with its head
-    and with the guard; a log that contradicts what was released is not served.
+    and with the guard; where one of them contradicts what was released, nothing is
+    served.
 
-    SIGTERM or Ctrl-C finishes what was taken and refuses the rest. SIGHUP accepts the
-    clock as it is, after it was set right.
+    SIGTERM, SIGHUP or Ctrl-C finishes what was taken and refuses the rest. SIGUSR1
+    accepts the clock as it is, after it was set right.
     """
     address = parse_address(listen)
     metrics = None if metrics_listen == "off" else parse_address(metrics_listen)
@@ -89,9 +92,9 @@ async def _serve(
                 f"{folder} holds no log; make one with provlog-server log create"
             )
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, service.clock.accept)
+        loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
         tending = asyncio.create_task(service.tend())
         async with contextlib.AsyncExitStack() as stack:
             url = await _listen(stack, create_app(service), address)
@@ -110,6 +113,11 @@ async def _serve(
         tending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await tending
+
+
+def _accept_clock(service: Service) -> None:
+    logger.warning("clock accepted; it had moved by %d ms", service.clock.drift())
+    service.clock.accept()
 
 
 async def _listen(

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from provlog.merkle.disclosures import parse_disclosure
 from provlog.merkle.encoding import encode_base64, parse_decimal
 from provlog.merkle.errors import MalformedError
 from provlog.server.http.answers import Proved, check
@@ -28,18 +29,35 @@ async def get_entry(request: web.Request) -> web.Response:
 
 
 async def find_entry(request: web.Request) -> web.Response:
-    """Return the entry of a source and an id, with its disclosures."""
+    """Return the entry of a source and an id.
+
+    An auditor gets disclosures and openings, a submitter the disclosures of what the
+    same token submitted: a token that may write must not read what others wrote.
+    """
     query = read_query(request, "source", "id")
     caller, index = await find_index(request, query)
     opened = "auditor" in caller.token.roles
-    return await _receipt(request, caller.log, index, disclosed=True, opened=opened)
+    disclosed = opened or await _submitted(request, caller.log, index, caller.token.id)
+    return await _receipt(
+        request, caller.log, index, disclosed=disclosed, opened=opened
+    )
+
+
+async def _submitted(request: web.Request, log: Log, index: int, token_id: str) -> bool:
+    """Tell whether a token submitted an entry, by what the entry says of its intake."""
+    entry = await LogReader(log, request.app[SERVICE].storage).entry(index)
+    for text in entry.disclosures or ():
+        disclosure = parse_disclosure(text)
+        if disclosure.name == "ingest" and isinstance(disclosure.value, dict):
+            return disclosure.value.get("token") == token_id
+    return False
 
 
 async def _receipt(
     request: web.Request, log: Log, index: int, *, disclosed: bool, opened: bool
 ) -> web.Response:
     reader = LogReader(log, request.app[SERVICE].storage)
-    head = reader.head()
+    head = await reader.head()
     hashes = await reader.inclusion(index, head.size)
     entry = await reader.entry(index)
     proved = Proved(

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import secrets
 import time
-import traceback
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Histogram
 
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, describe
 from provlog.server.http.problems import Problem, problem_of
 from provlog.server.metrics import Metrics
 
@@ -75,13 +74,3 @@ def _unexpected(error: Exception) -> Problem:
         "a mistake in the server; its log has more under this request_id",
         more={"request_id": number},
     )
-
-
-def describe(error: BaseException | None) -> str:
-    """Return the kinds of an exception and its causes, with frames and no values."""
-    parts = []
-    while error is not None:
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        parts.append(f"{type(error).__name__}\n{frames}")
-        error = error.__cause__ or error.__context__
-    return "caused by ".join(parts)

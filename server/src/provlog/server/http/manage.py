@@ -53,7 +53,7 @@ async def list_logs(request: web.Request) -> web.Response:
     for record in await service.storage.logs():
         log = await service.log(record.name) if reaches(token, record.id) else None
         if log is not None:
-            log.refresh()
+            await log.refresh()
             logs.append(log_json(log))
     return json_response({"logs": logs})
 
@@ -90,7 +90,7 @@ async def get_log(request: web.Request) -> web.Response:
     """Return what a log is called, and the key that verifies it."""
     log = (await require_reader(request, ANYBODY)).log
     read_query(request)
-    log.refresh()
+    await log.refresh()
     return json_response(log_json(log))
 
 

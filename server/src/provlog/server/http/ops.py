@@ -1,5 +1,6 @@
 """Probes, metrics, and the description of the API."""
 
+import time
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -8,11 +9,13 @@ from aiohttp import hdrs, web
 from prometheus_client import generate_latest
 
 from provlog.server.clock import MAX_DRIFT_MS
+from provlog.server.errors import ClockError, ServiceError
 from provlog.server.http.context import SERVICE
 from provlog.server.http.responses import json_response
 from provlog.server.service import Service
 from provlog.server.storage.base import StorageError
 
+MAX_SILENCE = 30.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -29,21 +32,49 @@ async def get_ready(request: web.Request) -> web.Response:
 
 
 async def _check(service: Service) -> dict[str, str]:
+    """Return "ok", or what stands in the way, for each thing that writing needs."""
+    return {
+        "clock": _clock(service),
+        "logs": await _logs(service),
+        "sequencer": service.sequencer.trouble() or "ok",
+        "storage": await _storage(service),
+        "background": _background(service),
+    }
+
+
+def _clock(service: Service) -> str:
     drift = service.clock.drift()
-    halted = sum(log.halted is not None for log in service.open_logs())
+    return "ok" if abs(drift) <= MAX_DRIFT_MS else f"moved by {drift / 1000:+.1f} s"
+
+
+async def _logs(service: Service) -> str:
+    """Look whether every log could be written and released now."""
+    troubled = 0
+    for log in service.open_logs():
+        try:
+            log.require_running()
+            await log.refresh()
+            service.clock.date((await service.storage.head(log.id)).recorded)
+        except ClockError as error:
+            return str(error)
+        except (ServiceError, StorageError):
+            troubled += 1
+    return "ok" if not troubled else f"{troubled} cannot be written"
+
+
+async def _storage(service: Service) -> str:
     try:
         await service.storage.logs()
-        storage = "ok"
     except StorageError:
-        storage = "the database does not answer"
-    return {
-        "clock": "ok"
-        if abs(drift) <= MAX_DRIFT_MS
-        else f"moved by {drift / 1000:+.1f} s",
-        "logs": "ok" if not halted else f"{halted} halted",
-        "sequencer": "ok" if not service.sequencer.is_closing else "stopping",
-        "storage": storage,
-    }
+        return "the database does not answer"
+    return "ok"
+
+
+def _background(service: Service) -> str:
+    late = (
+        service.tended is not None and time.monotonic() - service.tended > MAX_SILENCE
+    )
+    return "the background work has stopped" if late else "ok"
 
 
 async def get_metrics(request: web.Request) -> web.Response:

@@ -51,7 +51,7 @@ async def get_inclusion(request: web.Request) -> web.Response:
         caller, index = await find_index(request, query)
         log = caller.log
         reader = LogReader(log, request.app[SERVICE].storage)
-    head = reader.head()
+    head = await reader.head()
     proof = await _inclusion(log, reader, head, index, read_number(query, "size"))
     return _file(proof) if as_file else json_response(_json(proof))
 
@@ -76,7 +76,7 @@ async def get_range(request: web.Request) -> web.Response:
     size = read_number(query, "size")
     reader = LogReader(log, request.app[SERVICE].storage)
     if size is None:
-        size = reader.head().size
+        size = (await reader.head()).size
     if not start < end <= size:
         raise Problem("malformed", "start is below end, and end at most size")
     hashes = await reader.range(start, end, size)

@@ -25,7 +25,7 @@ async def get_checkpoint(request: web.Request) -> web.Response:
     query = read_query(request, "newer_than", "timeout")
     size = read_number(query, "newer_than")
     seconds = read_number(query, "timeout")
-    head = log.refresh()
+    head = await log.refresh()
     if size is not None and head.size <= size:
         settings = request.app[SETTINGS]
         if seconds is None:
@@ -38,7 +38,7 @@ async def get_checkpoint(request: web.Request) -> web.Response:
 async def _wait(polls: Polls, log: Log, size: int, seconds: int) -> ReleasedHead:
     """Wait for a larger head, but not when too many wait, nor into a shutdown."""
     if not polls.enter():
-        return log.refresh()
+        return await log.refresh()
     waiting = asyncio.ensure_future(log.wait_beyond(size, seconds))
     stopping = asyncio.ensure_future(polls.stopping.wait())
     try:
@@ -47,7 +47,7 @@ async def _wait(polls: Polls, log: Log, size: int, seconds: int) -> ReleasedHead
         waiting.cancel()
         stopping.cancel()
         polls.leave()
-    return log.refresh()
+    return await log.refresh()
 
 
 async def get_tile(request: web.Request) -> web.Response:

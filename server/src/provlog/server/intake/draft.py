@@ -74,6 +74,10 @@ class AdminDraft:
         return 1024 + sum(map(len, self.disclosures))
 
 
+# How many bytes of a record's digest its id gets when the one it came with is taken:
+# 16 hexadecimal digits, and all of them where somebody has used that id as well.
+_VARIANTS = (8, 32)
+
 Draft: TypeAlias = EventDraft | AdminDraft
 
 
@@ -117,7 +121,7 @@ class Drafter:
             openings,
             event.comparison(),
             compare_key,
-            self._variant(event, ns, ingest),
+            self._variant(event, event.id, ns, ingest, _VARIANTS),
         )
 
     def admin(self, action: str, members: dict[str, JsonValue]) -> AdminDraft:
@@ -132,14 +136,26 @@ class Drafter:
         return entry_id(self._id_key, source, event_id)
 
     def _variant(
-        self, event: Event, ns: str, ingest: dict[str, JsonValue]
+        self,
+        event: Event,
+        sent: str,
+        ns: str,
+        ingest: dict[str, JsonValue],
+        lengths: Sequence[int],
     ) -> Callable[[], EventDraft] | None:
+        """Return what makes the next draft of a record whose id `sent` is taken."""
         digest = event.raw_digest
-        if digest is None:
+        if digest is None or not lengths:
             return None
-        return lambda: self.event(
-            msgspec.structs.replace(event, id=variant_id(event.id, digest)), ns, ingest
-        )
+        length, *longer = lengths
+        other = msgspec.structs.replace(event, id=variant_id(sent, digest[:length]))
+
+        def make() -> EventDraft:
+            made = self.event(other, ns, ingest)
+            further = self._variant(event, sent, ns, ingest, longer)
+            return msgspec.structs.replace(made, variant=further)
+
+        return make
 
     def _openings(self, event: Event, ns: str, nonce: bytes) -> Openings | None:
         labels = tuple(
@@ -152,9 +168,10 @@ class Drafter:
 def variant_id(event_id: str, digest: bytes) -> str:
     """Return the id of another record that came under a taken id.
 
-    The id is cut where the whole would be longer than ids may be.
+    `digest` are the first bytes of its own, or all of them. The id is cut where the
+    whole would be longer than ids may be.
     """
-    suffix = f"~{digest.hex()[:16]}"
+    suffix = f"~{digest.hex()}"
     return event_id[: 256 - len(suffix)] + suffix
 
 

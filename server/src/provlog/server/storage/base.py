@@ -204,6 +204,9 @@ class Transaction(Reads, Protocol):
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head."""
 
+    async def mark(self, log: int) -> None:
+        """Write a barrier's mark into a log's head row, so that a commit flushes."""
+
     async def create_log(self, record: LogRecord) -> int:
         """Register a log with an empty head and return its number."""
 

@@ -9,9 +9,9 @@ Durability: WAL with `synchronous=FULL`, so COMMIT returns after the log is flus
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
@@ -71,6 +71,8 @@ class SqliteStorage(SqliteReads):
         _require_library()
         if not path.exists():
             raise StorageError(f"there is no database at {path}")
+        self._path = path
+        self._usable = True
         self._writer = _connect(path)
         super().__init__(_connect(path))
         _require_schema(self._writer, path)
@@ -81,23 +83,21 @@ class SqliteStorage(SqliteReads):
         """Return 0: one writer serves every log of the file."""
         return 0
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["SqliteTransaction"]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""
         async with self._lock:
-            await self._begin()
-            transaction = SqliteTransaction(self._writer, self._in_thread)
             try:
-                yield transaction
+                await self._begin()
+                yield SqliteTransaction(self._writer, self._in_thread)
             finally:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                self._roll_back()
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it."""
         async with self.transaction() as transaction:
             head = await transaction.lock(log)
-            transaction.mark(log)
+            await transaction.mark(log)
             await transaction.commit()
             return head
 
@@ -108,8 +108,25 @@ class SqliteStorage(SqliteReads):
             self._connection.close()
             self._writer.close()
 
+    def _roll_back(self) -> None:
+        """End what is left of a transaction; never raises, whatever came before.
+
+        A connection that cannot roll back (the disk failed in COMMIT, say) is closed,
+        which rolls back as a crash would, and the next transaction opens another.
+        """
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except apsw.Error:
+            with contextlib.suppress(apsw.Error):
+                self._writer.close(True)
+            self._usable = False
+
     async def _begin(self) -> None:
         try:
+            if not self._usable:
+                self._writer = _connect(self._path)
+                self._usable = True
             self._writer.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
             # Another process writes. Waiting for it must not hold up the loop.
@@ -154,7 +171,7 @@ class SqliteTransaction(SqliteReads):
         """Return the log's head; the whole file has been locked since BEGIN."""
         return await self.head(log)
 
-    def mark(self, log: int) -> None:
+    async def mark(self, log: int) -> None:
         """Change a log's head row in nothing but its count of barriers."""
         self._run("UPDATE heads SET barrier = barrier + 1 WHERE log = ?", [(log,)])
 

@@ -13,6 +13,15 @@ CREATE TABLE logs (
     created TEXT    NOT NULL
 ) STRICT;
 
+CREATE TRIGGER logs_are_final BEFORE INSERT ON logs
+WHEN EXISTS (SELECT 1 FROM logs
+             WHERE log = NEW.log OR name = NEW.name OR origin = NEW.origin)
+BEGIN SELECT RAISE(ABORT, 'logs are insert-only'); END;
+CREATE TRIGGER logs_stay BEFORE DELETE ON logs
+BEGIN SELECT RAISE(ABORT, 'logs are insert-only'); END;
+CREATE TRIGGER logs_keep BEFORE UPDATE ON logs
+BEGIN SELECT RAISE(ABORT, 'logs are insert-only'); END;
+
 -- The one thing that changes: the newest head of each log. `events` counts the entries
 -- of kind event, `recorded` is the newest entry's in Unix milliseconds, and `barrier`
 -- counts the commits that were made only to be sure that all before them are durable.
@@ -30,6 +39,9 @@ CREATE TRIGGER heads_only_grow BEFORE UPDATE ON heads
 WHEN NEW.log <> OLD.log OR NEW.size < OLD.size OR NEW.events < OLD.events
     OR NEW.recorded < OLD.recorded OR NEW.epoch < OLD.epoch
     OR NEW.barrier < OLD.barrier OR (NEW.size = OLD.size AND NEW.root <> OLD.root)
+BEGIN SELECT RAISE(ABORT, 'a head only grows'); END;
+CREATE TRIGGER heads_are_final BEFORE INSERT ON heads
+WHEN EXISTS (SELECT 1 FROM heads WHERE log = NEW.log)
 BEGIN SELECT RAISE(ABORT, 'a head only grows'); END;
 CREATE TRIGGER heads_stay BEFORE DELETE ON heads
 BEGIN SELECT RAISE(ABORT, 'a head is never deleted'); END;
@@ -96,6 +108,9 @@ CREATE TABLE private (
     PRIMARY KEY (log, idx)
 ) STRICT;
 
+CREATE TRIGGER private_keep BEFORE UPDATE ON private
+BEGIN SELECT RAISE(ABORT, 'private rows are erased, never changed'); END;
+
 -- Nonce and labels behind an entry's tags; they live as long as their epoch's key.
 -- `labels` is a run of 33-byte items: kind, then label.
 CREATE TABLE openings (
@@ -107,6 +122,9 @@ CREATE TABLE openings (
     PRIMARY KEY (log, idx)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TRIGGER openings_keep BEFORE UPDATE ON openings
+BEGIN SELECT RAISE(ABORT, 'openings are destroyed, never changed'); END;
+
 -- A registered origin of events. `idx` is the admin entry that registered it.
 CREATE TABLE sources (
     log       INTEGER NOT NULL,
@@ -116,6 +134,14 @@ CREATE TABLE sources (
     idx       INTEGER NOT NULL,
     PRIMARY KEY (log, uri)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER sources_are_final BEFORE INSERT ON sources
+WHEN EXISTS (SELECT 1 FROM sources WHERE log = NEW.log AND uri = NEW.uri)
+BEGIN SELECT RAISE(ABORT, 'sources are insert-only'); END;
+CREATE TRIGGER sources_stay BEFORE DELETE ON sources
+BEGIN SELECT RAISE(ABORT, 'sources are insert-only'); END;
+CREATE TRIGGER sources_keep BEFORE UPDATE ON sources
+BEGIN SELECT RAISE(ABORT, 'sources are insert-only'); END;
 
 -- Bearer tokens. Only a digest of the secret is kept. `logs`, `roles` and `sources` are
 -- JSON arrays; `logs` holds log numbers, or is '*'. Times are Unix milliseconds.
@@ -131,3 +157,15 @@ CREATE TABLE tokens (
     expires INTEGER,
     revoked INTEGER
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER tokens_are_final BEFORE INSERT ON tokens
+WHEN EXISTS (SELECT 1 FROM tokens WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'tokens are only revoked'); END;
+CREATE TRIGGER tokens_stay BEFORE DELETE ON tokens
+BEGIN SELECT RAISE(ABORT, 'tokens are only revoked'); END;
+CREATE TRIGGER tokens_keep BEFORE UPDATE ON tokens
+WHEN OLD.revoked IS NOT NULL OR NEW.revoked IS NULL
+    OR (NEW.id, NEW.digest, NEW.logs, NEW.roles, NEW.sources, NEW.note, NEW.created)
+    IS NOT (OLD.id, OLD.digest, OLD.logs, OLD.roles, OLD.sources, OLD.note, OLD.created)
+    OR NEW.rate IS NOT OLD.rate OR NEW.expires IS NOT OLD.expires
+BEGIN SELECT RAISE(ABORT, 'tokens are only revoked'); END;
