@@ -14,7 +14,7 @@ from support.crowds import TIMEOUT, Crowd
 from support.servers import Server
 
 KILLS = 30
-KILLS_AT_START = 6
+KILLS_AT_START = 3
 
 
 async def test_thirty_kills_under_load_lose_nothing_and_never_fork(
@@ -75,7 +75,7 @@ async def _require_same_history(crowd: Crowd, chance: random.Random) -> None:
     before = max(observer.checkpoints)
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         await observer.follow(session)
-        await observer.require_chain(session, chance, 8, around=before)
+        await observer.require_chain(session, chance, 5, around=before)
 
 
 async def _kill_under_load(crowd: Crowd, chance: random.Random) -> None:
