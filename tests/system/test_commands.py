@@ -114,7 +114,8 @@ def test_init_prints_key_and_tokens_once_and_keeps_files_private(
 
     again = run_server_command(*command)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == f"Error: {folder} is not empty; nothing was changed\n"
+    assert again.stderr.startswith(f"Error: {folder} is not empty; nothing was changed")
+    assert len(again.stderr.splitlines()) == 1
     assert before == {path: path.read_bytes() for path in paths if path.is_file()}
 
 

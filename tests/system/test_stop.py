@@ -44,12 +44,21 @@ async def test_sigterm_answers_everything_that_was_taken(server: Server) -> None
     assert crowd.observer.acknowledged
 
 
-def test_sighup_does_not_stop_it_and_sigint_does(server: Server) -> None:
+def test_sigusr1_accepts_the_clock_and_does_not_stop_it(server: Server) -> None:
     assert server.process is not None
     for _ in range(3):
-        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGUSR1)
         assert _is_ready(server)
-    assert server.stop(signal.SIGINT) == (0, "")
+    code, errors = server.stop(signal.SIGTERM)
+    assert code == 0
+    assert errors.count("clock accepted; it had moved by ") == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_and_a_closed_terminal_stop_it_in_order(
+    server: Server, number: signal.Signals
+) -> None:
+    assert server.stop(number) == (0, "")
 
 
 def test_an_address_that_is_taken_is_one_line_and_exit_code_3(server: Server) -> None:
