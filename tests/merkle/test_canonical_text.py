@@ -2,13 +2,16 @@
 
 import contextlib
 import math
+from datetime import datetime
 
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provlog.merkle import encoding
 from provlog.merkle.encoding import (
+    InexactNumberError,
     JsonValue,
     canonical_json,
     decode_base64,
@@ -112,6 +115,23 @@ def test_times_in_another_form_are_refused(text: str) -> None:
         parse_time(text)
 
 
+class NewerDatetime(datetime):
+    """Reads 24:00 as Python 3.14 does."""
+
+    @classmethod
+    def fromisoformat(cls, text: str, /) -> "NewerDatetime":
+        return super().fromisoformat(text.replace("T24:", "T00:"))
+
+
+def test_a_time_has_one_spelling_on_every_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoding, "datetime", NewerDatetime)
+    assert parse_time("2026-11-21T23:59:59.999Z") == 1_795_305_599_999
+    with pytest.raises(MalformedError):
+        parse_time("2026-11-21T24:00:00.000Z")
+
+
 @given(CANONICAL)
 def test_canonical_json_is_rfc_8785(value: JsonValue) -> None:
     assert canonical_json(value) == rfc8785.dumps(value)
@@ -168,6 +188,41 @@ def test_json_within_the_bounds_is_read() -> None:
     assert loads_json(b'"' + b"[" * 100 + b'"') == "[" * 100
     assert loads_json(b"[" + b"[]," * 200 + b"[]]")
     assert math.isclose(float(str(loads_json(b"0.1"))), 0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.1", "1e15", "1E5", "-1.50", "1.0", "5e-324", "-0.0", "0e9", "9" * 4300],
+)
+def test_numbers_that_keep_their_value_are_exact(text: str) -> None:
+    assert loads_json(text, exact=True) == loads_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.30000000000000000000012345",
+        "9007199254740993.0",
+        "1e-400",
+        "1e-99999999999999999999",
+        "0." + "0" * 400 + "1",
+        "0.1" + "0" * 400,
+    ],
+)
+def test_numbers_that_a_double_changes_are_not_exact(text: str) -> None:
+    assert isinstance(loads_json(text), float)
+    with pytest.raises(InexactNumberError, match="string"):
+        loads_json(f'{{"a":[{text}]}}', exact=True)
+
+
+def test_an_endless_integer_is_refused_in_our_words() -> None:
+    with pytest.raises(MalformedError, match="an integer of too many digits"):
+        loads_json("9" * 4301)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_double_is_exact_in_its_shortest_form(value: float) -> None:
+    assert loads_json(repr(value), exact=True) == value
 
 
 @given(st.binary(max_size=100))

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from provlog.merkle.disclosures import (
     LONG_SALT_SIZE,
+    MAX_CONTENT,
+    MAX_DISCLOSURE,
+    OversizedValueError,
     disclosure_digest,
     make_disclosure,
     make_disclosures,
@@ -94,6 +97,21 @@ def encoded(value: object) -> str:
 def test_a_malformed_disclosure_is_refused(text: str) -> None:
     with pytest.raises(MalformedError):
         parse_disclosure(text)
+
+
+def test_what_no_reader_would_take_is_not_made() -> None:
+    name, salt = "original", bytes(LONG_SALT_SIZE)
+    frame = len(b'["%b","%b",""]' % (b"A" * 24, name.encode()))
+    longest = "x" * (MAX_CONTENT - frame)
+    text = make_disclosure(salt, name, longest)
+    assert len(text) == MAX_DISCLOSURE
+    assert parse_disclosure(text).value == longest
+    assert make_disclosures(salt, {name: b'"%b"' % longest.encode()})[0] == (text,)
+    with pytest.raises(OversizedValueError) as caught:
+        make_disclosure(salt, name, longest + "x")
+    with pytest.raises(OversizedValueError):
+        make_disclosures(salt, {name: b'"%bx"' % longest.encode()})
+    assert caught.value.name == name
 
 
 def test_short_salts_and_reserved_names_are_not_made() -> None:

@@ -17,6 +17,7 @@ from provlog.merkle.entries import (
     event_template,
     parse_entry,
 )
+from provlog.merkle.entry_shapes import check_body
 from provlog.merkle.errors import MalformedError
 from support.golden_entries import (
     HASH,
@@ -124,6 +125,23 @@ BAD_EVENTS: dict[str, dict[str, Any]] = {
 def test_a_bad_event_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         parse_entry(rewritten(LEAVES["event"], **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("event", {"v": 1.0}),
+        ("event", {"n": 5.0}),
+        ("event", {"n": True}),
+        ("params", {"suites": {"1": 1.0, "2": 1, "7": 1}}),
+        ("params", {"suites": {"1": True, "2": 1, "7": 1}}),
+    ],
+)
+def test_integers_are_of_no_other_type(name: str, changes: dict[str, Any]) -> None:
+    body = json.loads(LEAVES[name])
+    assert check_body(body)
+    with pytest.raises(MalformedError):
+        check_body(body | changes)
 
 
 BAD_OTHERS: dict[str, tuple[str, dict[str, Any]]] = {

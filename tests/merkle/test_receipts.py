@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.disclosures import make_disclosure
-from provlog.merkle.encoding import encode_base64
+from provlog.merkle.encoding import canonical_json, encode_base64
 from provlog.merkle.errors import (
     ContentError,
     MalformedError,
@@ -20,6 +20,7 @@ from provlog.merkle.errors import (
 )
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.keys import SigningKey
+from provlog.merkle.labels import LabelKind
 from provlog.merkle.notes import sign_note
 from provlog.merkle.proof_file import format_proof
 from provlog.merkle.receipts import Openings, receipt_json, verify_receipt
@@ -104,6 +105,18 @@ def test_an_entry_that_is_not_understood_is_proved_and_opens_nothing() -> None:
     verified = verify_receipt(json.dumps(receipt).encode(), TRUST)
     assert not verified.entry.understood
     assert verified.disclosures == {}
+
+
+@pytest.mark.parametrize("name", ["members", "tags"])
+def test_nothing_is_taken_from_an_entry_that_is_not_understood(name: str) -> None:
+    leaf = event_leaf(n=0).replace(b'"v":1', b'"v":2')
+    body = json.loads(leaf) | {name: 5}
+    leaves = [params_leaf(), canonical_json(body)]
+    foreign = Openings(bytes(16), ((LabelKind.TARGET, bytes(32)),))
+    receipt = make(leaves, 1, disclosures(), foreign)
+    verified = verify_receipt(json.dumps(receipt).encode(), TRUST)
+    assert (dict(verified.disclosures), list(verified.withheld)) == ({}, [])
+    assert verified.openings is None
 
 
 def changed(**members: Any) -> Callable[[], Receipt]:  # noqa: ANN401
@@ -214,8 +227,10 @@ def test_a_lie_is_caught(lie: Callable[[], Receipt], error: type[MerkleError]) -
 MALFORMED: dict[str, Callable[[], Receipt]] = {
     "version 2": changed(v=2),
     "version true": changed(v=True),
+    "version 1.0": changed(v=1.0),
     "index as text": changed(index="2"),
     "index true": changed(index=True),
+    "index 2.0": changed(index=2.0),
     "leaf as base64url": changed(leaf=GOOD["leaf"][:-4] + "-_=="),
     "a member more": changed(extra=1),
     "disclosures as text": changed(disclosures="x"),
@@ -228,6 +243,7 @@ MALFORMED: dict[str, Callable[[], Receipt]] = {
     "a nonce too short": relabelled(lambda o: o.update(nonce=encode_base64(b"x"))),
     "a label of kind 3": relabelled(lambda o: o["labels"][0].update(kind=3)),
     "a label of kind true": relabelled(lambda o: o["labels"][0].update(kind=True)),
+    "a label of kind 1.0": relabelled(lambda o: o["labels"][0].update(kind=1.0)),
     "a label too short": relabelled(lambda o: o["labels"][0].update(label="QQ==")),
     "nine labels": relabelled(lambda o: o.update(labels=o["labels"] * 3)),
 } | {

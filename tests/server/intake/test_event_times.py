@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provlog.merkle.encoding import format_time, parse_time
+from provlog.server.intake import times
 from provlog.server.intake.times import normalise_time
 
 
@@ -58,6 +59,23 @@ def test_what_is_no_rfc_3339_timestamp_is_refused(sent: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the type is the contract
         normalise_time(sent)
     assert not sent or sent not in str(caught.value)
+
+
+class NewerDatetime(datetime):
+    """Reads 24:00 as Python 3.14 does."""
+
+    @classmethod
+    def fromisoformat(cls, text: str, /) -> "NewerDatetime":
+        return super().fromisoformat(text.replace("T24:", "T00:"))
+
+
+@pytest.mark.parametrize("sent", ["2026-11-21T24:00:00Z", "2026-11-21T24:00:00+01:00"])
+def test_hour_24_is_no_hour_on_any_python(
+    sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "datetime", NewerDatetime)
+    with pytest.raises(ValueError, match="RFC 3339"):
+        normalise_time(sent)
 
 
 def test_a_missing_offset_is_utc_only_where_a_provider_leaves_it_out() -> None:

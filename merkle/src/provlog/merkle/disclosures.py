@@ -25,12 +25,21 @@ from provlog.merkle.errors import MalformedError
 SALT_SIZE = 16
 LONG_SALT_SIZE = 18
 MAX_DISCLOSURE = 1 << 20
+MAX_CONTENT = MAX_DISCLOSURE // 4 * 3
 FORBIDDEN_NAMES = frozenset({"_sd", "..."})
 
 _encode_string = json.encoder.encode_basestring
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False
 )
+
+
+class OversizedValueError(ValueError):
+    """The value of the member `name` does not fit a disclosure."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a disclosure has at most {MAX_DISCLOSURE} characters")
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +61,16 @@ def make_disclosure(salt: bytes, name: str, value: JsonValue) -> str:
     """Return the disclosure string of one member.
 
     `salt` is `SALT_SIZE` or more fresh random bytes, never used for another member.
+    What no reader would take is not made: `OversizedValueError`.
     """
     if len(salt) < SALT_SIZE:
         raise ValueError(f"a salt has {SALT_SIZE} bytes or more")
     encoded = _ENCODER.encode(value).encode("utf-8")
     salted = encode_base64url(salt).encode("ascii")
-    return encode_base64url(b'["%b",%b,%b]' % (salted, _quote(name), encoded))
+    content = b'["%b",%b,%b]' % (salted, _quote(name), encoded)
+    if len(content) > MAX_CONTENT:
+        raise OversizedValueError(name)
+    return encode_base64url(content)
 
 
 def make_disclosures(
@@ -66,8 +79,9 @@ def make_disclosures(
     """Return the disclosure strings of members, and their digests by name.
 
     `salts` are `LONG_SALT_SIZE` fresh random bytes for each member; values are in UTF-8
-    JSON already, from any serialiser, since the string itself is what is kept. One
-    loop without calls of our own: every event takes it a dozen times.
+    JSON already, from any serialiser, since the string itself is what is kept; one
+    that is too long for any reader is an `OversizedValueError`. One loop without calls
+    of our own: every event takes it a dozen times.
     """
     if len(salts) != LONG_SALT_SIZE * len(members):
         raise ValueError(f"salts are {LONG_SALT_SIZE} bytes for each member")
@@ -77,6 +91,8 @@ def make_disclosures(
     place = 0
     for name, value in members.items():
         content = b'["%b",%b,%b]' % (salted[place : place + 24], _quote(name), value)
+        if len(content) > MAX_CONTENT:
+            raise OversizedValueError(name)
         text = b2a_base64(content, newline=False).translate(BASE64_TO_URL).rstrip(b"=")
         digest = b2a_base64(sha256(text).digest(), newline=False)
         texts.append(text.decode())

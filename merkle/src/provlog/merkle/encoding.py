@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from provlog.merkle.errors import MalformedError
@@ -20,13 +21,18 @@ JsonValue: TypeAlias = (
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_JSON_DEPTH = 64
+MAX_NUMBER_LENGTH = 400
+"""Digits and signs of a number that has to be exact: more than any double needs."""
 
 BASE64_TO_URL = bytes.maketrans(b"+/", b"-_")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+# The hour is bounded here, because newer Pythons read 24:00 as the next day.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII
+)
 _CANONICAL_TEXT = re.compile(r"[ !#-\[\]-~]*")
 
 
@@ -141,18 +147,27 @@ def _require_canonical(value: object) -> None:
         raise ValueError("integer outside 0 … 2^53-1")
 
 
-def loads_json(data: bytes | str, what: str = "JSON") -> JsonValue:
+class InexactNumberError(MalformedError):
+    """A number that would not be the same once it is read as a double."""
+
+
+def loads_json(
+    data: bytes | str, what: str = "JSON", *, exact: bool = False
+) -> JsonValue:
     """Return the value of one JSON text, strictly.
 
     Beyond RFC 8259's grammar it refuses duplicate member names, lone surrogates,
     numbers that are not finite, a byte order mark, and nesting deeper than
-    `MAX_JSON_DEPTH`.
+    `MAX_JSON_DEPTH`. With `exact` it also refuses, with `InexactNumberError`, a number
+    with a fraction or exponent whose value is not that of the shortest decimal of its
+    double (RFC 8785 section 3.2.2.3): it would be written otherwise than it was sent.
+    Integers are exact up to the digits Python converts, 4,300 unless told otherwise.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
         text.encode("utf-8")
         _require_depth(text)
-        value: JsonValue = _DECODER.decode(text)
+        value: JsonValue = (_EXACT_DECODER if exact else _DECODER).decode(text)
     except UnicodeError:
         raise MalformedError(f"{what}: not UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -183,6 +198,8 @@ _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 def _explain(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} (line {error.lineno}, column {error.colno})"
+    if "int_max_str_digits" in str(error):
+        return "an integer of too many digits"
     return str(error)
 
 
@@ -200,6 +217,28 @@ def _finite_float(text: str) -> float:
     return value
 
 
+def _exact_float(text: str) -> float:
+    value = _finite_float(text)
+    if not survives_as_double(text, value):
+        raise InexactNumberError(
+            "a number that a double does not hold as it was sent; send it as a string"
+        )
+    return value
+
+
+def survives_as_double(text: str, value: float) -> bool:
+    """Tell whether `value`, read from a JSON number, is written with its very value."""
+    shortest = repr(value)
+    if text == shortest:
+        return True
+    if len(text) > MAX_NUMBER_LENGTH:
+        return False
+    try:
+        return Decimal(text) == Decimal(shortest)
+    except ArithmeticError:  # an exponent beyond all bounds
+        return False
+
+
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
 
@@ -207,6 +246,11 @@ def _refuse_constant(text: str) -> float:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique_members,
     parse_float=_finite_float,
+    parse_constant=_refuse_constant,
+)
+_EXACT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_float=_exact_float,
     parse_constant=_refuse_constant,
 )
 

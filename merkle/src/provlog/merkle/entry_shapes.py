@@ -57,7 +57,7 @@ Check = Callable[[JsonValue, str], None]
 
 
 def _integer(value: JsonValue, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         raise MalformedError(f"entry: {what} is not an integer")
     if not 0 <= value <= MAX_SAFE_INTEGER:
         raise MalformedError(f"entry: {what} is outside 0 … 2^53-1")
@@ -76,7 +76,7 @@ def _epoch(value: JsonValue, what: str) -> None:
 
 
 def _version(value: JsonValue, what: str) -> None:
-    if value != VERSION or isinstance(value, bool):
+    if type(value) is not int or value != VERSION:
         raise MalformedError(f"entry: {what} is not {VERSION}")
 
 
@@ -143,7 +143,7 @@ def _versions(value: JsonValue, what: str) -> None:
 def _suites(value: JsonValue, what: str) -> None:
     suites = require_members(value, LABEL_KINDS, (), f"entry: {what}")
     for suite in suites.values():
-        if suite not in (1, 2) or isinstance(suite, bool):
+        if type(suite) is not int or suite not in (1, 2):
             raise MalformedError(f"entry: {what} holds an unknown suite")
 
 

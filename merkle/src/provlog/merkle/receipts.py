@@ -55,9 +55,10 @@ class VerifiedReceipt:
     """An entry that is proved to stand at `index` of the log `origin`.
 
     `disclosures` holds the opened members by name, `withheld` the names of members the
-    entry has but the receipt does not open. Both are empty where the entry is not
-    understood. `openings` proves that each label belongs to one of the entry's tags;
-    whose label it is remains the log's claim.
+    entry has but the receipt does not open. `openings` proves that each label belongs
+    to one of the entry's tags; whose label it is remains the log's claim. Where the
+    entry is not understood, the first two are empty and `openings` is None, whatever
+    the receipt carries: nothing of it could be checked.
     """
 
     origin: str
@@ -114,10 +115,10 @@ def verify_receipt(data: bytes, trust: Trust) -> VerifiedReceipt:
         ("openings",),
         "receipt",
     )
-    if body["v"] != VERSION or isinstance(body["v"], bool):
+    if type(body["v"]) is not int or body["v"] != VERSION:
         raise MalformedError("receipt: of a version this program does not know")
     index, origin = body["index"], body["origin"]
-    if isinstance(index, bool) or not isinstance(index, int):
+    if type(index) is not int:
         raise MalformedError("receipt: index is not an integer")
     leaf = decode_base64(_string(body, "leaf"), "receipt leaf")
     texts = _strings(body["disclosures"])
@@ -132,12 +133,16 @@ def verify_receipt(data: bytes, trust: Trust) -> VerifiedReceipt:
         raise ContentError("receipt: its origin is not the checkpoint's")
     # 4
     entry = check_entry(leaf, index, signed.checkpoint)
+    withheld: list[str] = []
     # 5
     opened = open_members(entry, texts)
     # 6
-    if openings is not None:
-        _check_openings(entry, openings)
-    withheld = [name for name in entry.members if name not in opened]
+    if entry.understood:
+        withheld = [name for name in entry.members if name not in opened]
+        if openings is not None:
+            _check_openings(entry, openings)
+    else:
+        openings = None
     return VerifiedReceipt(
         signed.checkpoint.origin, index, entry, opened, withheld, openings, signed
     )
@@ -206,12 +211,12 @@ def _parse_openings(value: JsonValue) -> Openings:
 def _parse_label(value: JsonValue) -> tuple[LabelKind, bytes]:
     body = require_members(value, ("kind", "label"), (), "receipt label")
     kind = body["kind"]
-    if isinstance(kind, bool) or kind not in tuple(LabelKind):
+    if type(kind) is not int or kind not in tuple(LabelKind):
         raise MalformedError("receipt: a label of an unknown kind")
     label = decode_base64(_string(body, "label"), "receipt label")
     if len(label) != LABEL_SIZE:
         raise MalformedError(f"receipt: a label has {LABEL_SIZE} bytes")
-    return LabelKind(cast(int, kind)), label
+    return LabelKind(kind), label
 
 
 def _string(body: Mapping[str, JsonValue], name: str) -> str:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 MAX_TIME_LENGTH = 64
 
 _TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(?:\.(\d+))?"
+    # Hours are bounded here, because newer Pythons read 24:00 as the next day.
+    r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:)([0-5]\d|60)(?:\.(\d+))?"
     r"(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))?",
     re.ASCII,
 )
