@@ -80,7 +80,7 @@ async def _require_same_history(crowd: Crowd, chance: random.Random) -> None:
 
 async def _kill_under_load(crowd: Crowd, chance: random.Random) -> None:
     async with crowd.busy():
-        await asyncio.sleep(chance.uniform(0.03, 0.3))
+        await asyncio.sleep(chance.uniform(0.03, 0.25))
         code, _ = await asyncio.to_thread(crowd.server.stop, signal.SIGKILL)
     assert code == -signal.SIGKILL, "the server had died before it was killed"
     crowd.judge()

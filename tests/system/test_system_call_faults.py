@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,6 +96,15 @@ async def _require_nothing_lost(crowd: Crowd) -> None:
             )
 
 
+@contextmanager
+def _early_death_allowed() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if f"did not start ({-signal.SIGKILL:d})" not in str(error):
+            raise
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -166,8 +175,9 @@ async def test_a_call_may_be_its_last(
     crowd: Crowd, tmp_path: Path, fault: Fault
 ) -> None:
     wrapper = fault.wrapper(crowd.server, tmp_path / "trace", "signal=KILL")
-    async with _served(crowd, *wrapper):
-        async with crowd.busy():
+    # One that has a checkpoint of the journal to finish may die before it listens.
+    with _early_death_allowed():
+        async with _served(crowd, *wrapper), crowd.busy():
             code, _ = await asyncio.to_thread(crowd.server.await_end, 10)
         assert code == -signal.SIGKILL
     crowd.judge()
