@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import BytesIO
 from typing import Final
 
 import aiohttp
@@ -126,7 +127,8 @@ class Transport:
                 request.method,
                 self._base.joinpath(*request.path.split("/")),
                 params=request.query,
-                data=request.body,
+                # As a stream, which is written in parts; and a new one each time.
+                data=None if request.body is None else BytesIO(request.body),
                 headers=_request_headers(request),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
