@@ -11,12 +11,12 @@ from provlog.client.errors import UsageError
 from provlog.client.events import (
     MAX_BATCH_BYTES,
     MAX_BATCH_EVENTS,
-    cut_records,
+    cut_values,
     join_batch,
     prepare,
     read_events,
+    split,
     split_batches,
-    split_records,
 )
 from provlog.client.matching import require_event, split_event
 from provlog.merkle.encoding import JsonValue, loads_json
@@ -37,26 +37,26 @@ JSON = st.recursive(
 
 
 @given(st.lists(JSON), SPACE, st.sampled_from([None, 0, 2]))
-def test_records_of_an_array_keep_their_bytes(
+def test_values_of_an_array_keep_their_bytes(
     values: list[Any], space: str, indent: int | None
 ) -> None:
     texts = [json.dumps(each, indent=indent, ensure_ascii=False) for each in values]
     inner = f"{space},{space}".join(texts)
     raw = f"{space}[{space}{inner}{space}]{space}".encode()
-    assert cut_records(raw) == [text.encode() for text in texts]
+    assert cut_values(raw) == [text.encode() for text in texts]
 
 
 @given(st.lists(st.dictionaries(st.text("ab"), JSON)), SPACE)
-def test_records_on_lines_keep_their_bytes(values: list[Any], space: str) -> None:
+def test_values_on_lines_keep_their_bytes(values: list[Any], space: str) -> None:
     texts = [json.dumps(each) for each in values]
     raw = (space + f"\n{space}".join(texts)).encode()
-    assert cut_records(raw) == [text.encode() for text in texts]
+    assert cut_values(raw) == [text.encode() for text in texts]
 
 
 @given(st.binary() | st.text('[]{},: \n"a1').map(str.encode))
 def test_any_input_is_cut_or_refused(raw: bytes) -> None:
     try:
-        cut = cut_records(raw)
+        cut = cut_values(raw)
     except UsageError:
         return
     for each in cut:
@@ -69,7 +69,7 @@ def test_any_input_is_cut_or_refused(raw: bytes) -> None:
 )
 def test_broken_input_is_refused(raw: bytes) -> None:
     with pytest.raises(UsageError):
-        cut_records(raw)
+        cut_values(raw)
 
 
 @pytest.mark.parametrize("raw", [b"[1]", b'{"a":1,"a":2}', b'"x"'])
@@ -87,10 +87,10 @@ def test_a_batch_fits_what_a_server_takes() -> None:
         assert len(body) <= MAX_BATCH_BYTES
         assert len(json.loads(body)) == len(batch)
     exact = [b"x" * (MAX_BATCH_BYTES // 2 - 2), b"x" * (MAX_BATCH_BYTES // 2 - 1)]
-    (whole,) = split_records(exact)
+    (whole,) = split(exact, len, 2)
     assert len(join_batch(whole)) == MAX_BATCH_BYTES
     exact[0] += b"x"
-    assert len(list(split_records(exact))) == 2
+    assert len(list(split(exact, len, 2))) == 2
 
 
 def test_an_id_is_made_only_where_there_is_none() -> None:
@@ -99,6 +99,15 @@ def test_an_id_is_made_only_where_there_is_none() -> None:
     assert first.minted
     assert second.minted
     assert first.event["id"] != second.event["id"]
+
+
+@pytest.mark.parametrize("sequence", [True, 1.0, "1.0", "01", "+1", " 1", "1_0"])
+def test_a_sequence_is_a_canonical_whole_number(sequence: JsonValue) -> None:
+    log = LyingLog()
+    _, index = log.append(event(sequence="10" if sequence == "1_0" else "1"))
+    verified = verify_receipt(json.dumps(log.receipt(index)).encode(), log.trust)
+    with pytest.raises(ContentError, match="seq"):
+        require_event(verified, event(sequence=sequence), fresh=True)
 
 
 DATA = st.fixed_dictionaries(

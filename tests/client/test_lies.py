@@ -21,7 +21,7 @@ from provlog.merkle.errors import (
 from provlog.merkle.hashing import leaf_hash
 from provlog.server.intake.event import Event, parse_event
 from provlog.server.intake.members import split_members
-from support.lying_log import NS, Json, LyingLog, Served, event
+from support.lying_log import NOW, NS, Json, LyingLog, Served, event
 
 Change = Callable[[Json], None]
 
@@ -89,41 +89,6 @@ async def test_results_without_a_checkpoint(client: AsyncClient, log: LyingLog) 
     log.rewrite = rewriting("batch", lambda body: body.update(checkpoint=None))
     with pytest.raises(ContentError, match="checkpoint"):
         await client.submit_batch([event()])
-
-
-async def test_a_record_left_out(client: AsyncClient, log: LyingLog) -> None:
-    log.rewrite = rewriting("batch", lambda body: body["results"].pop())
-    with pytest.raises(ContentError, match="every record"):
-        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}\n{"uuid":"2"}')
-
-
-async def test_a_record_answered_twice_for_another(
-    client: AsyncClient, log: LyingLog
-) -> None:
-    def repeat(body: Any) -> None:  # noqa: ANN401
-        body["results"][1] = body["results"][0]
-
-    log.rewrite = rewriting("batch", repeat)
-    with pytest.raises(ContentError, match="every record"):
-        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}\n{"uuid":"2"}')
-
-
-@pytest.mark.parametrize(
-    ("source", "body"),
-    [("urn:a", '{"uuid":"3"}'), ("urn:b", '{"uuid":"1"}')],
-    ids=["changed", "of-another-source"],
-)
-async def test_a_record_that_was_not_submitted(
-    source: str, body: str, client: AsyncClient, log: LyingLog
-) -> None:
-    lie = event(id="x", source=source, data=_original(body))
-    log.faults.append(lambda request: log._batch([lie]))
-    with pytest.raises(ContentError):
-        await client.submit_records("okta", "urn:a", b'{"uuid":"1"}')
-
-
-def _original(body: str) -> Json:
-    return {"original": {"media_type": "application/json", "body": body}}
 
 
 ALTERATIONS: Mapping[str, Json] = {
@@ -224,6 +189,27 @@ async def test_an_entry_that_is_no_event(client: AsyncClient, log: LyingLog) -> 
         await client.submit(event())
 
 
+@pytest.mark.parametrize("members", [5, {"event": "x"}])
+async def test_an_entry_of_a_version_to_come_is_not_taken_for_the_event(
+    members: object, client: AsyncClient, log: LyingLog
+) -> None:
+    fields = {"epoch": 1, "kind": "event", "members": members, "n": 0, "recorded": NOW}
+
+    def replace_leaf(request: web.Request) -> web.Response:
+        log._add(json.dumps({**fields, "v": 2}, separators=(",", ":")).encode(), [])
+        body: Json = {
+            "checkpoint": log.note().decode(),
+            "results": [log._result((201, len(log.leaves) - 1), len(log.leaves))],
+        }
+        return web.json_response(body)
+
+    log.faults.extend([replace_leaf] * 2)
+    with pytest.raises(ContentError, match="not an event"):
+        await client.submit_batch([event()])
+    with pytest.raises(ContentError, match="not an event"):
+        await client.submit_records("okta", "urn:a", b"{}")
+
+
 async def test_an_old_entry_claimed_for_an_id_that_is_new(
     client: AsyncClient, log: LyingLog
 ) -> None:
@@ -300,6 +286,30 @@ async def test_another_entry_than_the_one_asked_for(
         await client.entry(2)
     with pytest.raises(ContentError):
         await client.entry(source="urn:okta:acme", event_id="b")
+
+
+async def test_an_entry_of_another_source_or_kind_with_its_id_withheld(
+    client: AsyncClient, log: LyingLog
+) -> None:
+    log.append(event(id="a"))
+    log.append(event(id="a", source="urn:b"))
+    for index in (0, 2):
+        bare = {**log.receipt(index), "disclosures": []}
+        log.rewrite = rewriting("entry", lambda body, bare=bare: body.update(bare))  # type: ignore[misc]
+        with pytest.raises(ContentError, match="of that source"):
+            await client.entry(source="urn:okta:acme", event_id="a")
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1"])
+@pytest.mark.parametrize("name", ["status", "index"])
+async def test_a_number_in_an_answer_that_is_none(
+    name: str, value: object, client: AsyncClient, log: LyingLog
+) -> None:
+    log.rewrite = rewriting(
+        "batch", lambda body: body["results"][0].update({name: value})
+    )
+    with pytest.raises(MalformedError):
+        await client.submit_batch([event()])
 
 
 async def test_an_inclusion_proof_of_another_place_or_tree(

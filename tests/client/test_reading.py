@@ -43,6 +43,34 @@ async def test_an_entry_is_asked_for_in_one_way(
     assert log.requests == []
 
 
+async def test_an_entry_that_withholds_its_id_is_the_logs_claim(
+    client: AsyncClient, filled: LyingLog
+) -> None:
+    asked = {"source": "urn:okta:acme", "event_id": "e3"}
+    assert not (await client.entry(**asked)).id_claimed  # type: ignore[arg-type]
+    filled.rewrite = lambda path, body: body.update(disclosures=[])
+    receipt = await client.entry(**asked)  # type: ignore[arg-type]
+    assert receipt.id_claimed
+    assert receipt.verified.disclosures == {}
+    # Asked for by index, nothing is claimed about an event.
+    assert not (await client.entry(4)).id_claimed
+
+
+@pytest.mark.parametrize("value", [True, 1.0, -1])
+async def test_whole_numbers_are_nothing_else(
+    value: int, client: AsyncClient, filled: LyingLog
+) -> None:
+    with pytest.raises(UsageError, match="whole number"):
+        await client.entry(value)
+    with pytest.raises(UsageError, match="whole number"):
+        await client.inclusion(value)
+    with pytest.raises(UsageError, match="whole number"):
+        await client.inclusion(0, size=value)
+    with pytest.raises(UsageError, match="whole number"):
+        await client.checkpoint(newer_than=value)
+    assert filled.requests == []
+
+
 async def test_an_inclusion_proof_in_the_newest_tree_is_a_proof_file(
     client: AsyncClient, filled: LyingLog
 ) -> None:

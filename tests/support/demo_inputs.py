@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provlog.client.errors import UsageError
-from provlog.client.events import cut_records
+from provlog.client.events import cut_values
+from provlog.client.records import cut_records
 
 OKTA_SOURCE = "urn:okta:demo"
 
@@ -46,7 +47,8 @@ def find_inputs(folder: Path) -> tuple[list[Input], int]:
 
 def _read_input(path: Path, *, okta: bool) -> Input | None:
     try:
-        records = cut_records(path.read_bytes())
+        raw = path.read_bytes()
+        records = cut_records(raw).items if okta else cut_values(raw)
         values = [json.loads(each) for each in records]
     except (UsageError, ValueError):
         return None

@@ -1,24 +1,24 @@
 """A small log on loopback that answers truly, or with one lie told on purpose.
 
-It is built from `provlog.merkle` and from the server's own split of events, so that
-what the client accepts is what the server makes. `fault` replaces whole answers before
-anything happens, `rewrite` changes an answer in JSON, and `served_size` serves an old
-head; a `fork` shares the first entries and the key and then goes its own way.
+It is built from `provlog.merkle` and from the server's own connectors and split of
+events, so that what the client accepts is what the server makes. `fault` replaces whole
+answers before anything happens, `rewrite` changes an answer in JSON, and `served_size`
+serves an old head; a `fork` shares the first entries and the key and then goes its own
+way.
 """
 
 import asyncio
 import inspect
-import json
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 
-from provlog.client.events import cut_records
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.consistency import build_consistency
 from provlog.merkle.disclosures import disclosure_digest, make_disclosure
@@ -38,7 +38,9 @@ from provlog.merkle.notes import sign_note
 from provlog.merkle.proof_file import format_proof
 from provlog.merkle.receipts import receipt_json
 from provlog.merkle.trust import Trust
-from provlog.server.intake.event import EventError, parse_event
+from provlog.server.intake.connectors import CONNECTORS
+from provlog.server.intake.draft import variant_id
+from provlog.server.intake.event import Event, EventError, parse_event
 from provlog.server.intake.members import split_members
 
 ORIGIN = "log.example/main"
@@ -126,13 +128,19 @@ class LyingLog:
 
     def append(self, value: JsonValue, ns: str = NS) -> tuple[int, int]:
         """Log one event; return the HTTP status and its index."""
-        event = parse_event(value, now_ms=0)
+        return self.append_event(parse_event(value, now_ms=0), ns)
+
+    def append_event(self, event: Event, ns: str = NS) -> tuple[int, int]:
+        """Log a parsed event; a record under a taken id gets one of its own."""
         known = self.ids.get((event.source, event.id))
         if known is not None:
             index, comparison = known
-            if comparison != event.comparison():
+            if comparison == event.comparison():
+                return 200, index
+            if event.raw_digest is None or "~" in event.id:
                 raise EventError(409, "the id is taken by another event")
-            return 200, index
+            variant = variant_id(event.id, event.raw_digest[:8])
+            return self.append_event(replace(event, id=variant), ns)
         members = split_members(event, ns, {"token": "t1"})
         index = self.append_members(event, members)
         self.ids[event.source, event.id] = index, event.comparison()
@@ -211,8 +219,11 @@ class LyingLog:
     async def _post(self, request: web.Request) -> web.Response:
         data = await request.read()
         if "format" in request.query:
-            source = request.query["source"]
-            return self._batch([_connect(each, source) for each in cut_records(data)])
+            try:
+                events = connect(data, request.query["source"], request.query["format"])
+                return self._batch(events)
+            except EventError as error:
+                return web.json_response(_problem(error), status=error.status)
         value = loads_json(data)
         if isinstance(value, list):
             return self._batch(value)
@@ -223,11 +234,18 @@ class LyingLog:
         body = self.receipt(index, self._size())
         return self._json("events", body, status)
 
-    def _batch(self, events: list[JsonValue]) -> web.Response:
+    def _batch(
+        self, events: Sequence["JsonValue | Event | EventError"]
+    ) -> web.Response:
         outcomes: list[tuple[int, int] | EventError] = []
         for event in events:
             try:
-                outcomes.append(self.append(event))
+                if isinstance(event, EventError):
+                    raise event
+                if isinstance(event, Event):
+                    outcomes.append(self.append_event(event))
+                else:
+                    outcomes.append(self.append(event))
             except EventError as error:
                 outcomes.append(error)
         size = len(self.leaves)
@@ -293,17 +311,23 @@ class LyingLog:
         return self._json("consistency", body)
 
 
-def _connect(record: bytes, source: str) -> Json:
-    value = json.loads(record)
-    return {
-        "specversion": "1.0",
-        "id": value["uuid"],
-        "source": source,
-        "type": "account.create",
-        "data": {
-            "original": {"media_type": "application/json", "body": record.decode()}
-        },
-    }
+def cut_as_server(body: bytes, name: str = "okta") -> list[bytes]:
+    """Return the records that a connector finds in a body, or raise `EventError`."""
+    found: Any = CONNECTORS[name].parse(body)
+    records: list[bytes] = []
+    for each in found:
+        records += [each] if isinstance(each, bytes) else each
+    return records
+
+
+def connect(body: bytes, source: str, name: str = "okta") -> list[Event]:
+    """Return the events that a connector makes of a body, or raise `EventError`."""
+    records = cut_as_server(body, name)
+    return [
+        event
+        for record in records
+        for event in CONNECTORS[name].to_events(record, source, 0)
+    ]
 
 
 def _problem(error: EventError) -> Json:

@@ -51,12 +51,15 @@ class Receipt:
 
     `verified` is what it proves. `created` tells whether the log says that this call
     made the entry; false where the log had it before. `hashes` is the inclusion proof
-    that was verified.
+    that was verified. `id_claimed` tells that the entry was asked for by the source and
+    id of its event and that the id is withheld: everything else is proved, but that it
+    is this event's entry is the log's word alone.
     """
 
     verified: VerifiedReceipt
     hashes: tuple[bytes, ...] = field(repr=False)
     created: bool
+    id_claimed: bool = False
 
     @property
     def index(self) -> int:
@@ -236,7 +239,9 @@ def _verify(
     verify_inclusion(index, checkpoint.size, leaf_hash(leaf), hashes, checkpoint.root)
     entry = check_entry(leaf, index, checkpoint)
     opened = open_members(entry, disclosures)
-    withheld = [name for name in entry.members if name not in opened]
+    withheld: list[str] = []
+    if entry.understood:
+        withheld = [name for name in entry.members if name not in opened]
     return VerifiedReceipt(
         checkpoint.origin, index, entry, opened, withheld, None, signed
     )

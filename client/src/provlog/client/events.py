@@ -13,8 +13,6 @@ from provlog.merkle.errors import MalformedError
 
 MAX_BATCH_EVENTS = 1000
 MAX_BATCH_BYTES = 8 << 20
-MAX_BATCH_RECORDS = 500
-"""Fewer than events, because one record of a provider may become several events."""
 
 JsonObject = dict[str, JsonValue]
 T = TypeVar("T")
@@ -57,17 +55,17 @@ def prepare(event: Mapping[str, JsonValue]) -> Submission:
 
 def split_batches(submissions: Iterable[Submission]) -> Iterator[list[Submission]]:
     """Yield the submissions in order, in batches that a server takes."""
-    return _split(submissions, lambda each: len(each.body), MAX_BATCH_EVENTS)
+    return split(submissions, lambda each: len(each.body), MAX_BATCH_EVENTS)
 
 
-def split_records(records: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield the records in order, in batches that a server takes."""
-    return _split(records, len, MAX_BATCH_RECORDS)
-
-
-def _split(
+def split(
     items: Iterable[T], length: Callable[[T], int], most: int
 ) -> Iterator[list[T]]:
+    """Yield the items in order, in batches of `most` at most that fit into one body.
+
+    `length` is the number of bytes of an item. One that is too long for any body is a
+    batch of its own, for the server to refuse.
+    """
     batch: list[T] = []
     # Two brackets, and a comma for each item but one.
     size = 1
@@ -92,7 +90,7 @@ def read_events(raw: bytes) -> list[JsonObject]:
 
     Raises `UsageError` with the place of what is not JSON, or not an object.
     """
-    return [_read_event(text, place) for place, text in enumerate(cut_records(raw), 1)]
+    return [_read_event(text, place) for place, text in enumerate(cut_values(raw), 1)]
 
 
 def _read_event(text: bytes, place: int) -> JsonObject:
@@ -105,8 +103,8 @@ def _read_event(text: bytes, place: int) -> JsonObject:
     return event
 
 
-def cut_records(raw: bytes) -> list[bytes]:
-    """Return a provider's records, each byte for byte as it stands in `raw`.
+def cut_values(raw: bytes) -> list[bytes]:
+    """Return JSON values, each byte for byte as it stands in `raw`.
 
     `raw` is a JSON array, lines of JSON, or one JSON value. Raises `UsageError` where
     it is none of these, with the place.
@@ -114,7 +112,7 @@ def cut_records(raw: bytes) -> list[bytes]:
     try:
         text = raw.decode("utf-8")
         place = _skip_space(text, 0)
-        cut = _cut_array if text[place : place + 1] == "[" else _cut_values
+        cut = _cut_array if text[place : place + 1] == "[" else _cut_stream
         return [record.encode("utf-8") for record in cut(text, place)]
     except UnicodeDecodeError:
         raise UsageError("not UTF-8") from None
@@ -134,7 +132,7 @@ def _skip_space(text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def _cut_values(text: str, place: int) -> Iterator[str]:
+def _cut_stream(text: str, place: int) -> Iterator[str]:
     while place < len(text):
         _, end = _DECODER.raw_decode(text, place)
         yield text[place:end]

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from provlog.merkle.encoding import JsonValue, decode_base64
+from provlog.merkle.encoding import JsonValue, decode_base64, parse_decimal
 from provlog.merkle.errors import ContentError, MalformedError
 from provlog.merkle.receipts import VerifiedReceipt
 
@@ -48,17 +48,18 @@ def require_event(receipt: VerifiedReceipt, event: JsonObject, *, fresh: bool) -
     _require_members(receipt, event, fresh=fresh)
 
 
-def require_identity(receipt: VerifiedReceipt, source: str, event_id: str) -> None:
-    """Return if the receipt's entry is the event of this source and id, or raise.
+def require_identity(receipt: VerifiedReceipt, source: str, event_id: str) -> bool:
+    """Tell whether the receipt proves its entry to be that of this source and id.
 
-    Raises `ContentError` where it is another one, or withholds its id.
+    False where it withholds the id: the entry is then an event of the source, and which
+    one is the log's word alone. Raises `ContentError` where it is another one.
     """
-    member = receipt.disclosures.get("event")
-    value = member.value if member else None
-    if not isinstance(value, dict):
-        raise ContentError("receipt: does not tell the id of its event")
-    if receipt.entry.body.get("source") != source or value.get("id") != event_id:
+    require_source(receipt, source)
+    if "event" in receipt.withheld:
+        return False
+    if event_member(receipt).get("id") != event_id:
         raise ContentError("receipt: of another event than the one asked for")
+    return True
 
 
 def require_source(receipt: VerifiedReceipt, source: str) -> None:
@@ -68,13 +69,24 @@ def require_source(receipt: VerifiedReceipt, source: str) -> None:
         raise ContentError("receipt: its entry is not an event of that source")
 
 
-def original_bytes(receipt: VerifiedReceipt) -> bytes | None:
-    """Return the provider's record that the entry keeps; None if it keeps none.
+def require_opened(receipt: VerifiedReceipt) -> None:
+    """Return if the receipt opens all that its entry has, or raise `ContentError`."""
+    if receipt.withheld:
+        names = ", ".join(receipt.withheld)
+        raise ContentError(f"receipt: withholds from its submitter: {names}")
 
-    Raises `ContentError` where the entry has one and the receipt withholds it.
-    """
-    if "original" in receipt.withheld:
-        raise ContentError("receipt: withholds the original record")
+
+def event_member(receipt: VerifiedReceipt) -> JsonObject:
+    """Return the opened member `event`: the raw id, and more of the sender's words."""
+    member = receipt.disclosures.get("event")
+    value = member.value if member else None
+    if not isinstance(value, dict):
+        raise ContentError("receipt: does not tell the id of its event")
+    return value
+
+
+def original_bytes(receipt: VerifiedReceipt) -> bytes | None:
+    """Return the provider's record that a receipt opens; None if there is none."""
     member = receipt.disclosures.get("original")
     value = member.value if member else None
     if not isinstance(value, dict):
@@ -90,9 +102,7 @@ def original_bytes(receipt: VerifiedReceipt) -> bytes | None:
 def _require_members(
     receipt: VerifiedReceipt, event: JsonObject, *, fresh: bool
 ) -> None:
-    if receipt.withheld:
-        names = ", ".join(receipt.withheld)
-        raise ContentError(f"receipt: withholds from its submitter: {names}")
+    require_opened(receipt)
     found = {name: each.value for name, each in receipt.disclosures.items()}
     ingest = found.pop("ingest", None)
     expected = split_event(event, ingest.get("ns") if isinstance(ingest, dict) else "")
@@ -166,8 +176,8 @@ def _core_of(member: JsonValue) -> JsonValue:
 def _sequence(event: JsonObject) -> int | None:
     value = event.get("sequence")
     try:
-        return None if value is None else int(str(value))
-    except ValueError:
+        return None if value is None else parse_decimal(str(value))
+    except MalformedError:
         return None
 
 

@@ -16,7 +16,8 @@ from provlog.client.errors import (
     UsageError,
     printable,
 )
-from provlog.client.events import JsonObject, cut_records, read_events
+from provlog.client.events import JsonObject, read_events
+from provlog.client.records import cut_records
 from provlog.merkle.encoding import JsonValue
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _submit_events(
 def _submit_records(
     settings: Settings, report: "_Report", format_: str, source: str, raw: bytes
 ) -> None:
-    total = len(cut_records(raw))
+    total = len(cut_records(raw).items)
     with settings.client() as client, progress("submitting", total) as advance:
 
         def done(results: Sequence["Result"]) -> None:

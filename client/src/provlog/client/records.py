@@ -1,0 +1,149 @@
+"""A provider's records: where each begins and ends, byte for byte, and how they travel.
+
+A log's connector cuts a body where this module does, so that both sides speak of the
+same records; the log keeps each of them whatever is wrong with it (a repeated member
+name, bytes that are not UTF-8, a line that is not JSON at all), and none of that is a
+reason to refuse a file here. An array stays an array and lines stay lines: not every
+line could be an element of an array.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from provlog.client.errors import UsageError
+from provlog.client.events import join_batch, split
+
+MAX_BATCH_RECORDS = 500
+"""Fewer than events, because one record of a provider may become several events."""
+
+_SCANNER = json.JSONDecoder(strict=False, parse_int=len, parse_float=len)
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records in their order, to be sent as lines or as one JSON array.
+
+    The first of several lines is a JSON object: by it the server tells lines from other
+    forms.
+    """
+
+    items: Sequence[bytes]
+    lines: bool
+
+    @property
+    def body(self) -> bytes:
+        """The records as they are sent; each stands in it byte for byte."""
+        return b"\n".join(self.items) if self.lines else join_batch(self.items)
+
+    @property
+    def content_type(self) -> str:
+        """The media type of `body`."""
+        several = self.lines and len(self.items) > 1
+        return "application/x-ndjson" if several else "application/json"
+
+    def batches(self) -> Iterator["Records"]:
+        """Yield the records in bodies that a server takes.
+
+        Where lines would begin with one that is no object, the nearest object before
+        it goes ahead once more: the log answers it as known.
+        """
+        lead = b""
+        for batch in split(self.items, len, MAX_BATCH_RECORDS):
+            items = batch
+            if self.lines and lead and not _can_lead(batch[0]):
+                items = [lead, *batch]
+            yield Records(items, self.lines)
+            if self.lines:
+                lead = _last_object(items)
+
+    def halves(self) -> tuple["Records", "Records"] | None:
+        """Return the records in two smaller bodies, None where there is no such way."""
+        middle = (len(self.items) + 1) // 2
+        first, second = self.items[:middle], self.items[middle:]
+        if self.lines and second and not _can_lead(second[0]):
+            second = [_last_object(first), *second]
+        if not second or len(second) == len(self.items):
+            return None
+        return Records(first, self.lines), Records(second, self.lines)
+
+
+def cut_records(raw: bytes) -> Records:
+    """Return the records of a JSON array, of lines, or of a single JSON object.
+
+    The first line decides between a single object and lines: if it is an object, each
+    line that is not blank is a record, readable or not. Raises `UsageError` where `raw`
+    is none of the three; nothing at all is no records.
+    """
+    stripped = raw.strip(b" \t\r\n")
+    if not stripped:
+        return Records((), lines=True)
+    if stripped.startswith(b"["):
+        return Records(_cut_array(stripped), lines=False)
+    if _can_lead(stripped.partition(b"\n")[0]):
+        lines = (line.strip(b" \t\r") for line in stripped.split(b"\n"))
+        return Records([line for line in lines if line], lines=True)
+    if _is_object(stripped):
+        return Records((stripped,), lines=True)
+    raise UsageError(
+        "neither a JSON array, nor lines of which the first is a JSON object, nor one "
+        "JSON object"
+    )
+
+
+def _cut_array(raw: bytes) -> list[bytes]:
+    # Latin-1 maps each byte to one character, so positions in the text are positions in
+    # the bytes, and all that structures JSON is ASCII.
+    text = raw.decode("latin-1")
+    elements: list[bytes] = []
+    position = _skip_blanks(text, 1)
+    closed = text[position : position + 1] == "]"
+    while not closed:
+        end = _scan(text, position)
+        elements.append(raw[position:end])
+        position = _skip_blanks(text, end)
+        closed = text[position : position + 1] == "]"
+        if not closed:
+            if text[position : position + 1] != ",":
+                raise UsageError(f"not a JSON array (at byte {position})")
+            position = _skip_blanks(text, position + 1)
+    if position + 1 != len(text):
+        raise UsageError("something follows the JSON array")
+    return elements
+
+
+def _scan(text: str, position: int) -> int:
+    try:
+        return _SCANNER.raw_decode(text, position)[1]
+    except ValueError:
+        raise UsageError(f"not JSON (element at byte {position})") from None
+    except RecursionError:
+        raise UsageError(f"nested too deeply (at byte {position})") from None
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    match = _BLANKS.match(text, position)
+    return match.end() if match else position
+
+
+def _is_object(data: bytes) -> bool:
+    """Tell whether `data` is one JSON object and nothing else, read leniently."""
+    text = data.decode("latin-1")
+    if not text.startswith("{"):
+        return False
+    try:
+        return _SCANNER.raw_decode(text)[1] == len(text)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _can_lead(line: bytes) -> bool:
+    """Tell whether a line is an object, so that the server takes lines behind it."""
+    return _is_object(line.rstrip())
+
+
+def _last_object(items: Sequence[bytes]) -> bytes:
+    # There is one: the first item is an object.
+    return next(each for each in reversed(items) if _can_lead(each))
