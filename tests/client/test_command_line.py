@@ -108,11 +108,27 @@ def test_input_that_is_not_json_is_refused_with_its_place(run: Run) -> None:
 
 
 def test_records_of_a_provider(run: Run) -> None:
-    Path("okta.ndjson").write_text('{"uuid":"u1"}\n{"uuid":"u2"}\n')
+    Path("okta.ndjson").write_bytes(
+        b'{"uuid":"u1"}\n{broken\n{"uuid":"u2","eventType":"user.lifecycle.create"}\n'
+        b'{"uuid":"u3","name":"\xff"}\n'
+    )
     result = run("submit", "okta.ndjson", "--format", "okta", "--source", "urn:a")
     assert result.exit_code == 0, result.output
-    assert "logged   2  account.create  u2" in result.stdout
+    assert "logged   2  other.unparsed  sha256:" in result.stdout
+    assert "logged   3  account.create  u2" in result.stdout
+    assert "4 logged" in result.stderr
     assert run("submit", "okta.ndjson", "--format", "okta").exit_code == 2
+
+
+def test_records_in_no_known_form_are_refused_before_anything_is_sent(
+    run: Run, log: LyingLog
+) -> None:
+    options = ("--format", "okta", "--source", "urn:a")
+    result = run("submit", "-", *options, input=b"secret\n{}")
+    assert result.exit_code == 2
+    assert "neither a JSON array" in result.stderr
+    assert "secret" not in result.output
+    assert log.requests == []
 
 
 def test_another_logs_receipt_is_not_overwritten(run: Run) -> None:
@@ -177,6 +193,25 @@ def test_an_entry_is_described_or_stored(run: Run, log: LyingLog) -> None:
     assert run("verify", "one").exit_code == 0
     (line,) = lines(run("entry", "1", "--json"))
     assert line["index"] == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["entry"], ["entry", "--json"], ["proof", "inclusion"]]
+)
+def test_an_entry_whose_id_is_withheld_is_said_to_be_claimed(
+    command: list[str], run: Run, log: LyingLog
+) -> None:
+    log.append(event())
+    asked = (*command, "--source", "urn:okta:acme", "--id", "e-1")
+    assert "NOT PROVED" not in run(*asked).output
+    log.rewrite = lambda path, body: body.update(
+        {"disclosures": []} if path == "entry" else {}
+    )
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    assert "NOT PROVED" in result.stderr
+    assert "NOT PROVED" not in result.stdout
+    assert "NOT PROVED" not in run("entry", "1").output
 
 
 def test_an_inclusion_proof_verifies_with_its_leaf(run: Run, log: LyingLog) -> None:
@@ -258,7 +293,15 @@ def test_values_come_from_the_file_then_the_environment_then_the_option(
 
 
 @pytest.mark.parametrize(
-    "text", ["tokn = 'x'", "url = 3", "patience = 'x'", "=", "insecure = 'yes'"]
+    "text",
+    [
+        "tokn = 'x'",
+        "url = 3",
+        "patience = 'x'",
+        "patience = true",
+        "=",
+        "insecure = 'yes'",
+    ],
 )
 def test_a_configuration_with_a_mistake_is_refused(text: str, run: Run) -> None:
     Path("c.toml").write_text(text)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from provlog.client.answers import Receipt
 from provlog.client.cli.output import (
     checkpoint_json,
     describe_receipt,
@@ -88,7 +89,9 @@ def entry(
     """Fetch and verify one entry, by its INDEX or by the event's source and id.
 
     Prints what the entry's receipt proves; with --json, or into --output, the receipt
-    itself, as `provlog verify` takes it. How much it opens depends on the token.
+    itself, as `provlog verify` takes it. How much it opens depends on the token. Where
+    the id of an event asked for by source and id is withheld, nothing proves that the
+    entry is that event's, and a line on standard error says so.
 
     \b
     Examples:
@@ -97,6 +100,7 @@ def entry(
     """
     with settings.client() as client:
         receipt = client.entry(index, source=source, event_id=event_id)
+    _explain_claimed(receipt)
     if output is not None:
         save(output, json.dumps(receipt.json).encode() + b"\n")
     elif as_json:
@@ -145,6 +149,7 @@ def inclusion(
             if size is not None:
                 raise UsageError("--size goes with an index")
             found = client.entry(index, source=source, event_id=event_id)
+            _explain_claimed(found)
             index = found.index
         proved = client.inclusion(index, size=size)
     text = proved.proof_file()
@@ -204,6 +209,15 @@ def consistency(
         _write(json.dumps(value) + "\n", output)
     else:
         click.echo(f"consistent: the log of {new} begins with the log of {old}")
+
+
+def _explain_claimed(receipt: Receipt) -> None:
+    if receipt.id_claimed:
+        note(
+            f"NOT PROVED: that entry {receipt.index} is of the event asked for. Its id "
+            "is withheld from this token, so that is the log's word alone; the entry "
+            "itself is verified."
+        )
 
 
 def _read_checkpoint(path: Path, trust: Trust) -> SignedCheckpoint:

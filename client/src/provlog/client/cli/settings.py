@@ -121,7 +121,9 @@ def _read_config(
     for name, value in values.items():
         if name not in _KEYS:
             raise UsageError(f"{path}: {name!r} is none of {', '.join(_KEYS)}")
-        if not isinstance(value, (int, float) if _KEYS[name] is float else _KEYS[name]):
+        # By type: true is an int to isinstance, and would be a patience of 1 second.
+        accepted = (int, float) if _KEYS[name] is float else (_KEYS[name],)
+        if type(value) not in accepted:
             raise UsageError(f"{path}: {name} is not a {_KEYS[name].__name__}")
     if "policy" in values:
         # Beside the file that names it, wherever the command runs.
