@@ -7,12 +7,14 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from support.crowds import TIMEOUT, Crowd
+from support.observers import Observer, bearer
 from support.servers import COMMAND, Server, environment
 
 BOUND = 5.0
@@ -59,6 +61,26 @@ def test_an_interrupt_and_a_closed_terminal_stop_it_in_order(
     server: Server, number: signal.Signals
 ) -> None:
     assert server.stop(number) == (0, "")
+
+
+def test_a_long_poll_is_answered_when_it_stops(server: Server) -> None:
+    request = urllib.request.Request(
+        f"{server.url}/logs/main/checkpoint?newer_than=1000&timeout=50",
+        headers=bearer(server, "monitor"),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_read, request)
+        time.sleep(0.5)
+        assert not waiting.done()
+        begun = time.monotonic()
+        assert server.stop() == (0, "")
+        assert time.monotonic() - begun < BOUND
+        Observer(server).see_note(waiting.result(timeout=1))
+
+
+def _read(request: urllib.request.Request) -> bytes:
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return bytes(answer.read())
 
 
 def test_an_address_that_is_taken_is_one_line_and_exit_code_3(server: Server) -> None:
