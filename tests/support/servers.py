@@ -157,6 +157,10 @@ class Server:
         return self if self.process else self.start()
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Kill it if it runs: after a test, however that went."""
         if self.process is not None:
             self.stop(signal.SIGKILL)
 

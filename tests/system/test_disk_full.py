@@ -16,6 +16,13 @@ pytestmark = pytest.mark.needs("program:mount")
 
 
 @pytest.fixture
+def server(disk: Path, tmp_path: Path) -> Iterator[Server]:
+    made = Server.init(tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 3 MiB."""
     folder = tmp_path / "data"
@@ -59,9 +66,8 @@ def _take_all(disk: Path) -> Path:
 
 
 async def test_a_full_disk_costs_nothing_that_was_acknowledged(
-    disk: Path, tmp_path: Path
+    disk: Path, server: Server
 ) -> None:
-    server = Server.init(tmp_path)
     crowd = Crowd(server)
     server.start()
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:

@@ -4,10 +4,12 @@ import asyncio
 import random
 import secrets
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import apsw
+import pytest
 
 from provlog.server.guard import FileGuard
 from support.crowds import TIMEOUT, Crowd
@@ -17,13 +19,20 @@ KILLS = 30
 KILLS_AT_START = 3
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server.init(tmp_path)
+    yield made
+    made.end()
+
+
 async def test_thirty_kills_under_load_lose_nothing_and_never_fork(
-    tmp_path: Path,
+    server: Server,
 ) -> None:
     seed = secrets.randbelow(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    crowd = Crowd(Server.init(tmp_path))
+    crowd = Crowd(server)
     ahead = unanswered = 0
     for number in range(KILLS):
         if number % (KILLS // KILLS_AT_START) == 1:

@@ -69,20 +69,20 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
         pytest.skip("program: strace may not trace here")
     server = Server.init(folder)
     yield Crowd(server)
-    if server.process is not None:
-        server.stop(signal.SIGKILL)
+    server.end()
 
 
 @asynccontextmanager
 async def _served(crowd: Crowd, *wrapper: str) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve, look that everything is as it was, and kill what is left at the end."""
     crowd.server.wrapper = wrapper
-    await asyncio.to_thread(crowd.server.start)
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        await crowd.observer.follow(session)
-        yield session
-    if crowd.server.process is not None:
-        await asyncio.to_thread(crowd.server.stop, signal.SIGKILL)
+    try:
+        await asyncio.to_thread(crowd.server.start)
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+            await crowd.observer.follow(session)
+            yield session
+    finally:
+        await asyncio.to_thread(crowd.server.end)
 
 
 async def _require_nothing_lost(crowd: Crowd) -> None:
