@@ -163,6 +163,15 @@ def test_a_bucket_fills_at_its_rate() -> None:
     assert limiter.take("t", 10, 1) > 0
 
 
+def test_a_bucket_can_be_asked_and_can_be_charged_in_any_case() -> None:
+    limiter = RateLimiter(lambda: 0.0)
+    assert [limiter.wait("t", 10, 10) for _ in range(3)] == [0, 0, 0]
+    limiter.charge("t", 10, 10)
+    assert limiter.wait("t", 10, 1) == pytest.approx(0.1)
+    limiter.charge("t", 10, 10)
+    assert limiter.take("t", 10, 1) == pytest.approx(1.1)
+
+
 def test_a_request_larger_than_the_bucket_goes_through_and_is_paid_for() -> None:
     now = [0.0]
     limiter = RateLimiter(lambda: now[0])

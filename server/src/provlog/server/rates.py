@@ -19,13 +19,23 @@ class RateLimiter:
         A request larger than the bucket is let through when the bucket is full, and
         leaves it in debt: otherwise it could never be sent.
         """
-        now = self._steady()
-        capacity = max(rate, 1.0)
+        seconds = self.wait(key, rate, events)
+        if seconds == 0:
+            self.charge(key, rate, events)
+        return seconds
+
+    def wait(self, key: str, rate: float, events: int) -> float:
+        """Return the seconds until `take` would succeed; nothing is taken."""
+        level, capacity = self._level(key, rate)
+        return max(0.0, min(float(events), capacity) - level) / rate
+
+    def charge(self, key: str, rate: float, events: int) -> None:
+        """Take `events` from a bucket, whatever it holds."""
+        level, _ = self._level(key, rate)
+        self._buckets[key] = (level - events, self._steady())
+
+    def _level(self, key: str, rate: float) -> tuple[float, float]:
+        """Return what a bucket holds now, and what it can hold."""
+        now, capacity = self._steady(), max(rate, 1.0)
         level, then = self._buckets.get(key, (capacity, now))
-        level = min(capacity, level + (now - then) * rate)
-        needed = min(float(events), capacity)
-        if level < needed:
-            self._buckets[key] = (level, now)
-            return (needed - level) / rate
-        self._buckets[key] = (level - events, now)
-        return 0.0
+        return min(capacity, level + (now - then) * rate), capacity
