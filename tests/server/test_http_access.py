@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from provlog.server.http import submit
+from provlog.server.intake.cloudevents import BATCH, Submission
 from provlog.server.tokens import mint_token
 from support.events import event_json
 from support.instances import SOURCE, Reply, Served, served
@@ -180,6 +182,47 @@ async def test_a_token_over_its_rate_is_told_when_to_come_back(log: Served) -> N
     assert int(reply.headers["Retry-After"]) >= 1
     assert (await log.post(event_json())).status == 200
     assert log.log.released.size == before
+
+
+async def test_an_exhausted_token_is_refused_before_anything_is_read(
+    log: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await _add_token(log, rate=0.01)
+    assert (await _post_with(log, text)).status == 200
+
+    def unread(*_: object) -> None:
+        raise AssertionError("read all the same")
+
+    monkeypatch.setattr(submit, "_read_submission", unread)
+    assert (await _post_with(log, text)).status == 429
+
+
+async def test_a_batch_over_its_rate_is_cut_and_not_read(
+    log: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await _add_token(log, rate=5.0)
+    headers = {"Authorization": f"Bearer {text}", "Content-Type": BATCH}
+    statuses = []
+    for unread in (False, True):
+        if unread:
+            monkeypatch.delattr(Submission, "decode")
+        async with log.client.post(
+            "/logs/main/events", data=b"[1,2,3]", headers=headers
+        ) as answer:
+            statuses.append(answer.status)
+    assert statuses == [200, 429]
+
+
+async def test_a_record_counts_by_its_events(log: Served) -> None:
+    text = await _add_token(log, rate=5.0)
+    headers = {"Authorization": f"Bearer {text}"}
+    url = f"/logs/main/events?format=okta&source={SOURCE}"
+    users = [{"id": f"u{n}", "type": "User"} for n in range(60)]
+    async with log.client.post(url, json={"target": users}, headers=headers) as answer:
+        assert len((await answer.json())["results"]) == 60
+    reply = await _post_with(log, text)
+    assert reply.status == 429
+    assert int(reply.headers["Retry-After"]) >= 9
 
 
 async def test_a_batch_counts_by_its_events(log: Served) -> None:

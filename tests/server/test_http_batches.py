@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ import pytest
 from provlog.merkle.encoding import decode_base64
 from provlog.merkle.proof_file import format_proof_lines
 from provlog.merkle.receipts import VerifiedReceipt, receipt_json, verify_receipt
-from provlog.server.http.submit import CHUNK
+from provlog.server.http.app import HttpSettings
 from provlog.server.intake.cloudevents import BATCH, NDJSON
+from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import Event
+from provlog.server.intake.records import STEP_RECORDS
+from provlog.server.sequencer import QueueLimits
+from provlog.server.storage.base import SourceRecord
 from support.events import event_json
 from support.instances import Served, served
 
@@ -208,7 +213,29 @@ async def test_a_large_batch_gives_others_their_turn(
     await log.batch([event_json(id=str(number)) for number in range(1000)])
     counting.cancel()
     assert len(seen) == 1000
-    assert max(map(seen.count, set(seen))) <= CHUNK
+    assert max(map(seen.count, set(seen))) <= STEP_RECORDS
+
+
+async def test_reading_a_large_batch_gives_others_their_turn(log: Served) -> None:
+    # As many bytes and as much to read as a batch may have, and none of it an event.
+    element = b'{"a":[' + b"{}," * 80_000 + b"{}]}"
+    body = b"[" + b",".join([element] * 34) + b"]"
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - begun)
+
+    watching = asyncio.create_task(watch())
+    begun = time.perf_counter()
+    reply = await log.post(body, media_type=BATCH)
+    taken = time.perf_counter() - begun
+    watching.cancel()
+    assert _statuses(reply.json()) == [422] * 34
+    assert longest < taken / 5
 
 
 async def test_new_sources_of_a_batch_register_together(tmp_path: Path) -> None:
@@ -221,3 +248,153 @@ async def test_new_sources_of_a_batch_register_together(tmp_path: Path) -> None:
         sources = await log.service.storage.sources(log.log.id)
         assert len(sources) == 20
         assert log.log.released.size == 1 + 20 + 40
+
+
+def _heavy(number: int) -> dict[str, Any]:
+    reason = {"reason": "x" * 10_000}
+    return event_json({"context": reason}, source=f"urn:new:{number}", id=str(number))
+
+
+async def test_a_refused_batch_registers_no_source(tmp_path: Path) -> None:
+    settings = HttpSettings(drafted_bytes=100_000)
+    async with served(tmp_path, sources=("*",), settings=settings) as log:
+        reply = await log.batch([_heavy(number) for number in range(20)])
+        assert (reply.status, reply.slug) == (413, "too-large")
+        assert "fewer" in reply.json()["detail"]
+        drafted: dict[str, Any] = {"changes": [{"value": 1e15}] * 5}
+        unfit = event_json(drafted, source="urn:unfit", type="no-dot")
+        assert _statuses((await log.batch([unfit])).json()) == [422]
+        assert await log.service.storage.sources(log.log.id) == []
+        assert log.log.released.size == 1
+
+
+async def test_more_than_the_queue_ever_takes_is_too_large(tmp_path: Path) -> None:
+    async with served(tmp_path, limits=QueueLimits(queued_bytes=20_000)) as log:
+        events = [event_json(id=str(number)) for number in range(20)]
+        reply = await log.batch(events)
+        assert (reply.status, reply.slug) == (413, "too-large")
+        assert "fewer" in reply.json()["detail"]
+        assert (await log.batch(events[:2])).status == 200
+
+
+async def test_a_request_is_not_drafted_beyond_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = HttpSettings(drafted_bytes=50_000)
+    async with served(tmp_path, sources=("*",), settings=settings) as log:
+        count = 0
+        draft = log.log.drafter.event
+
+        def counted(event: Event, ns: str, ingest: Any) -> Any:  # noqa: ANN401
+            nonlocal count
+            count += 1
+            return draft(event, ns, ingest)
+
+        monkeypatch.setattr(log.log.drafter, "event", counted)
+        reply = await log.batch([_heavy(number) for number in range(500)])
+        assert reply.status == 413
+        assert count < 6
+
+
+async def test_a_name_that_somebody_gave_a_new_source_meanwhile_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, sources=("*",)) as log:
+        source = log.service.source
+
+        async def late(of: Any, uri: str, by: str) -> SourceRecord:  # noqa: ANN401
+            given = SourceRecord(uri, "urn:given", None)
+            await log.service.register_source(of, given, by)
+            return await source(of, uri, by)
+
+        monkeypatch.setattr(log.service, "source", late)
+        reply = (await log.batch([event_json(source="urn:new")])).json()
+        receipt = _verify(log, reply, reply["results"][0])
+        actor = receipt.disclosures["actor"].value
+        assert isinstance(actor, dict)
+        assert actor["ns"] == "urn:given"
+
+
+async def _register(log: Served, uri: str, connector: str) -> None:
+    source = {"uri": uri, "connector": connector}
+    reply = await log.post(
+        source,
+        role="admin",
+        media_type="application/json",
+        path="/logs/main/sources",
+    )
+    assert reply.status == 201
+
+
+async def test_a_source_of_a_connector_takes_no_other_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, sources=("*",)) as log:
+        await _register(log, "urn:okta:acme", "okta")
+        monkeypatch.setitem(CONNECTORS, "csv", CONNECTORS["okta"])
+        await _register(log, "urn:csv", "csv")
+        size = log.log.released.size
+        for query in (
+            "?format=okta&source=urn:csv",
+            "?format=csv&source=urn:okta:acme",
+        ):
+            reply = await log.post(b"[{}]", query=query)
+            assert (reply.status, reply.slug) == (422, "invalid-event")
+            assert reply.json()["pointer"] == "/source"
+        reply = await log.post(event_json())
+        assert (reply.status, reply.json()["pointer"]) == (422, "/source")
+        other = event_json(source="urn:native")
+        assert _statuses((await log.batch([event_json(), other])).json()) == [422, 201]
+        assert log.log.released.size == size + 2
+        assert (await log.post(b"[{}]", query=OKTA)).status == 200
+        native = "?format=okta&source=urn:native"
+        assert (await log.post(b"[{}]", query=native)).status == 200
+
+
+async def test_a_valid_record_is_taken_whatever_it_expands_to(log: Served) -> None:
+    users = [{"id": f"u{n}", "type": "User"} for n in range(64)]
+    app = {
+        "id": "0oa1",
+        "type": "AppInstance",
+        "displayName": "w" * 100_000,
+        "detailEntry": {"x": "d" * 80_000},
+    }
+    record = {
+        "uuid": "u-1",
+        "displayMessage": "m" * 60_000,
+        "target": [*users, app],
+    }
+    body = json.dumps([{**record, "uuid": f"u-{n}"} for n in range(15)]).encode()
+    reply = (await log.post(body, query=OKTA)).json()
+    assert _statuses(reply) == [201] * 960
+    sizes = [len(str(result["disclosures"])) for result in reply["results"]]
+    assert sum(sizes) < 3 * len(body)
+
+
+async def test_a_value_that_no_reader_would_take_is_refused_and_named(
+    log: Served,
+) -> None:
+    numbers = "[" + ",".join(["1e15"] * 50_000) + "]"
+    data: dict[str, Any] = {"changes": [{"op": "add", "value": "NUMBERS"}]}
+    body = json.dumps(event_json(data)).replace('"NUMBERS"', numbers).encode()
+    reply = await log.post(body)
+    assert (reply.status, reply.slug) == (422, "invalid-event")
+    assert reply.json()["pointer"] == "/data/changes"
+    assert "string" in reply.json()["detail"]
+    batch = b"[" + body + b"," + json.dumps(event_json()).encode() + b"]"
+    assert _statuses((await log.post(batch, media_type=BATCH)).json()) == [422, 201]
+    assert log.log.released.size == 2
+
+
+@pytest.mark.parametrize("unit", ["9,", '"\\u0001",', '"\\"",', '"é",', "[],", "0.1,"])
+async def test_the_largest_events_have_receipts_that_verify(
+    log: Served, unit: str
+) -> None:
+    room = 262_144 - 2000
+    values = unit * (room // len(unit.encode()))
+    data: dict[str, Any] = {"resource": {"id": "r", "x": "VALUES"}}
+    text = json.dumps(event_json(data)).replace('"VALUES"', f"[{values}0]")
+    reply = await log.post(text.encode())
+    assert reply.status == 201
+    receipt = verify_receipt(reply.body, log.made.trust)
+    assert receipt.disclosures["resource"].value == json.loads(text)["data"]["resource"]

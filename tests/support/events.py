@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.intake.event import Event, parse_event
+from provlog.server.intake.cloudevents import Submission
+from provlog.server.intake.event import Event, EventError, parse_event
 
 NOW_MS = 1_795_283_636_001
 NOW = "2026-11-21T17:53:56.001Z"
@@ -44,6 +45,12 @@ def event_json(data: Any = ..., **attributes: Any) -> dict[str, Any]:  # noqa: A
 def event_of(data: Any = ..., **attributes: Any) -> Event:  # noqa: ANN401
     """Return the parsed event of `event_json` with the same arguments."""
     return parse_event(event_json(data, **attributes), now_ms=NOW_MS)
+
+
+def read_all(submission: Submission) -> list[Event | EventError]:
+    """Return the events of a submission of many, all steps at once."""
+    records = [record for step in submission.cut for record in step]
+    return [event for step in submission.decode(records) for event in step]
 
 
 def json_values() -> st.SearchStrategy[JsonValue]:

@@ -14,7 +14,8 @@ from provlog.server.intake.cloudevents import (
     decode_submission,
 )
 from provlog.server.intake.event import MAX_EVENT_BYTES, Event, EventError
-from support.events import NOW_MS, event_json, event_of
+from provlog.server.intake.records import STEP_BYTES, STEP_RECORDS
+from support.events import NOW_MS, event_json, event_of, read_all
 
 _BINARY = {
     "Ce-Specversion": "1.0",
@@ -30,9 +31,10 @@ def _decode(
     content_type: str | None,
     body: object,
     headers: dict[str, str] | None = None,
-) -> Submission:
+) -> Event | list[Event | EventError]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return decode_submission(content_type, headers or {}, data, NOW_MS)
+    decoded = decode_submission(content_type, headers or {}, data, NOW_MS)
+    return read_all(decoded) if isinstance(decoded, Submission) else decoded
 
 
 def _refusal(
@@ -45,8 +47,9 @@ def _refusal(
     return caught.value
 
 
-def _statuses(submission: Submission) -> list[int]:
-    return [e.status if isinstance(e, EventError) else 0 for e in submission.events]
+def _statuses(events: Event | list[Event | EventError]) -> list[int]:
+    assert isinstance(events, list)
+    return [e.status if isinstance(e, EventError) else 0 for e in events]
 
 
 @pytest.mark.parametrize(
@@ -59,18 +62,17 @@ def _statuses(submission: Submission) -> list[int]:
     ],
 )
 def test_one_event_comes_in_structured_mode(content_type: str) -> None:
-    assert _decode(content_type, event_json()) == Submission([event_of()], batch=False)
+    assert _decode(content_type, event_json()) == event_of()
 
 
 def test_one_event_comes_in_binary_mode() -> None:
-    submission = _decode("application/json", event_json()["data"], _BINARY)
-    expected = event_of(datacontenttype="application/json")
-    assert submission == Submission([expected], batch=False)
+    event = _decode("application/json", event_json()["data"], _BINARY)
+    assert event == event_of(datacontenttype="application/json")
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}"])
 def test_binary_mode_needs_neither_data_nor_a_content_type(body: bytes) -> None:
-    assert _decode(None, body, _BINARY).events == [event_of(None)]
+    assert _decode(None, body, _BINARY) == event_of(None)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +87,9 @@ def test_binary_mode_needs_neither_data_nor_a_content_type(body: bytes) -> None:
     ],
 )
 def test_header_values_are_decoded_once(sent: str, decoded: str) -> None:
-    events = _decode(None, b"", {**_BINARY, "ce-subject": sent}).events
-    assert [e.extensions for e in events if isinstance(e, Event)] == [
-        {"subject": decoded}
-    ]
+    event = _decode(None, b"", {**_BINARY, "ce-subject": sent})
+    assert isinstance(event, Event)
+    assert event.extensions == {"subject": decoded}
 
 
 @pytest.mark.parametrize(
@@ -141,10 +142,10 @@ def test_a_batch_keeps_the_order_and_the_places_of_bad_events() -> None:
         (BATCH, b"[" + b",".join((good, bad, twice, b"7", good)) + b"]"),
         (NDJSON, b"\n".join((good, bad, twice, b"7", b"", good)) + b"\n"),
     ):
-        submission = _decode(content_type, body)
-        assert submission.batch
-        assert _statuses(submission) == [0, 422, 400, 422, 0]
-        assert submission.events[0] == submission.events[4] == event_of()
+        events = _decode(content_type, body)
+        assert isinstance(events, list)
+        assert _statuses(events) == [0, 422, 400, 422, 0]
+        assert events[0] == events[4] == event_of()
 
 
 def test_an_unreadable_line_costs_only_itself() -> None:
@@ -158,8 +159,8 @@ def test_an_unreadable_batch_is_refused_whole() -> None:
 
 
 def test_an_empty_batch_holds_no_events() -> None:
-    assert _decode(BATCH, b"[]") == Submission([], batch=True)
-    assert _decode(NDJSON, b"\n") == Submission([], batch=True)
+    assert _decode(BATCH, b"[]") == []
+    assert _decode(NDJSON, b"\n") == []
 
 
 def test_a_batch_with_more_than_a_thousand_events_is_refused_whole() -> None:
@@ -177,7 +178,7 @@ def test_an_event_has_at_most_256_kib() -> None:
         _event_of_size(MAX_EVENT_BYTES),
         _event_of_size(MAX_EVENT_BYTES + 1),
     )
-    assert _statuses(_decode(STRUCTURED, fitting)) == [0]
+    assert isinstance(_decode(STRUCTURED, fitting), Event)
     assert _refusal(STRUCTURED, larger).status == 413
     body = b"[" + fitting + b"," + larger + b"," + fitting + b"]"
     assert _statuses(_decode(BATCH, body)) == [0, 413, 0]
@@ -196,7 +197,52 @@ def test_any_request_is_decoded_or_refused_with_an_event_error(
     content_type: str | None, headers: dict[str, str], body: bytes
 ) -> None:
     try:
-        submission = _decode(content_type, body, headers)
+        decoded = _decode(content_type, body, headers)
     except EventError:
         return
-    assert all(isinstance(e, Event | EventError) for e in submission.events)
+    events = decoded if isinstance(decoded, list) else [decoded]
+    assert all(isinstance(e, Event | EventError) for e in events)
+
+
+def test_reading_a_batch_goes_in_steps_of_bounded_size() -> None:
+    small = json.dumps(event_json()).encode()
+    body = b"[" + b",".join([small] * 500 + [_event_of_size(50_000)] * 100) + b"]"
+    submission = decode_submission(BATCH, {}, body, NOW_MS)
+    assert isinstance(submission, Submission)
+    cut = list(submission.cut)
+    records = [record for step in cut for record in step]
+    assert max(sum(map(len, step)) for step in cut) < STEP_BYTES + 50_000
+    sizes = [len(step) for step in submission.decode(records)]
+    assert sum(sizes) == 600
+    assert max(sizes) == STEP_RECORDS
+    assert max(sizes[-45:]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "member"),
+    [
+        ("0.30000000000000000000012345", "/data/changes/1/value/a"),
+        ("1e-400", "/data/changes/1/value/a"),
+    ],
+)
+def test_a_number_that_would_be_changed_is_refused_and_named(
+    changes: str, member: str
+) -> None:
+    data = {"changes": [{"value": 0.5}, {"value": {"a": "NUMBER"}}]}
+    sent = json.dumps(event_json(data)).replace('"NUMBER"', changes).encode()
+    binary = json.dumps(data).replace('"NUMBER"', changes).encode()
+    for error in (
+        _refusal(STRUCTURED, sent),
+        _refusal("application/json", binary, _BINARY),
+    ):
+        assert (error.status, error.member) == (422, member)
+        assert "string" in error.detail
+    assert _statuses(_decode(NDJSON, sent + b"\n{}")) == [422, 422]
+    assert _refusal(STRUCTURED, sent + b"}").status == 400
+
+
+def test_numbers_that_keep_their_value_are_taken() -> None:
+    sent = b'{"changes":[{"value":[1e15,0.1,1.50,-0.0,%b]}]}' % (b"9" * 4000)
+    event = _decode("application/json", sent, _BINARY)
+    assert isinstance(event, Event)
+    assert event.data["changes"] == [{"value": [1e15, 0.1, 1.5, -0.0, int("9" * 4000)]}]

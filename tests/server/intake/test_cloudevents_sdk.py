@@ -31,10 +31,9 @@ def _sent(binary: bool, attributes: dict[str, Any]) -> Event:
         _DATA,
     )
     message = (to_binary_event if binary else to_structured_event)(event)
-    submission = decode_submission(
+    received = decode_submission(
         message.headers.get("content-type"), message.headers, message.body, NOW_MS
     )
-    (received,) = submission.events
     assert isinstance(received, Event)
     return received
 

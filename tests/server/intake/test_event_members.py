@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from provlog.merkle.encoding import JsonValue
 from provlog.merkle.labels import LabelKind
-from provlog.server.intake.members import labels_of, split_members
-from support.events import event_of
+from provlog.server.intake.members import labels_of, sent_as, split_members
+from support.events import event_json, event_of
 
 _NS = "urn:acme:idp"
 
@@ -34,6 +34,14 @@ def test_an_event_is_split_as_the_design_says() -> None:
         },
         "ingest": {"token": "t1", "ns": _NS},
     }
+
+
+def test_a_member_tells_where_it_was_sent() -> None:
+    sent = {name: sent_as(name) for name in split_members(event_of(), _NS, {})}
+    assert sent.pop("ingest")
+    assert sent.pop("event") == ""
+    assert set(sent.values()) == {f"/data/{name}" for name in event_json()["data"]}
+    assert sent["actor_details"] == "/data/actor"
 
 
 def test_what_was_not_sent_has_no_member() -> None:

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.intake.event import Event, EventError, parse_event
+from provlog.server.intake.data_members import MAX_CHANGES
+from provlog.server.intake.event import (
+    MAX_EXTENSIONS,
+    Event,
+    EventError,
+    parse_event,
+)
 from support.events import NOW, NOW_MS, event_json, event_of, json_values
 
 
@@ -35,6 +41,16 @@ def test_an_event_keeps_what_was_sent() -> None:
         data=data,
         extensions={"subject": "alice", "datacontenttype": "application/json"},
     )
+
+
+def test_lists_that_multiply_work_are_bounded() -> None:
+    changes: JsonValue = [{"op": "add"}] * MAX_CHANGES
+    assert event_of({"changes": changes}).data["changes"] == changes
+    more: JsonValue = [{"op": "add"}] * (MAX_CHANGES + 1)
+    assert _refusal(event_json({"changes": more})).member == "/data/changes"
+    attributes = {f"x{n}": "1" for n in range(MAX_EXTENSIONS)}
+    assert event_of(**attributes).extensions == attributes
+    assert "attributes" in _refusal(event_json(**attributes, y="1")).detail
 
 
 def test_the_smallest_event_has_four_attributes() -> None:

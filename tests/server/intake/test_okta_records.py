@@ -17,7 +17,8 @@ from provlog.server.intake.event import (
     parse_event,
 )
 from provlog.server.intake.members import labels_of, split_members
-from support.events import NOW_MS, json_values
+from provlog.server.intake.records import WINDOW
+from support.events import NOW_MS, json_values, read_all
 from support.okta import (
     OKTA,
     SOURCE,
@@ -59,7 +60,7 @@ def test_a_record_that_is_not_utf_8_stands_in_base64() -> None:
 
 
 def test_a_record_that_is_too_large_keeps_what_identifies_it() -> None:
-    noise = "x" * MAX_EVENT_BYTES
+    noise = "x" * (MAX_EVENT_BYTES // 3)
     record = okta_record(
         {**USER, "displayName": noise}, published=noise, eventType=noise
     )
@@ -73,6 +74,18 @@ def test_a_record_that_is_too_large_keeps_what_identifies_it() -> None:
     }
     assert event.raw_digest is not None
     assert event.raw_digest.hex() in str(split_members(event, "urn:ns", {})["event"])
+
+
+def test_a_record_beyond_all_reading_is_known_by_its_digest() -> None:
+    record = json.dumps(okta_record({**USER, "displayName": "x" * WINDOW})).encode()
+    (event,) = OKTA.to_events(record, SOURCE, NOW_MS)
+    assert (event.type, event.data) == ("other.unparsed", {})
+    assert event.id == f"sha256:{sha256(record).hexdigest()}"
+    assert event.flags == ("time_missing", "record_too_large")
+
+
+def _records(body: bytes) -> list[bytes]:
+    return [record for step in OKTA.parse(body) for record in step]
 
 
 _LINE = b'{"uuid": "1",\t"eventType":"x"}'
@@ -92,7 +105,7 @@ _LINE = b'{"uuid": "1",\t"eventType":"x"}'
     ],
 )
 def test_records_are_cut_out_byte_for_byte(body: bytes, records: list[bytes]) -> None:
-    assert OKTA.parse(body) == records
+    assert _records(body) == records
 
 
 @pytest.mark.parametrize(
@@ -101,7 +114,7 @@ def test_records_are_cut_out_byte_for_byte(body: bytes, records: list[bytes]) ->
 )
 def test_a_body_in_no_known_form_is_refused(body: bytes) -> None:
     with pytest.raises(EventError) as caught:
-        OKTA.parse(body)
+        _records(body)
     assert caught.value.status == 400
 
 
@@ -109,7 +122,7 @@ def test_a_body_that_makes_too_many_events_is_refused_whole() -> None:
     users = [{**USER, "id": f"u{n}"} for n in range(64)]
     body = json.dumps([okta_record(*users)] * 16).encode()
     with pytest.raises(EventError) as caught:
-        decode_records(OKTA, body, SOURCE, NOW_MS)
+        read_all(decode_records(OKTA, body, SOURCE, NOW_MS))
     assert caught.value.status == 413
 
 
@@ -163,8 +176,8 @@ def test_every_published_sample_becomes_an_event() -> None:
     body = (samples_root() / "okta" / "system-log.ndjson").read_bytes()
     records = [line for line in body.split(b"\n") if line]
     array = b"[" + b",\n".join(records) + b"]"
-    assert OKTA.parse(body) == OKTA.parse(array) == records
-    events = decode_records(OKTA, body, SOURCE, NOW_MS).events
+    assert _records(body) == _records(array) == records
+    events = read_all(decode_records(OKTA, body, SOURCE, NOW_MS))
     assert len(events) == len(records) == 33
     for event, record in zip(events, records, strict=True):
         assert isinstance(event, Event)

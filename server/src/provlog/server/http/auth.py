@@ -99,9 +99,24 @@ def require_role(token: TokenRecord, roles: frozenset[str]) -> None:
 def require_rate(service: Service, token: TokenRecord, events: int) -> None:
     """Take `events` from a token's rate, or raise the problem (429)."""
     if token.rate is not None:
-        seconds = service.rates.take(token.id, token.rate, events)
-        if seconds > 0:
-            raise rate_problem(seconds)
+        _admit(service.rates.take(token.id, token.rate, events))
+
+
+def require_any_rate(service: Service, token: TokenRecord) -> None:
+    """Raise the problem (429) where a token's rate would not take one event now."""
+    if token.rate is not None:
+        _admit(service.rates.wait(token.id, token.rate, 1))
+
+
+def charge_rate(service: Service, token: TokenRecord, events: int) -> None:
+    """Take `events` that came along with others from a token's rate in any case."""
+    if token.rate is not None:
+        service.rates.charge(token.id, token.rate, events)
+
+
+def _admit(seconds: float) -> None:
+    if seconds > 0:
+        raise rate_problem(seconds)
 
 
 async def _log_of(request: web.Request) -> Log | None:

@@ -17,6 +17,7 @@ from provlog.server.errors import (
     ConfigurationError,
     HaltedError,
     OverloadedError,
+    OversizedError,
     UnavailableError,
 )
 from provlog.server.intake.problems import EventError
@@ -131,6 +132,8 @@ def problem_of(error: Exception) -> Problem | None:
             return event_problem(error)
         case BeyondHeadError():
             return Problem("not-found", str(error))
+        case OversizedError():
+            return Problem("too-large", str(error))
         case UnavailableError():
             return _unavailable(error)
         case ConfigurationError():

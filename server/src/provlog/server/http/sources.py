@@ -1,41 +1,47 @@
-"""The namespaces of sources, remembered: they never change."""
+"""The sources that were written to lately, remembered: they never change."""
 
 import asyncio
 from collections.abc import Iterable
 
 from provlog.server.log import Log
 from provlog.server.service import Service
+from provlog.server.storage.base import SourceRecord
 
 MAX_REMEMBERED = 100_000
 
 
 class SourceCache:
-    """The namespace of each source that was written to lately, by log."""
+    """The registered sources of each log."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._known: dict[tuple[int, str], str] = {}
+        self._known: dict[tuple[int, str], SourceRecord] = {}
 
-    async def namespace(self, log: Log, uri: str, by: str) -> str:
-        """Return a source's namespace, registering the source on its first use.
+    async def find(self, log: Log, uri: str) -> SourceRecord | None:
+        """Return a source, None if it is not registered; nothing is changed."""
+        known = self._known.get((log.id, uri))
+        if known is None:
+            known = await self._service.storage.source(log.id, uri)
+            if known is not None:
+                self._remember(log, known)
+        return known
 
-        `by` is the id of the token that acts.
-        """
-        key = (log.id, uri)
-        ns = self._known.get(key)
-        if ns is None:
-            if len(self._known) >= MAX_REMEMBERED:
-                self._known.clear()
-            ns = (await self._service.source(log, uri, by)).ns
-            self._known[key] = ns
-        return ns
-
-    async def namespaces(
+    async def register(
         self, log: Log, uris: Iterable[str], by: str
-    ) -> dict[str, str]:
-        """Return the namespaces of several sources; new ones register together."""
-        distinct = sorted(set(uris))
+    ) -> dict[str, SourceRecord]:
+        """Return several sources by URI; new ones register, in one commit.
+
+        `by` is the id of the token that acts. What somebody else registered in the
+        meantime stands.
+        """
         found = await asyncio.gather(
-            *(self.namespace(log, uri, by) for uri in distinct)
+            *(self._service.source(log, uri, by) for uri in sorted(set(uris)))
         )
-        return dict(zip(distinct, found, strict=True))
+        for source in found:
+            self._remember(log, source)
+        return {source.uri: source for source in found}
+
+    def _remember(self, log: Log, source: SourceRecord) -> None:
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[log.id, source.uri] = source

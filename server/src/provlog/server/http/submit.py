@@ -2,18 +2,29 @@
 
 A request is refused as a whole where the token, the form of the body, the token's rate
 or the queue stands in the way. Otherwise each event has its own answer, and a bad one
-costs no other.
+costs no other. Many events are read and drafted in steps, between which other requests
+have their turn.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from aiohttp import hdrs, web
 
+from provlog.merkle.disclosures import OversizedValueError
 from provlog.merkle.encoding import JsonValue
+from provlog.server.errors import OversizedError
 from provlog.server.http.answers import Answer, Prover, acknowledge
-from provlog.server.http.auth import SUBMITTER, Caller, require_caller, require_rate
+from provlog.server.http.auth import (
+    SUBMITTER,
+    Caller,
+    charge_rate,
+    require_any_rate,
+    require_caller,
+    require_rate,
+)
 from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, event_problem
 from provlog.server.http.requests import read_body, read_choice, read_query
@@ -27,13 +38,14 @@ from provlog.server.intake.cloudevents import (
 from provlog.server.intake.connectors import CONNECTORS, decode_records
 from provlog.server.intake.draft import EventDraft
 from provlog.server.intake.event import Event, EventError, is_event_name
+from provlog.server.intake.members import sent_as
+from provlog.server.intake.problems import fail
 from provlog.server.reader import LogReader
 from provlog.server.sequencer import Committed
-from provlog.server.storage.base import TokenRecord
+from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import may_write
 
-CHUNK = 32
-"""How many events are drafted before other requests have their turn."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +64,14 @@ async def post_events(request: web.Request) -> web.Response:
     """Take events; answer with receipts."""
     caller = await require_caller(request, SUBMITTER)
     options = _read_options(request)
-    if options.format is not None:
-        _require_source(caller.token, options.source)
-    submission = await _read_submission(request, options)
-    require_rate(request.app[SERVICE], caller.token, len(submission.events))
     intake = _Intake(request.app, caller, options)
-    if submission.batch:
-        return await intake.batch(submission.events)
-    [event] = submission.events
-    if not isinstance(event, Event):
-        raise event
-    return await intake.single(event)
+    if options.format is not None:
+        await intake.require_source()
+    require_any_rate(request.app[SERVICE], caller.token)
+    sent = await _read_submission(request, options)
+    if isinstance(sent, Submission):
+        return await intake.batch(sent)
+    return await intake.single(sent)
 
 
 def _read_options(request: web.Request) -> Options:
@@ -86,7 +95,9 @@ def _read_options(request: web.Request) -> Options:
     return Options(receipts, name, source)
 
 
-async def _read_submission(request: web.Request, options: Options) -> Submission:
+async def _read_submission(
+    request: web.Request, options: Options
+) -> Event | Submission:
     settings, service = request.app[SETTINGS], request.app[SERVICE]
     content_type = request.headers.get(hdrs.CONTENT_TYPE)
     media_type = (content_type or "").partition(";")[0].strip().lower()
@@ -103,13 +114,18 @@ async def _read_submission(request: web.Request, options: Options) -> Submission
 
 def _require_source(token: TokenRecord, source: str) -> None:
     if not may_write(token, source):
-        raise _foreign_source()
+        raise Problem(
+            "forbidden", "the token may not write this source", pointer="/source"
+        )
 
 
-def _foreign_source() -> Problem:
-    return Problem(
-        "forbidden", "the token may not write this source", pointer="/source"
-    )
+@dataclass(slots=True)
+class _Drafts:
+    """The drafts of one request, and its events of sources that are not registered."""
+
+    drafts: list[EventDraft] = field(default_factory=list)
+    cost: int = 0
+    unregistered: list[tuple[int, Event]] = field(default_factory=list)
 
 
 class _Intake:
@@ -118,22 +134,30 @@ class _Intake:
     def __init__(self, app: web.Application, caller: Caller, options: Options) -> None:
         self._service = app[SERVICE]
         self._sources = app[SOURCES]
+        self._most = app[SETTINGS].drafted_bytes
         self._metrics = self._service.metrics
         self._log = caller.log
         self._token = caller.token
-        self._receipts = options.receipts
+        self._options = options
         self._ingest: dict[str, JsonValue] = {
             "token": caller.token.id,
             "authentication": "bearer",
         }
 
+    async def require_source(self) -> None:
+        """Raise the problem of a source in the query that cannot be written so."""
+        uri = self._options.source
+        _require_source(self._token, uri)
+        source = await self._sources.find(self._log, uri)
+        if source is not None:
+            self._require_format(source)
+
     async def single(self, event: Event) -> web.Response:
         """Answer one event with its receipt, or raise its problem."""
-        _require_source(self._token, event.source)
-        ns = await self._sources.namespace(self._log, event.source, self._token.id)
-        with self._metrics.stage("draft"):
-            draft = self._log.drafter.event(event, ns, self._ingest)
-        committed = await self._service.sequencer.submit(self._log, [draft])
+        require_rate(self._service, self._token, 1)
+        taken = _Drafts()
+        await self._take(event, taken)
+        committed = await self._submit(taken)
         [answer] = await self._answers(committed)
         if isinstance(answer, Problem):
             raise answer
@@ -141,25 +165,16 @@ class _Intake:
             receipt = answer.receipt(self._log.origin, committed.release.note)
             return json_response(receipt, answer.status)
 
-    async def batch(self, events: Sequence[Event | EventError]) -> web.Response:
+    async def batch(self, submission: Submission) -> web.Response:
         """Answer many events, in order and each for itself.
 
         The events that can be taken are one submission: admitted whole or refused
         whole.
         """
-        answers: list[Answer | Problem | None] = []
-        good: list[Event] = []
-        for event in events:
-            if isinstance(event, EventError):
-                answers.append(event_problem(event))
-            elif not may_write(self._token, event.source):
-                answers.append(_foreign_source())
-            else:
-                answers.append(None)
-                good.append(event)
-        committed = await self._submit(good) if good else None
-        taken = iter(await self._answers(committed) if committed else ())
-        results = [each or next(taken) for each in answers]
+        taken, refused = await self._read(submission)
+        committed = await self._submit(taken) if taken.drafts else None
+        answers = iter(await self._answers(committed) if committed else ())
+        results = [each or next(answers) for each in refused]
         succeeded = any(not isinstance(each, Problem) for each in results)
         note = committed.release.note if committed and succeeded else None
         with self._metrics.stage("encode"):
@@ -170,23 +185,91 @@ class _Intake:
             }
             return json_response(body)
 
-    async def _submit(self, events: Sequence[Event]) -> Committed:
-        spaces = await self._sources.namespaces(
-            self._log, {event.source for event in events}, self._token.id
-        )
-        drafts: list[EventDraft] = []
-        for start in range(0, len(events), CHUNK):
-            if start:
-                await asyncio.sleep(0)
-            with self._metrics.stage("draft"):
-                drafts += [
-                    self._log.drafter.event(event, spaces[event.source], self._ingest)
-                    for event in events[start : start + CHUNK]
-                ]
-        return await self._service.sequencer.submit(self._log, drafts)
+    async def _read(
+        self, submission: Submission
+    ) -> tuple[_Drafts, list[Problem | None]]:
+        """Return the drafts of many events, and for each its problem or None."""
+        records: list[bytes] = []
+        async for cut in self._by_turns(submission.cut):
+            records += cut
+        require_rate(self._service, self._token, len(records))
+        taken = _Drafts()
+        refused: list[Problem | None] = []
+        async for events in self._by_turns(submission.decode(records)):
+            refused += [await self._refusal(event, taken) for event in events]
+        charge_rate(self._service, self._token, len(refused) - len(records))
+        return taken, refused
+
+    async def _by_turns(self, steps: Iterator[list[T]]) -> AsyncIterator[list[T]]:
+        """Yield what each step makes, and let others work before the next."""
+        while True:
+            with self._metrics.stage("parse"):
+                made = next(steps, None)
+            if made is None:
+                return
+            yield made
+            await asyncio.sleep(0)
+
+    async def _refusal(
+        self, event: Event | EventError, taken: _Drafts
+    ) -> Problem | None:
+        """Take one event of many, or return why it is not taken."""
+        try:
+            if isinstance(event, EventError):
+                raise event
+            await self._take(event, taken)
+        except EventError as error:
+            return event_problem(error)
+        except Problem as problem:
+            return problem
+        return None
+
+    async def _take(self, event: Event, taken: _Drafts) -> None:
+        """Draft one event; nothing is changed yet, and memory is bounded."""
+        _require_source(self._token, event.source)
+        source = await self._sources.find(self._log, event.source)
+        if source is None:
+            taken.unregistered.append((len(taken.drafts), event))
+        else:
+            self._require_format(source)
+        # A new source is registered with its own name, unless somebody is quicker.
+        draft = self._draft(event, event.source if source is None else source.ns)
+        taken.drafts.append(draft)
+        taken.cost += draft.cost
+        if taken.cost > self._most:
+            raise OversizedError(
+                "the events of this request come to more than the queue has room for,"
+                " even when it is empty; send fewer at a time"
+            )
+
+    def _draft(self, event: Event, ns: str) -> EventDraft:
+        with self._metrics.stage("draft"):
+            try:
+                return self._log.drafter.event(event, ns, self._ingest)
+            except OversizedValueError as error:
+                fail(
+                    sent_as(error.name),
+                    "too long once its numbers are written out: send them as strings",
+                )
+
+    def _require_format(self, source: SourceRecord) -> None:
+        if source.connector not in (None, self._options.format):
+            fail("/source", f"this source is sent with format={source.connector}")
+
+    async def _submit(self, taken: _Drafts) -> Committed:
+        """Submit drafts, once nothing but a full queue can refuse them."""
+        if taken.unregistered:
+            uris = {event.source for _, event in taken.unregistered}
+            registered = await self._sources.register(self._log, uris, self._token.id)
+            for place, event in taken.unregistered:
+                source = registered[event.source]
+                self._require_format(source)
+                if source.ns != event.source:
+                    taken.drafts[place] = self._draft(event, source.ns)
+        return await self._service.sequencer.submit(self._log, taken.drafts)
 
     async def _answers(self, committed: Committed) -> Sequence[Answer | Problem]:
-        if not self._receipts:
+        if not self._options.receipts:
             return [acknowledge(outcome) for outcome in committed.outcomes]
         prover = Prover(
             self._log,

@@ -3,6 +3,7 @@
 ``event``        the event model; JSON in, validated events out
 ``data_members`` the members of an event's data and their shapes
 ``problems``     how intake says what is wrong
+``numbers``      where a number stands that would not be kept as it was sent
 ``times``        RFC 3339 in, canonical UTC milliseconds out
 ``records``      cuts many records out of one body, byte for byte
 ``cloudevents``  HTTP bodies in the forms of CloudEvents 1.0

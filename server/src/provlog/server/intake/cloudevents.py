@@ -7,15 +7,21 @@ event on each line. HTTP Protocol Binding 1.0.2, JSON Format 1.0.2.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from provlog.merkle.encoding import JsonValue, loads_json
+from provlog.merkle.encoding import InexactNumberError, JsonValue, loads_json
 from provlog.merkle.errors import MalformedError
 from provlog.server.intake.event import MAX_EVENT_BYTES, Event, parse_event
+from provlog.server.intake.numbers import refuse_inexact
 from provlog.server.intake.problems import EventError, fail, pointer
-from provlog.server.intake.records import cut_array, cut_lines
+from provlog.server.intake.records import (
+    MAX_BATCH_EVENTS,
+    cut_array,
+    cut_lines,
+    in_steps,
+)
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -29,20 +35,35 @@ _NOT_ATTRIBUTES = frozenset({"data", "datacontenttype"})
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request holds: events, and errors in the places of those that are bad.
+    """A request of many events, to be read in steps: first `cut`, then `decode`.
 
-    `batch` tells which form of reply the sender expects. The only element of a
-    submission that is no batch is an event: its error is raised instead.
+    `cut` yields its records as they stand in the body, and raises `EventError` for what
+    is wrong with the body as a whole. `read` makes events of one record, or errors.
     """
 
-    events: list[Event | EventError]
-    batch: bool
+    cut: Iterator[list[bytes]]
+    read: Callable[[bytes], list[Event | EventError]]
+
+    def decode(self, records: Sequence[bytes]) -> Iterator[list[Event | EventError]]:
+        """Yield the events of the records, in order, errors in the places of bad ones.
+
+        Raises `EventError` (413) when they are more than a batch may hold.
+        """
+        count = 0
+        for events in in_steps(records, self.read):
+            count += len(events)
+            if count > MAX_BATCH_EVENTS:
+                raise EventError(
+                    413,
+                    f"the records make more than {MAX_BATCH_EVENTS} events: send fewer",
+                )
+            yield events
 
 
 def decode_submission(
     content_type: str | None, headers: Mapping[str, str], body: bytes, now_ms: int
-) -> Submission:
-    """Return the events of a request.
+) -> Event | Submission:
+    """Return the event of a request, or how to read its many.
 
     `headers` are looked at for binary mode only; their names may be in any case.
     `now_ms` is the time of receipt in Unix milliseconds. Raises `EventError` for what
@@ -51,7 +72,7 @@ def decode_submission(
     """
     media_type = _media_type(content_type)
     if media_type == STRUCTURED:
-        return _single(_decode_event(body, now_ms))
+        return _decode_event(body, now_ms)
     if media_type == BATCH:
         return _many(cut_array(body), now_ms)
     if media_type == NDJSON:
@@ -60,9 +81,9 @@ def decode_submission(
     if "specversion" in attributes and not media_type.startswith(
         "application/cloudevents"
     ):
-        return _single(_decode_binary(attributes, content_type, body, now_ms))
+        return _decode_binary(attributes, content_type, body, now_ms)
     if media_type == PLAIN_JSON:
-        return _single(_decode_event(body, now_ms))
+        return _decode_event(body, now_ms)
     raise EventError(
         415,
         f"events come as {STRUCTURED}, {BATCH}, {NDJSON}, {PLAIN_JSON} or with ce-"
@@ -86,18 +107,14 @@ def _require_utf8(parameters: str) -> None:
             raise EventError(415, "JSON is read as UTF-8 only")
 
 
-def _single(event: Event) -> Submission:
-    return Submission([event], batch=False)
-
-
-def _many(records: list[bytes], now_ms: int) -> Submission:
-    events: list[Event | EventError] = []
-    for record in records:
+def _many(cut: Iterator[list[bytes]], now_ms: int) -> Submission:
+    def read(record: bytes) -> list[Event | EventError]:
         try:
-            events.append(_decode_event(record, now_ms))
+            return [_decode_event(record, now_ms)]
         except EventError as error:
-            events.append(error)
-    return Submission(events, batch=True)
+            return [error]
+
+    return Submission(cut, read)
 
 
 def _decode_event(record: bytes, now_ms: int) -> Event:
@@ -107,11 +124,13 @@ def _decode_event(record: bytes, now_ms: int) -> Event:
     return parse_event(value, now_ms=now_ms)
 
 
-def _load(data: bytes) -> JsonValue:
+def _load(data: bytes, where: str = "") -> JsonValue:
     if len(data) > MAX_EVENT_BYTES:
         raise EventError(413, f"an event has at most {MAX_EVENT_BYTES} bytes")
     try:
-        return loads_json(data, "event")
+        return loads_json(data, "event", exact=True)
+    except InexactNumberError:
+        refuse_inexact(data, where)
     except MalformedError as error:
         raise EventError(400, str(error)) from None
 
@@ -129,7 +148,7 @@ def _decode_binary(
         # Without a content type data is JSON: SDKs send it so when the event has none.
         if _JSON_SUFFIX.fullmatch(_media_type(content_type or PLAIN_JSON)) is None:
             raise EventError(415, "the data of an event in binary mode must be JSON")
-        event["data"] = _load(body)
+        event["data"] = _load(body, "/data")
     return parse_event(event, now_ms=now_ms)
 
 

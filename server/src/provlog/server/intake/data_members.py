@@ -14,6 +14,7 @@ from provlog.server.intake.problems import fail, pointer
 
 MAX_IDENTIFIER_BYTES = 512
 MAX_NAMESPACE_LENGTH = 256
+MAX_CHANGES = 1000
 RESULTS = frozenset({"success", "failure", "skipped", "pending", "unknown"})
 
 _PARTY_TEXTS = ("type", "name", "external_id")
@@ -120,8 +121,8 @@ def _check_resource(value: JsonValue) -> None:
 
 
 def _check_changes(value: JsonValue) -> None:
-    if not isinstance(value, list):
-        fail("/data/changes", "must be an array of objects")
+    if not isinstance(value, list) or len(value) > MAX_CHANGES:
+        fail("/data/changes", f"must be an array of at most {MAX_CHANGES} objects")
     for position, item in enumerate(value):
         where = f"/data/changes/{position}"
         _check_texts(_require_object(item, where), _CHANGE_TEXTS, where)

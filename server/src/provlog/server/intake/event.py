@@ -37,6 +37,7 @@ __all__ = [
 MAX_EVENT_BYTES = 256 * 1024
 MAX_NAME_LENGTH = 256
 MAX_TYPE_LENGTH = 128
+MAX_EXTENSIONS = 100
 RESERVED_TYPES = "provlog."
 TYPE = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+", re.ASCII)
 
@@ -191,6 +192,8 @@ def _parse_extensions(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if name not in _CORE and attribute is not None:
             _check_attribute(name, attribute)
             extensions[name] = attribute
+            if len(extensions) > MAX_EXTENSIONS:
+                fail("", f"an event has at most {MAX_EXTENSIONS} further attributes")
     return extensions
 
 

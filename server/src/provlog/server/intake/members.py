@@ -60,6 +60,11 @@ _LABELLED = (
 )
 
 
+def sent_as(member: str) -> str:
+    """Return the JSON pointer of what a submitter sent that became a member."""
+    return "" if member == "event" else f"/data/{member.removesuffix('_details')}"
+
+
 def _split_party(
     members: dict[str, JsonValue], name: str, party: JsonValue, ns: str
 ) -> None:

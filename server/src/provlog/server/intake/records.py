@@ -3,18 +3,39 @@
 Cutting is lenient where it can be, so that a record that is not strict JSON (a repeated
 member name, a lone surrogate, bytes that are not UTF-8) costs only itself; whoever
 reads a record decides what becomes of it.
+
+A long body takes long to cut and to read. Both go in steps, each of them an item of an
+iterator: between two of them other requests can have their turn.
 """
 
 import json
 import re
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TypeVar
 
 from provlog.server.intake.problems import EventError
 
 MAX_BATCH_EVENTS = 1000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 
+STEP_RECORDS = 32
+STEP_BYTES = 64 * 1024
+"""About how much is cut or read in one step; one record is never divided."""
+
+WINDOW = 512 * 1024
+"""How long a value may be that is read as JSON; of a longer one only the end is found,
+by its brackets. No event is as long."""
+
+MAX_BRACKETS = 500_000
+STEP_BRACKETS = 16_384
+
+T = TypeVar("T")
+
 _SCANNER = json.JSONDecoder(strict=False, parse_int=len, parse_float=len)
 _BLANKS = re.compile(r"[ \t\r\n]*")
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 
 
 def check_batch_size(body: bytes) -> None:
@@ -23,11 +44,28 @@ def check_batch_size(body: bytes) -> None:
         raise EventError(413, f"a batch has at most {MAX_BATCH_BYTES} bytes")
 
 
-def cut_array(body: bytes) -> list[bytes]:
-    """Return the elements of a JSON array, each exactly as it stands in `body`.
+def in_steps(
+    records: Iterable[bytes], read: Callable[[bytes], list[T]]
+) -> Iterator[list[T]]:
+    """Yield what `read` makes of the records, of some of them at a time."""
+    made: list[T] = []
+    looked = count = 0
+    for record in records:
+        made += read(record)
+        looked, count = looked + len(record), count + 1
+        if looked >= STEP_BYTES or count >= STEP_RECORDS:
+            yield made
+            made, looked, count = [], 0, 0
+    if made:
+        yield made
 
-    Raises `EventError`: 400 when the body is not one array, 413 when it holds more than
-    `MAX_BATCH_EVENTS` elements or is longer than `MAX_BATCH_BYTES`.
+
+def cut_array(body: bytes) -> Iterator[list[bytes]]:
+    """Yield the elements of a JSON array, each exactly as it stands in `body`.
+
+    In steps, some of which may be empty. Raises `EventError` on the way: 400 when the
+    body is not one array, 413 when it holds more than `MAX_BATCH_EVENTS` elements or is
+    longer than `MAX_BATCH_BYTES`.
     """
     check_batch_size(body)
     # Latin-1 maps each byte to one character, so positions in the text are positions in
@@ -36,40 +74,54 @@ def cut_array(body: bytes) -> list[bytes]:
     position = _skip_blanks(text, 0)
     if text[position : position + 1] != "[":
         raise EventError(400, "not a JSON array")
-    elements: list[bytes] = []
     position = _skip_blanks(text, position + 1)
     if text[position : position + 1] == "]":
         _require_end(text, position + 1)
-        return elements
+        return
+    window, elements, count, begun = _Window(text), list[bytes](), 0, position
     while True:
-        end = _scan(text, position)
+        end = window.end_of(position)
+        if end is None:
+            end = yield from _pass_long(text, position)
         elements.append(body[position:end])
-        _check_count(len(elements))
+        count += 1
+        _check_count(count)
         end = _skip_blanks(text, end)
         separator = text[end : end + 1]
-        if separator == "]":
-            _require_end(text, end + 1)
-            return elements
         if separator != ",":
-            raise EventError(400, f"not a JSON array (at byte {end})")
+            break
         position = _skip_blanks(text, end + 1)
+        if position - begun >= STEP_BYTES:
+            yield elements
+            elements, begun = [], position
+    if separator != "]":
+        raise EventError(400, f"not a JSON array (at byte {end})")
+    _require_end(text, end + 1)
+    yield elements
 
 
-def cut_lines(body: bytes) -> list[bytes]:
-    """Return the lines of an NDJSON body that are not blank, without outer blanks.
+def cut_lines(body: bytes) -> Iterator[list[bytes]]:
+    """Yield the lines of an NDJSON body that are not blank, without outer blanks.
 
-    Raises `EventError` (413) when there are more than `MAX_BATCH_EVENTS` or the body is
-    longer than `MAX_BATCH_BYTES`.
+    In steps. Raises `EventError` (413) when there are more than `MAX_BATCH_EVENTS` or
+    the body is longer than `MAX_BATCH_BYTES`.
     """
     check_batch_size(body)
-    lines = [line.strip(b" \t\r") for line in body.split(b"\n")]
-    records = [line for line in lines if line]
-    _check_count(len(records))
-    return records
+    lines = (match[0].rstrip(b" \t\r") for match in _LINE.finditer(body))
+    count = 0
+    for step in in_steps(lines, lambda line: [line]):
+        count += len(step)
+        _check_count(count)
+        yield step
 
 
 def is_json_object(data: bytes) -> bool:
-    """Tell whether `data` is one JSON object and nothing else, read leniently."""
+    """Tell whether `data` is one JSON object and nothing else, read leniently.
+
+    One longer than `WINDOW` is not looked through: its first and last byte decide.
+    """
+    if len(data) > WINDOW:
+        return data.startswith(b"{") and data.endswith(b"}")
     text = data.decode("latin-1")
     if not text.startswith("{"):
         return False
@@ -79,13 +131,74 @@ def is_json_object(data: bytes) -> bool:
         return False
 
 
-def _scan(text: str, position: int) -> int:
-    try:
-        return _SCANNER.raw_decode(text, position)[1]
-    except ValueError:
-        raise EventError(400, f"not JSON (element at byte {position})") from None
-    except RecursionError:
-        raise EventError(400, f"nested too deeply (at byte {position})") from None
+class _Window:
+    """Finds ends of values in a long text without ever reading far beyond them."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._start = 0
+        self._part = text[:WINDOW]
+
+    def end_of(self, position: int) -> int | None:
+        """Return where the value at `position` ends, None if that is too far away.
+
+        Raises `EventError` (400) where no JSON value stands.
+        """
+        end = self._scan(position)
+        if end is None and position > self._start:
+            self._start = position
+            self._part = self._text[position : position + WINDOW]
+            end = self._scan(position)
+        if end is None and self._is_last():
+            raise _no_json(position)
+        return end
+
+    def _is_last(self) -> bool:
+        return self._start + len(self._part) == len(self._text)
+
+    def _scan(self, position: int) -> int | None:
+        try:
+            end = _SCANNER.raw_decode(self._part, position - self._start)[1]
+        except ValueError:
+            return None
+        except RecursionError:
+            raise EventError(400, f"nested too deeply (at byte {position})") from None
+        if end == len(self._part) and not self._is_last():
+            return None  # a number may go on
+        return self._start + end
+
+
+def _pass_long(text: str, position: int) -> Generator[list[bytes], None, int]:
+    """Find the end of a value that is longer than a window, in empty steps."""
+    if text[position] == '"':
+        match = _STRING.match(text, position)
+        end = match.end() if match else position
+    else:
+        end = yield from _pass_brackets(text, position)
+    if end - position < WINDOW:
+        # A value of that length would have been read, had it been JSON.
+        raise _no_json(position)
+    return end
+
+
+def _pass_brackets(text: str, position: int) -> Generator[list[bytes], None, int]:
+    depth, place, looked = 0, position, 0
+    while text[place : place + 1] in ("[", "{", "]", "}"):
+        depth += 1 if text[place] in "[{" else -1
+        place, looked = place + 1, looked + 1
+        if depth <= 0:
+            return place
+        match = _NO_BRACKETS.match(text, place)
+        place = match.end() if match else place
+        if looked > MAX_BRACKETS:
+            raise EventError(413, f"too much in one value (at byte {position})")
+        if looked % STEP_BRACKETS == 0:
+            yield []
+    raise _no_json(position)
+
+
+def _no_json(position: int) -> EventError:
+    return EventError(400, f"not JSON (element at byte {position})")
 
 
 def _skip_blanks(text: str, position: int) -> int:

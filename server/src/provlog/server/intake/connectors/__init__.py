@@ -5,13 +5,12 @@ each; `building` does what is the same for all of them. What cannot be mapped is
 as `other.…` with the record in `original`.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors.okta import OktaConnector
 from provlog.server.intake.event import Event
-from provlog.server.intake.problems import EventError
-from provlog.server.intake.records import MAX_BATCH_EVENTS
 
 __all__ = ["CONNECTORS", "Connector", "decode_records"]
 
@@ -31,11 +30,11 @@ class Connector(Protocol):
     def version(self) -> str:
         """The version of the mapping."""
 
-    def parse(self, body: bytes) -> list[bytes]:
-        """Return the body's records, each exactly as it was sent.
+    def parse(self, body: bytes) -> Iterator[list[bytes]]:
+        """Yield the body's records in steps, each exactly as it was sent.
 
-        Raises `EventError` 400 when the body is not in the provider's format at all
-        and 413 when it is too large; nothing of it has been taken then.
+        Raises `EventError`, also on the way: 400 when the body is not in the provider's
+        format at all and 413 when it is too large. Nothing of it has been taken then.
         """
 
     def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
@@ -50,16 +49,13 @@ CONNECTORS: dict[str, Connector] = {
 def decode_records(
     connector: Connector, body: bytes, source: str, now_ms: int
 ) -> Submission:
-    """Return the events of a provider's body, in the order of its records.
+    """Return how to read the events of a provider's body, in the order of its records.
 
-    Raises `EventError`: 400 when the body is not in the provider's format, 413 when it
-    holds more records, or records with more targets, than a batch may have events.
+    Raises `EventError` 400 when the body is not in the provider's format. The steps of
+    the submission raise 413 when it holds more records, or records with more targets,
+    than a batch may have events.
     """
-    events: list[Event | EventError] = []
-    for record in connector.parse(body):
-        events.extend(connector.to_events(record, source, now_ms))
-    if len(events) > MAX_BATCH_EVENTS:
-        raise EventError(
-            413, f"the records make more than {MAX_BATCH_EVENTS} events: send fewer"
-        )
-    return Submission(events, batch=True)
+    return Submission(
+        connector.parse(body),
+        lambda record: [*connector.to_events(record, source, now_ms)],
+    )

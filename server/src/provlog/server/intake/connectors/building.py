@@ -3,12 +3,18 @@
 A record is logged whatever is wrong with it: an id that is missing or does not fit is
 replaced by the digest of the record's bytes, a time that is missing or cannot be read
 by the time of receipt with a flag, a type without a counterpart by `other.…`.
+
+What a record becomes has to stay in proportion to it, whatever it holds: it is one
+record of thousands, and one that could never be admitted would be lost.
 """
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from provlog.merkle.disclosures import MAX_CONTENT
 from provlog.merkle.encoding import JsonValue, encode_base64, format_time
 from provlog.server.intake.data_members import is_identifier
 from provlog.server.intake.event import (
@@ -23,9 +29,18 @@ from provlog.server.intake.times import normalise_time
 # Room for what is appended: "#" and a number here, "~" and 16 digits to a reused id.
 MAX_RECORD_ID_LENGTH = MAX_NAME_LENGTH - 24
 
+MAX_REPEATED_LENGTH = 256
+"""How long a text may be that stands in several events of a record."""
+MAX_TRUSTED_BYTES = 128 * 1024
+"""A record up to this length fits disclosures, however its numbers are spelled."""
+MAX_MEMBER_BYTES = MAX_CONTENT // 2
+
 _UNFIT_FOR_TYPE = re.compile(r"[^a-z0-9_.-]")
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.I | re.ASCII)
 _PARTIES = ("actor", "target", "resource")
+_REFERENCES = frozenset({"ticket", "request_id"})
+# What JSON writes with six characters; in JSON itself it cannot stand.
+_CONTROLS = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +49,8 @@ class Facts:
 
     `id`, `time` and `native_type` are the provider's values, of whatever shape; `type`
     is the counterpart in provlog's vocabulary, None if there is none. `data` holds the
-    members of one event for each target, at least one.
+    members of one event for each target, at least one. A member that several events
+    share is one object in all of them.
     """
 
     id: JsonValue = None
@@ -55,17 +71,18 @@ def build_events(
     """Return the events of one record: `<id>`, or `<id>#1` … if there are several.
 
     The first of several holds the record itself and the others its digest, so that it
-    can be erased in one place. A record longer than an event may be keeps its ids,
-    result and digest and loses the rest, with the flag `record_too_large`.
+    can be erased in one place; a member that stood in an earlier event is repeated with
+    its ids, names and result alone. A record longer than an event may be keeps its ids,
+    result and digest and loses the rest, with the flag `record_too_large`; one whose
+    details would not fit is kept itself and loses these, with `details_too_large`.
     """
     digest = sha256(record).digest()
     time, flags = _event_time(facts.time, now_ms)
-    if len(record) > MAX_EVENT_BYTES:
+    original = _original(record) if len(record) <= MAX_EVENT_BYTES else None
+    if original is None or (len(record) > MAX_TRUSTED_BYTES and _swells(facts)):
         facts = _without_details(facts)
-        flags = (*flags, "record_too_large")
-        original = None
-    else:
-        original = _original(record)
+        cut = "record_too_large" if original is None else "details_too_large"
+        flags = (*flags, cut)
     identifier = _record_id(facts.id, digest)
     several = len(facts.data) > 1
     native_type = facts.native_type if isinstance(facts.native_type, str) else None
@@ -75,15 +92,15 @@ def build_events(
             source=source,
             type=facts.type or other_type(native_type),
             time=time,
-            time_sent=facts.time,
+            time_sent=_fitting_time(facts.time),
             data=data,
             original=original if number == 1 else None,
             flags=(*facts.flags, *flags),
-            native_type=native_type,
+            native_type=_short(native_type),
             connector=connector,
             raw_digest=digest,
         )
-        for number, data in enumerate(facts.data, start=1)
+        for number, data in enumerate(_told_once(facts.data), start=1)
     ]
 
 
@@ -120,6 +137,48 @@ def fitting_id(value: JsonValue) -> dict[str, JsonValue]:
     return {"id": value.lower() if _GUID.fullmatch(value) else value}
 
 
+def _told_once(several: Sequence[dict[str, JsonValue]]) -> list[dict[str, JsonValue]]:
+    """Return the members of each event, in brief where an earlier one holds them."""
+    told: set[int] = set()
+    events: list[dict[str, JsonValue]] = []
+    for data in several:
+        event: dict[str, JsonValue] = {}
+        for name, member in data.items():
+            kept = _brief(name, member) if id(member) in told else member
+            if kept is not None:
+                event[name] = kept
+        events.append(event)
+        told.update(map(id, data.values()))
+    return events
+
+
+def _brief(name: str, member: JsonValue) -> JsonValue:
+    """Return what an auditor needs of a member to understand an event by itself."""
+    if not isinstance(member, dict):
+        return None
+    brief: dict[str, JsonValue] = {
+        key: value
+        for key, value in member.items()
+        if isinstance(value, str)
+        and (len(value) <= MAX_REPEATED_LENGTH or key == "id")
+        and (name != "context" or key in _REFERENCES)
+    }
+    return None if name == "context" and not brief else brief
+
+
+def _swells(facts: Facts) -> bool:
+    """Tell whether a member may be too long for a disclosure.
+
+    Numbers are written anew, and 1e15 becomes 1000000000000000.0.
+    """
+    members = [each for data in facts.data for each in data.values()]
+    distinct = {id(each): each for each in (*members, facts.native_type)}
+    return any(
+        len(json.dumps(each, ensure_ascii=False).encode()) > MAX_MEMBER_BYTES
+        for each in distinct.values()
+    )
+
+
 def _record_id(value: JsonValue, digest: bytes) -> str:
     if (
         isinstance(value, str)
@@ -133,20 +192,31 @@ def _record_id(value: JsonValue, digest: bytes) -> str:
 def _event_time(value: JsonValue, now_ms: int) -> tuple[str, tuple[str, ...]]:
     if value is None:
         return format_time(now_ms), ("time_missing",)
+    if isinstance(value, list | dict):
+        return format_time(now_ms), ("time_unreadable",)
     try:
         return normalise_time(str(value), zoneless_is_utc=True), ()
     except ValueError:
         return format_time(now_ms), ("time_unreadable",)
 
 
+def _fitting_time(value: JsonValue) -> JsonValue:
+    if isinstance(value, list | dict):
+        return None
+    return _short(value) if isinstance(value, str) else value
+
+
 def _original(record: bytes) -> dict[str, JsonValue]:
     try:
-        return {"media_type": "application/json", "body": record.decode("utf-8")}
+        text = record.decode("utf-8")
     except UnicodeDecodeError:
+        text = None
+    if text is None or _CONTROLS.search(text):
         return {
             "media_type": "application/octet-stream",
             "body_base64": encode_base64(record),
         }
+    return {"media_type": "application/json", "body": text}
 
 
 def _without_details(facts: Facts) -> Facts:
@@ -158,7 +228,7 @@ def _without_details(facts: Facts) -> Facts:
     )
 
 
-def _short(value: JsonValue) -> JsonValue:
+def _short(value: JsonValue) -> str | None:
     return value if isinstance(value, str) and len(value) <= MAX_NAME_LENGTH else None
 
 

@@ -15,11 +15,15 @@ the app users, else the groups. What remains is the resource: a group or applica
 first. Several of either make several events, at most `MAX_EVENTS_OF_RECORD`, beyond
 which the flag `targets_cut` says that labels are missing.
 
-Flags: `time_missing`, `time_unreadable`, `record_too_large`, `targets_cut`. Okta keeps
-its System Log for 90 days; an event hook is no substitute for reading it, as not every
-type is eligible for hooks.
+A target or resource of several events is described, with its changes, in the first of
+them; `changes_cut` says that an event has more than `MAX_CHANGES`.
+
+Flags: `time_missing`, `time_unreadable`, `record_too_large`, `details_too_large`,
+`targets_cut`, `changes_cut`. Okta keeps its System Log for 90 days; an event hook is no
+substitute for reading it, as not every type is eligible for hooks.
 """
 
+from collections.abc import Iterator
 from itertools import islice, product
 
 from provlog.merkle.encoding import JsonValue, loads_json
@@ -30,9 +34,11 @@ from provlog.server.intake.connectors.building import (
     fitting_id,
     text_members,
 )
+from provlog.server.intake.data_members import MAX_CHANGES
 from provlog.server.intake.event import Event
 from provlog.server.intake.problems import EventError
 from provlog.server.intake.records import (
+    WINDOW,
     check_batch_size,
     cut_array,
     cut_lines,
@@ -116,8 +122,8 @@ class OktaConnector:
     name = "okta"
     version = "1"
 
-    def parse(self, body: bytes) -> list[bytes]:
-        """Return the records of an array, of NDJSON or of a single object.
+    def parse(self, body: bytes) -> Iterator[list[bytes]]:
+        """Yield the records of an array, of NDJSON or of a single object.
 
         The first line decides between a single object and NDJSON: if it is an object,
         each line is a record, readable or not. `EventError` 400 when it is neither.
@@ -129,13 +135,16 @@ class OktaConnector:
         if is_json_object(stripped.partition(b"\n")[0].rstrip()):
             return cut_lines(stripped)
         if is_json_object(stripped):
-            return [stripped]
+            return iter([[stripped]])
         raise EventError(400, "neither a JSON array, NDJSON nor one JSON object")
 
     def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
-        """Return the events of one record; see `Connector.to_events`."""
+        """Return the events of one record; see `Connector.to_events`.
+
+        A record longer than `WINDOW` is not read: it would hold up everybody else.
+        """
         try:
-            value = loads_json(record)
+            value = loads_json(record if len(record) <= WINDOW else b"")
         except MalformedError:
             facts = Facts(type="other.unparsed")
         else:
@@ -150,16 +159,18 @@ def facts_of(record: JsonValue) -> Facts:
     native_type = record.get("eventType")
     common = _common_members(record)
     pairs = list(islice(_pairs(record.get("target")), MAX_EVENTS_OF_RECORD + 1))
+    several = _members_of(pairs[:MAX_EVENTS_OF_RECORD])
+    flags = ["targets_cut"] if len(pairs) > MAX_EVENTS_OF_RECORD else []
+    cut = [_cut_changes(members) for members in several]
+    if any(cut):
+        flags.append("changes_cut")
     return Facts(
         id=record.get("uuid"),
         time=record.get("published"),
         native_type=native_type,
         type=TYPES.get(native_type) if isinstance(native_type, str) else None,
-        data=[
-            {**common, **_pair_members(target, resource)}
-            for target, resource in pairs[:MAX_EVENTS_OF_RECORD]
-        ],
-        flags=("targets_cut",) if len(pairs) > MAX_EVENTS_OF_RECORD else (),
+        data=[{**common, **members} for members in several],
+        flags=tuple(flags),
     )
 
 
@@ -170,7 +181,10 @@ def _object(value: JsonValue) -> _Entity:
     return value if isinstance(value, dict) else {}
 
 
-def _pairs(targets: JsonValue) -> "product[tuple[_Entity | None, _Entity | None]]":
+_Pair = tuple[_Entity | None, _Entity | None]
+
+
+def _pairs(targets: JsonValue) -> "product[_Pair]":
     listed = targets if isinstance(targets, list) else []
     entities = [entity for entity in listed if isinstance(entity, dict) and entity]
     chosen = _of_first_kind(entities, _TARGETS)
@@ -196,16 +210,31 @@ def _others(entities: list[_Entity]) -> list[_Entity]:
     return [entity for entity in others if entity.get("type") == others[0].get("type")]
 
 
-def _pair_members(target: _Entity | None, resource: _Entity | None) -> _Entity:
-    members: _Entity = {}
-    changes: list[JsonValue] = []
-    for name, entity in (("target", target), ("resource", resource)):
-        if entity is not None:
-            members[name] = _party(entity)
-            changes += _changes(_object(entity.get("changeDetails")))
-    if changes:
-        members["changes"] = changes
-    return members
+def _members_of(pairs: list[_Pair]) -> list[_Entity]:
+    """Return the members of each pair; its changes stand with an entity's first."""
+    parties: dict[int, JsonValue] = {}
+    several: list[_Entity] = []
+    for target, resource in pairs:
+        members: _Entity = {}
+        changes: list[JsonValue] = []
+        for name, entity in (("target", target), ("resource", resource)):
+            if entity is not None:
+                if id(entity) not in parties:
+                    parties[id(entity)] = _party(entity)
+                    changes += _changes(_object(entity.get("changeDetails")))
+                members[name] = parties[id(entity)]
+        if changes:
+            members["changes"] = changes
+        several.append(members)
+    return several
+
+
+def _cut_changes(members: _Entity) -> bool:
+    changes = members.get("changes")
+    if not isinstance(changes, list) or len(changes) <= MAX_CHANGES:
+        return False
+    del changes[MAX_CHANGES:]
+    return True
 
 
 def _party(entity: _Entity) -> _Entity:
@@ -223,7 +252,7 @@ def _changes(details: _Entity) -> list[JsonValue]:
     old, new = _object(details.get("from")), _object(details.get("to"))
     return [
         {"op": "replace", "path": path, "old": old.get(path), "value": new.get(path)}
-        for path in sorted(old.keys() | new.keys())
+        for path in sorted(old.keys() | new.keys())[: MAX_CHANGES + 1]
     ]
 
 
