@@ -82,11 +82,18 @@ class Crowd:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
 
-    async def settle(self, session: aiohttp.ClientSession) -> int:
-        """Send again all that nobody acknowledged; return how much the log had."""
+    async def settle(self, session: aiohttp.ClientSession, attempts: int = 1) -> int:
+        """Send again all that nobody acknowledged; return how much the log had.
+
+        Where calls are made to fail a number of times, `attempts` outlasts them,
+        however little of the load came before.
+        """
         found = self.found_again
         for ids in self.lost | self.refused:
-            answer = await self._post(session, ids)
+            for _ in range(attempts):
+                answer = await self._post(session, ids)
+                if answer != 503:
+                    break
             assert answer is not None
             assert answer < 300, f"answered {answer}"
         self._again.clear()

@@ -125,7 +125,7 @@ async def test_it_goes_on_by_itself_after_calls_that_failed(
     ) as session:
         async with crowd.busy():
             await asyncio.sleep(0.5)
-        await crowd.settle(session)
+        await crowd.settle(session, attempts=100)
         await crowd.observer.follow(session)
         assert crowd.statuses[503], "nobody noticed"
         assert crowd.statuses[201]
