@@ -190,7 +190,8 @@ async def test_an_unknown_or_wrong_query_is_refused(log: Served, query: str) -> 
 
 
 async def test_a_full_queue_answers_when_to_come_back(tmp_path: Path) -> None:
-    async with served(tmp_path, limits=QueueLimits(queued_events=1)) as log:
+    limits = QueueLimits(queued_events=1)
+    async with served(tmp_path, sources=(SOURCE, "*"), limits=limits) as log:
         async with log.service.storage.transaction():
             # One is being committed, one waits, and there is no room for another.
             waiting = []
@@ -201,6 +202,9 @@ async def test_a_full_queue_answers_when_to_come_back(tmp_path: Path) -> None:
             reply = await log.post(event_json(id="one too many"))
             assert (reply.status, reply.slug) == (503, "overloaded")
             assert int(reply.headers["Retry-After"]) >= 1
+            reply = await log.post(event_json(source="urn:new"))
+            assert (reply.status, reply.slug) == (503, "overloaded")
+        assert await log.service.storage.source(log.log.id, "urn:new") is None
         assert [(await task).status for task in waiting] == [201, 201]
         assert log.log.released.size == 3
 

@@ -138,20 +138,30 @@ class Sequencer:
         the empty queue could not take is refused with `OversizedError`. A caller that
         goes away does not take its submission back.
         """
-        if self._closing:
-            raise UnavailableError("the server is stopping")
-        cost = sum(draft.cost for draft in drafts)
-        self._require_fitting(len(drafts), cost)
+        self.require_room(log, drafts)
         lane = self._lane(log)
-        if (
-            lane.events + len(drafts) > self._limits.queued_events
-            or lane.bytes + cost > self._limits.queued_bytes
-        ):
-            raise OverloadedError("the queue is full")
+        cost = sum(draft.cost for draft in drafts)
         unit = _Unit(log, drafts, cost, asyncio.get_running_loop().create_future())
         lane.push(unit)
         self._metrics.queued_events.set(lane.events)
         return await asyncio.shield(unit.answer)
+
+    def require_room(self, log: Log, drafts: Sequence[Draft]) -> None:
+        """Raise what `submit` would refuse these drafts with now."""
+        if self._closing:
+            raise UnavailableError("the server is stopping")
+        events, cost = len(drafts), sum(draft.cost for draft in drafts)
+        limits, lane = self._limits, self._lane(log)
+        if events > limits.queued_events or cost > limits.queued_bytes:
+            raise OversizedError(
+                "the events of one request take more than the whole queue has room for;"
+                " send fewer at a time"
+            )
+        if (
+            lane.events + events > limits.queued_events
+            or lane.bytes + cost > limits.queued_bytes
+        ):
+            raise OverloadedError("the queue is full")
 
     def trouble(self) -> str | None:
         """Return why submissions are not taken, None where they are."""
@@ -172,13 +182,6 @@ class Sequencer:
         for lane in self._lanes.values():
             lane.arrived.set()
         await asyncio.gather(*(lane.task for lane in self._lanes.values() if lane.task))
-
-    def _require_fitting(self, events: int, cost: int) -> None:
-        if events > self._limits.queued_events or cost > self._limits.queued_bytes:
-            raise OversizedError(
-                "the events of one request take more than the whole queue has room for;"
-                " send fewer at a time"
-            )
 
     def _lane(self, log: Log) -> _Lane:
         number = self._storage.lane(log.id)

@@ -259,6 +259,8 @@ class _Intake:
     async def _submit(self, taken: _Drafts) -> Committed:
         """Submit drafts, once nothing but a full queue can refuse them."""
         if taken.unregistered:
+            # A submission that is refused must not leave its sources registered.
+            self._service.sequencer.require_room(self._log, taken.drafts)
             uris = {event.source for _, event in taken.unregistered}
             registered = await self._sources.register(self._log, uris, self._token.id)
             for place, event in taken.unregistered:
