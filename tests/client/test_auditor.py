@@ -93,7 +93,9 @@ def test_memory_does_not_grow_with_the_log() -> None:
     assert len(json.dumps(auditor.to_json())) < 20_000
 
 
-@pytest.mark.parametrize(("bundle", "first"), [("tile/entries/001", 256), (PARTIAL, 512)])
+@pytest.mark.parametrize(
+    ("bundle", "first"), [("tile/entries/001", 256), (PARTIAL, 512)]
+)
 def test_a_flipped_byte_in_a_leaf_is_named(bundle: str, first: int) -> None:
     said = altered(bundle, flipped(SERVED[bundle], offset(bundle, 17) + 20))
     assert places(said) == [f"entry {first + 17}", "checkpoint"]

@@ -4,12 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from provlog.client.auditing import Auditor, Finding, parts
 from provlog.merkle.checkpoints import Checkpoint
-from provlog.merkle.compact import completed_rows
+from provlog.merkle.compact import Row, completed_rows
 from provlog.merkle.edge import RightEdge
 from provlog.merkle.encoding import encode_base64url, format_time
 from provlog.merkle.entries import build_entry, event_template
 from provlog.merkle.hashing import leaf_hash
-from provlog.merkle.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, encode_bundle
+from provlog.merkle.tiles import (
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    Bundle,
+    Tile,
+    encode_bundle,
+)
 
 ORIGIN = "log.example/main"
 START_MS = 1_795_000_000_000
@@ -64,19 +70,31 @@ def checkpoint_of(leaves: Sequence[bytes], origin: str = ORIGIN) -> Checkpoint:
     return Checkpoint(origin, len(leaves), edge.root())
 
 
+def part_data(leaves: Sequence[bytes], part: Tile | Bundle) -> bytes | None:
+    """Return a tile or bundle of a log of these leaves, None if it is not complete."""
+    return _cut(
+        completed_rows({}, 0, [leaf_hash(each) for each in leaves]), leaves, part
+    )
+
+
 def served_parts(leaves: Sequence[bytes]) -> dict[str, bytes]:
     """Return everything that an audit of these leaves downloads, by path."""
     rows = completed_rows({}, 0, [leaf_hash(each) for each in leaves])
-    served = {}
-    for part in parts(len(leaves)):
-        first = part.index * TILE_WIDTH
-        place = slice(first, first + part.width)
-        if isinstance(part, Tile):
-            row = rows[part.level * TILE_HEIGHT].hashes
-            served[part.path()] = b"".join(row[place])
-        else:
-            served[part.path()] = encode_bundle(leaves[place])
-    return served
+    cut = {part.path(): _cut(rows, leaves, part) for part in parts(len(leaves))}
+    return {path: data for path, data in cut.items() if data is not None}
+
+
+def _cut(
+    rows: Sequence[Row], leaves: Sequence[bytes], part: Tile | Bundle
+) -> bytes | None:
+    first = part.index * TILE_WIDTH
+    place = slice(first, first + part.width)
+    if isinstance(part, Bundle):
+        entries = leaves[place]
+        return encode_bundle(entries) if len(entries) == part.width else None
+    level = part.level * TILE_HEIGHT
+    hashes = rows[level].hashes[place] if level < len(rows) else []
+    return b"".join(hashes) if len(hashes) == part.width else None
 
 
 def audited(
