@@ -1,6 +1,7 @@
 """`provlog audit` against a log that lies about its past: each lie is named."""
 
 import json
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from provlog.client import FileMemory, UnavailableError
-from provlog.client.auditing import Finding
+from provlog.client.auditing_parts import Finding
 from provlog.client.auditing_run import begin_audit, run_audit
 from provlog.client.cli import cli
+from provlog.client.cli.output import progress
 from provlog.client.fetching import LogReader
 from provlog.client.transport import Transport
 from provlog.merkle.tiles import encode_bundle
@@ -67,6 +69,21 @@ def test_an_honest_log_passes_and_leaves_no_state(audit: Audit, tmp_path: Path) 
     assert "entries/s" in result.stderr
     assert list(tmp_path.rglob("*.audit.json")) == []
     assert found(audit("--json")) == []
+
+
+def test_a_terminal_is_shown_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress("auditing", 1000, done=500, unit="entries") as advance:
+        advance(250)
+    shown = capsys.readouterr().err
+    assert "entries/s" in shown
+    assert "75%" in shown
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", shown)
 
 
 def test_a_flipped_byte_in_a_leaf(audit: Audit, log: LyingLog) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provlog.client.auditing import MAX_LISTED, Auditor, Finding, parts
+from provlog.client.auditing import Auditor
+from provlog.client.auditing_parts import MAX_LISTED, Finding, parts
 from provlog.client.chain import split_entries
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.errors import MerkleError

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from provlog.client.auditing import Auditor, Finding, parts
+from provlog.client.auditing import Auditor
+from provlog.client.auditing_parts import Finding, parts
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.compact import Row, completed_rows
 from provlog.merkle.edge import RightEdge

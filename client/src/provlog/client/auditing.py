@@ -12,68 +12,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from provlog.client.auditing_parts import (
+    MAX_LISTED,
+    Finding,
+    Part,
+    parts,
+    read_findings,
+    read_hashes,
+)
 from provlog.client.chain import LeafChain, split_entries
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.edge import FullTile, RightEdge, edge_shape
 from provlog.merkle.encoding import (
     JsonValue,
-    decode_hash,
     encode_base64,
     require_members,
 )
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import HASH_SIZE, hash_pairs, leaf_hash
 from provlog.merkle.tiles import (
-    MAX_ENTRY_SIZE,
     TILE_HEIGHT,
     TILE_WIDTH,
     Bundle,
     Tile,
     encode_bundle,
 )
-
-MAX_LISTED = 1000
-MAX_BUNDLE = TILE_WIDTH * (MAX_ENTRY_SIZE + 2)
-MAX_TILE = TILE_WIDTH * HASH_SIZE
-
-Part = Tile | Bundle
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong: the entry `index` or, without one, what `place` names.
-
-    `place` is ``entry 17``, the path of a tile or bundle, or ``checkpoint``.
-    """
-
-    place: str
-    problem: str
-    index: int | None = None
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the finding as JSON."""
-        known = {} if self.index is None else {"index": self.index}
-        return {"place": self.place, **known, "problem": self.problem}
-
-
-def parts(size: int, first: int = 0) -> Iterator[Part]:
-    """Yield what an audit of `size` leaves is fed, from the bundle `first` on.
-
-    The tiles of the right edge come first, then each tile before those below it, and
-    each bundle behind its tile. Of what comes before `first` only the tiles above it
-    are yielded.
-    """
-    shape = edge_shape(size)
-    for level in reversed(range(len(shape))):
-        if shape[level]:
-            yield Tile(level, size >> TILE_HEIGHT * (level + 1), shape[level])
-    for index in range(first, -(-size // TILE_WIDTH)):
-        for level in reversed(range(len(shape))):
-            place, inside = divmod(index, 1 << TILE_HEIGHT * level)
-            full = size >> TILE_HEIGHT * (level + 1)
-            if place < full and (inside == 0 or index == first):
-                yield Tile(level, place)
-        yield Bundle(index, min(TILE_WIDTH, size - index * TILE_WIDTH))
 
 
 @dataclass(slots=True)
@@ -180,11 +143,11 @@ class Auditor:
         if size >= checkpoint.size or size % TILE_WIDTH or not isinstance(edge, list):
             raise MalformedError("state: not between two bundles")
         auditor = cls(checkpoint)
-        levels = tuple(tuple(_hashes(row)) for row in edge)
+        levels = tuple(tuple(read_hashes(row)) for row in edge)
         auditor._grown = RightEdge(size, levels)
         auditor._gap = state["gap"] is not False
         auditor._chain = LeafChain.from_json(checkpoint.origin, state["chain"])
-        auditor.findings = list(_findings(state["findings"]))
+        auditor.findings = list(read_findings(state["findings"]))
         auditor.total = total
         return auditor
 
@@ -356,24 +319,3 @@ def _tile_root(row: list[bytes]) -> bytes:
     while len(row) > 1:
         row = hash_pairs(row)
     return row[0]
-
-
-def _hashes(value: JsonValue) -> Iterator[bytes]:
-    if not isinstance(value, list):
-        raise MalformedError("state: no list of hashes")
-    for each in value:
-        yield decode_hash(str(each), "state: hash")
-
-
-def _findings(value: JsonValue) -> Iterator[Finding]:
-    if not isinstance(value, list) or len(value) > MAX_LISTED:
-        raise MalformedError("state: no list of findings")
-    for each in value:
-        if not isinstance(each, list) or len(each) != 3:
-            raise MalformedError("state: no finding")
-        place, problem, index = each
-        if not isinstance(place, str) or not isinstance(problem, str):
-            raise MalformedError("state: a finding without a place")
-        if index is not None and not isinstance(index, int):
-            raise MalformedError("state: a finding without a place")
-        yield Finding(place, problem, index)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provlog.client.auditing import Auditor, Finding, Part
+from provlog.client.auditing import Auditor
+from provlog.client.auditing_parts import Finding, Part
 from provlog.client.errors import UsageError
 from provlog.client.fetching import LogReader, Served
 from provlog.client.heads import Heads

@@ -11,7 +11,7 @@ from provlog.client.answers import (
     read_consistency,
     read_inclusion,
 )
-from provlog.client.auditing import MAX_BUNDLE, MAX_TILE, Part
+from provlog.client.auditing_parts import MAX_BUNDLE, MAX_TILE, Part
 from provlog.client.chain import split_entries
 from provlog.client.errors import RefusedError
 from provlog.client.transport import Request, Transport

@@ -13,7 +13,8 @@ from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.trust import SignedCheckpoint
 
 if TYPE_CHECKING:
-    from provlog.client.auditing import Auditor, Finding
+    from provlog.client.auditing import Auditor
+    from provlog.client.auditing_parts import Finding
 
 
 @click.command()
