@@ -1,6 +1,6 @@
 """A pass over a whole database: every log, and what belongs to all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from provlog.merkle.errors import MalformedError
@@ -41,7 +41,7 @@ class Pass:
         self._thorough = thorough
         self._report = self.findings.of(None)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Generator[Step, None, None]:
         """Check everything, a few entries at a time.
 
         Raises `StorageError` where the database cannot be read now and
