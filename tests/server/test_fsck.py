@@ -381,20 +381,22 @@ def test_the_command_says_what_it_found_and_exits_with_1(
     assert fsck(copied, "--log", "other").exit_code == 0
 
 
+@pytest.mark.parametrize("terminal", [True, False])
 def test_progress_tells_rate_and_time_left_on_a_terminal_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    for terminal in (False, True):
-        monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
-        progress = Progress()
-        progress.show(Step("main", 0, 2_000_000, 8))
-        now[0] += 10
-        progress.show(Step("main", 20_000, 2_000_000, 8))
-        progress.clear()
-        shown = "20,000 of 2,000,000 entries, 2,000/s, 0:16:30 left"
-        assert (shown in capsys.readouterr().err) == terminal
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    progress = Progress()
+    progress.show(Step("main", 0, 2_000_000, 8))
+    now[0] += 10
+    progress.show(Step("main", 20_000, 2_000_000, 8))
+    progress.clear()
+    shown = "20,000 of 2,000,000 entries, 2,000/s, 0:16:30 left"
+    assert (shown in capsys.readouterr().err) == terminal
 
 
 def test_usage_and_absence_have_their_own_exit_codes(
