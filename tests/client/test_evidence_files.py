@@ -111,10 +111,14 @@ def test_an_honest_log_is_not_convicted_by_any_hashes(data: st.DataObject) -> No
     hashes = st.lists(st.sampled_from(pool), max_size=5).map(
         lambda chosen: [encode_base64(each) for each in chosen]
     )
+    # As long as a true path is, or its root would not even be computed.
+    path = later.inclusion(4, 9)
+    for place in data.draw(st.sets(st.integers(0, len(path) - 1))):
+        path[place] = data.draw(st.sampled_from(pool))
     inclusion = {
-        "index": data.draw(st.integers(0, 9)),
+        "index": 4,
         "leaf_hash": encode_base64(data.draw(st.sampled_from(pool))),
-        "hashes": data.draw(hashes),
+        "hashes": [encode_base64(each) for each in path],
     }
     forged = evidence(log, later, consistency=data.draw(hashes), inclusion=inclusion)
     with pytest.raises(ContentError):
@@ -143,6 +147,7 @@ def test_a_checkpoint_that_the_log_did_not_sign_convicts_nobody() -> None:
         {"consistency": ["A" * 44] * 100},
         {"inclusion": []},
         {"inclusion": {"index": 2}},
+        {"inclusion": {"index": 1, "leaf_hash": "A" * 43 + "=", "hashes": []}},
         {"more": 1},
     ],
 )

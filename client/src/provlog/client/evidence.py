@@ -139,7 +139,7 @@ def _from_inclusion(
     old, new = older.checkpoint, newer.checkpoint
     leaf, hashes = _hash(path["leaf_hash"]), _hashes(path["hashes"], MAX_PROOF_HASHES)
     if path["index"] != old.size - 1 or isinstance(path["index"], bool):
-        return None
+        raise MalformedError("evidence: not of the last leaf of the smaller tree")
     try:
         root = root_from_inclusion(old.size - 1, new.size, leaf, hashes)
     except ProofError:
