@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
+_SETTLE_SECONDS = 0.2
+
 
 @dataclass(slots=True)
 class Load:
@@ -53,7 +55,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop has a transport class of its own.
         self._transport = cast(asyncio.Transport, transport)
-        self._send()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -69,7 +70,7 @@ class _Connection(asyncio.Protocol):
             self._answered(bytes(self._buffer))
             self._buffer.clear()
             self._needed = 0
-            self._send()
+            self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.done.done():
@@ -83,7 +84,8 @@ class _Connection(asyncio.Protocol):
         elif len(load.latencies) % self._sample_every == 0:
             load.samples.append(answer.partition(b"\r\n\r\n")[2])
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send the next request, or close the connection."""
         request = self._requests()
         if request is None:
             self._transport.close()
@@ -108,12 +110,11 @@ async def run_load(
     """
     load = Load()
     loop = asyncio.get_running_loop()
-    deadline = time.perf_counter() + seconds
+    deadline = 0.0
 
     def next_request() -> bytes | None:
         return make_request() if time.perf_counter() < deadline else None
 
-    start = time.perf_counter()
     made = [
         await loop.create_connection(
             lambda: _Connection(load, next_request, expected.encode(), sample_every),
@@ -121,6 +122,13 @@ async def run_load(
         )
         for _ in range(connections)
     ]
+    # All connect before anybody sends: the last to be accepted must not be timed while
+    # the first already load the server.
+    await asyncio.sleep(_SETTLE_SECONDS)
+    start = time.perf_counter()
+    deadline = start + seconds
+    for _, protocol in made:
+        protocol.send()
     await asyncio.gather(*(protocol.done for _, protocol in made))
     load.seconds = time.perf_counter() - start
     return load

@@ -61,7 +61,7 @@ async def test_the_description_has_every_problem(log: Served) -> None:
     )
 
 
-CHECKS = ("clock", "logs", "sequencer", "storage", "background")
+CHECKS = ("clock", "logs", "sequencer", "storage", "background", "selfcheck")
 
 
 async def test_a_healthy_server_is_ready(log: Served) -> None:

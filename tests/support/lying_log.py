@@ -2,9 +2,10 @@
 
 It is built from `provlog.merkle` and from the server's own connectors and split of
 events, so that what the client accepts is what the server makes. `fault` replaces whole
-answers before anything happens, `rewrite` changes an answer in JSON, and `served_size`
-serves an old head; a `fork` shares the first entries and the key and then goes its own
-way.
+answers before anything happens, `rewrite` changes an answer in JSON, `served_size`
+serves an old head, and `tampered` holds tiles and bundles that are served in place of
+the true ones, or not at all; a `fork` shares the first entries and the key and then
+goes its own way.
 """
 
 import asyncio
@@ -37,11 +38,13 @@ from provlog.merkle.labels import entry_id, epoch_key_commitment, id_key_commitm
 from provlog.merkle.notes import sign_note
 from provlog.merkle.proof_file import format_proof
 from provlog.merkle.receipts import receipt_json
+from provlog.merkle.tiles import parse_path
 from provlog.merkle.trust import Trust
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.draft import variant_id
 from provlog.server.intake.event import Event, EventError, parse_event
 from provlog.server.intake.members import split_members
+from support.tiled_logs import part_data
 
 ORIGIN = "log.example/main"
 SEED = bytes(range(32))
@@ -70,6 +73,7 @@ class LyingLog:
         self.faults: deque[Fault] = deque()
         self.rewrite: Callable[[str, Json], None] = lambda path, body: None
         self.served_size: int | None = None
+        self.tampered: dict[str, bytes | None] = {}
         self.requests: list[web.BaseRequest] = []
         self.bodies: list[bytes] = []
         self._add(self._params(), [])
@@ -195,6 +199,7 @@ class LyingLog:
         app.router.add_get(f"{base}/checkpoint", self._checkpoint)
         app.router.add_get(f"{base}/entries/{{index}}", self._entry)
         app.router.add_get(f"{base}/entries", self._lookup)
+        app.router.add_get(f"{base}/{{path:tile/.+}}", self._tile)
         app.router.add_get(f"{base}/proofs/inclusion", self._inclusion)
         app.router.add_get(f"{base}/proofs/consistency", self._consistency)
         return app
@@ -284,6 +289,15 @@ class LyingLog:
     async def _lookup(self, request: web.Request) -> web.Response:
         index, _ = self.ids[request.query["source"], request.query["id"]]
         return self._json("entry", self.receipt(index))
+
+    async def _tile(self, request: web.Request) -> web.Response:
+        path = request.match_info["path"]
+        data = self.tampered.get(path)
+        if path not in self.tampered:
+            data = part_data(self.leaves[: self._size()], parse_path(path))
+        if data is None:
+            return web.json_response({"detail": "no such tile"}, status=404)
+        return web.Response(body=data, content_type="application/octet-stream")
 
     async def _inclusion(self, request: web.Request) -> web.Response:
         index = int(request.query["index"])

@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from provlog.client.answers import ClaimedInclusion, prefix_roots
 from provlog.client.errors import ClientError, UsageError
-from provlog.client.memory import Evidence, Memory
+from provlog.client.memory import Evidence, LeafPath, Memory
 from provlog.merkle.consistency import verify_consistency
 from provlog.merkle.errors import InconsistencyError, MerkleError, ProofError
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
@@ -19,21 +20,30 @@ MAX_KNOWN = 4096
 SAVE_SECONDS = 1.0
 
 Prove = Callable[[int, int], Awaitable[tuple[bytes, ...]]]
+ProveLeaf = Callable[[int, int], Awaitable[ClaimedInclusion]]
 
 
 class Heads:
     """The newest verified checkpoint of one log, and what is known to lie below it.
 
-    `prove(from, to)` fetches a consistency proof, unverified. The head is written to
-    `memory` at once when it is the first one of this object, then at most once a
-    second, and by `save`: an old memory only weakens detection, it never refuses
-    wrongly.
+    `prove(from, to)` fetches a consistency proof, unverified. `prove_leaf(index, size)`
+    fetches an inclusion proof; evidence that has one speaks for itself, where it would
+    else take another question to the log. The head is written to `memory` at once when
+    it is the first one of this object, then at most once a second, and by `save`: an
+    old memory only weakens detection, it never refuses wrongly.
     """
 
-    def __init__(self, trust: Trust, memory: Memory, prove: Prove) -> None:
+    def __init__(
+        self,
+        trust: Trust,
+        memory: Memory,
+        prove: Prove,
+        prove_leaf: ProveLeaf | None = None,
+    ) -> None:
         self._trust = trust
         self._memory = memory
         self._prove = prove
+        self._prove_leaf = prove_leaf
         self._lock = asyncio.Lock()
         self._head: SignedCheckpoint | None = None
         # Roots by size, all of them of trees that the head's tree begins with.
@@ -164,13 +174,34 @@ class Heads:
             older.note,
             newer.note,
         )
-        evidence = Evidence(origin, older.note, newer.note, proof)
+        leaf = await self._find_leaf(older, newer)
+        evidence = Evidence(origin, older.note, newer.note, proof, leaf)
         try:
             place = await asyncio.to_thread(self._memory.convict, evidence)
             error.add_note(f"Both signed checkpoints are kept: {place}")
         except ClientError as trouble:
             error.add_note(f"The evidence could not be kept: {trouble}")
         return error
+
+    async def _find_leaf(
+        self, older: SignedCheckpoint, newer: SignedCheckpoint
+    ) -> LeafPath | None:
+        """Return a leaf whose path shows with which tree the newer one really begins.
+
+        The log may well refuse: then it is convicted to those who ask it only.
+        """
+        old, new = older.checkpoint, newer.checkpoint
+        if self._prove_leaf is None or not 0 < old.size < new.size:
+            return None
+        try:
+            claimed = await self._prove_leaf(old.size - 1, new.size)
+        except (ClientError, MerkleError):
+            return None
+        found = LeafPath(claimed.index, claimed.leaf_hash, claimed.hashes)
+        begins = prefix_roots(found.index, new.size, found.leaf_hash, found.hashes)
+        if claimed.root != new.root or begins[old.size] == old.root:
+            return None
+        return found
 
     def _learn(self, roots: Mapping[int, bytes]) -> None:
         self._known.update(roots)

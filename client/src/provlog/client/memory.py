@@ -30,17 +30,37 @@ _UNFIT = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
+class LeafPath:
+    """The hash of one leaf, and its inclusion proof in some tree."""
+
+    index: int
+    leaf_hash: bytes
+    hashes: tuple[bytes, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the path as JSON."""
+        return {
+            "index": self.index,
+            "leaf_hash": encode_base64(self.leaf_hash),
+            "hashes": [encode_base64(each) for each in self.hashes],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Two signed checkpoints that cannot both be true, and how that came out.
 
     `proof` is what the log answered when it was asked to show that the newer tree
-    begins with the older one; None where both are of one size.
+    begins with the older one; None where both are of one size. `leaf`, where the log
+    gave it, makes the file speak for itself: the last leaf of the older tree, proved in
+    the newer one, shows that the newer tree begins with another tree of that size.
     """
 
     origin: str
     older: bytes
     newer: bytes
     proof: tuple[bytes, ...] | None
+    leaf: "LeafPath | None" = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the evidence as JSON; the notes are in it byte for byte."""
@@ -51,6 +71,7 @@ class Evidence:
             "older": self.older.decode("utf-8", "replace"),
             "newer": self.newer.decode("utf-8", "replace"),
             "consistency": list(proof) if proof is not None else None,
+            "inclusion": None if self.leaf is None else self.leaf.to_json(),
         }
 
 
@@ -146,10 +167,17 @@ class FileMemory:
             write_private(path, data)
         return path
 
+    def path(self, what: str, name: str, suffix: str) -> Path:
+        """Return the file below the folder `what` that belongs to a name of any kind.
+
+        Only the first line of `name` can be recognised in it.
+        """
+        # The slug is for people; the digest tells names apart.
+        slug = _slug(name.partition("\n")[0])
+        return self.folder / what / f"{slug}-{_digest(name.encode())}.{suffix}"
+
     def _path(self, origin: str, vkey: str) -> Path:
-        # The slug is for people; the digest tells logs and keys apart.
-        digest = _digest(f"{origin}\n{vkey}".encode())
-        return self.folder / "checkpoints" / f"{_slug(origin)}-{digest}.checkpoint"
+        return self.path("checkpoints", f"{origin}\n{vkey}", "checkpoint")
 
 
 def default_folder() -> Path:

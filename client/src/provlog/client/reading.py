@@ -10,17 +10,17 @@ from provlog.client.answers import (
     ConsistencyProof,
     InclusionProof,
     Receipt,
-    read_consistency,
     read_inclusion,
     read_receipt,
 )
-from provlog.client.errors import RefusedError, UnavailableError, UsageError
+from provlog.client.errors import UnavailableError, UsageError
+from provlog.client.fetching import LogReader
 from provlog.client.heads import Heads
 from provlog.client.matching import require_identity
 from provlog.client.memory import FileMemory, Memory
 from provlog.client.transport import Request, Transport
 from provlog.merkle.consistency import verify_consistency
-from provlog.merkle.errors import ContentError, ProofError
+from provlog.merkle.errors import ContentError
 from provlog.merkle.notes import MAX_NOTE_SIZE
 from provlog.merkle.receipts import MAX_RECEIPT
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
@@ -47,7 +47,13 @@ class Reader:
         self._trust = trust
         self._timeout = timeout
         self._transport = Transport(url, log, token, patience, insecure=insecure)
-        self._heads = Heads(trust, memory or FileMemory(), self._fetch_consistency)
+        self._public = LogReader(self._transport, trust, timeout)
+        self._heads = Heads(
+            trust,
+            memory or FileMemory(),
+            self._public.consistency,
+            self._public.inclusion,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,19 +188,6 @@ class Reader:
     async def _accept(self, receipt: Receipt) -> None:
         await self._heads.accept(receipt.checkpoint, receipt.prefixes())
 
-    async def _fetch_consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
-        query = {"from": str(older), "to": str(newer)}
-        try:
-            data = await self._get("proofs/consistency", query)
-        except RefusedError as error:
-            if error.status in (401, 403):
-                raise
-            raise ProofError(
-                f"the log does not prove that its tree of {newer} leaves begins with "
-                f"that of {older}, both of which it signed: {error}"
-            ) from None
-        return read_consistency(data, older, newer)
-
     async def _vouch(self, claimed: ClaimedInclusion) -> InclusionProof:
         """Connect a proof in a tree without checkpoint to one that has a checkpoint."""
         signed = self._heads.newest
@@ -205,7 +198,7 @@ class Reader:
             raise ContentError("answer: a proof in a tree larger than the log")
         hashes: tuple[bytes, ...] = ()
         if newest.size > claimed.size:
-            hashes = await self._fetch_consistency(claimed.size, newest.size)
+            hashes = await self._public.consistency(claimed.size, newest.size)
         verify_consistency(claimed.size, claimed.root, newest.size, newest.root, hashes)
         return _proved(claimed, signed, hashes)
 

@@ -75,14 +75,20 @@ def verify_consistency(
         if proof or old_root != new_root:
             raise ProofError(f"consistency: two roots for {old_size} leaves")
         return
-    if _roots(old_size, old_root, new_size, proof) != (old_root, new_root):
+    roots = roots_from_consistency(old_size, old_root, new_size, proof)
+    if roots != (old_root, new_root):
         raise ProofError(f"consistency from {old_size} to {new_size}: other roots")
 
 
-def _roots(
+def roots_from_consistency(
     old_size: int, old_root: bytes, new_size: int, proof: Sequence[bytes]
 ) -> tuple[bytes, bytes]:
-    """Return the roots `proof` leads to: RFC 9162 section 2.1.4.2, by its numbers."""
+    """Return the older and the newer root that `proof` leads to.
+
+    RFC 9162 section 2.1.4.2, by its numbers, for 0 < `old_size` < `new_size`. Raises
+    `ProofError` for a proof of another length. Where `old_size` is a power of two,
+    `old_root` is where it starts, and the older root is that one whatever it is.
+    """
     # 1. Trees of different sizes have something to prove.
     if not proof:
         raise ProofError("consistency: the proof is empty")

@@ -104,6 +104,32 @@ class Metrics:
             "How far the wall clock has jumped since it was trusted.",
             registry=self.registry,
         )
+        self.selfcheck_position = Gauge(
+            "provlog_selfcheck_position",
+            "Entries that the running self-check has read, by log.",
+            ["log"],
+            registry=self.registry,
+        )
+        self.selfcheck_findings = Gauge(
+            "provlog_selfcheck_findings",
+            "What the self-check found, in its last whole pass or since.",
+            registry=self.registry,
+        )
+        self.selfcheck_passes = Counter(
+            "provlog_selfcheck_passes",
+            "Whole passes of the self-check.",
+            registry=self.registry,
+        )
+        self.selfcheck_last_pass = Gauge(
+            "provlog_selfcheck_last_pass_timestamp_seconds",
+            "When the last whole pass of the self-check ended; 0 before.",
+            registry=self.registry,
+        )
+        self.selfcheck_failures = Counter(
+            "provlog_selfcheck_failures",
+            "Passes of the self-check that were broken off.",
+            registry=self.registry,
+        )
         self._outcome_children: dict[str, Counter] = {}
 
     def stage(self, name: str) -> "_Span":

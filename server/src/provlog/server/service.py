@@ -23,6 +23,7 @@ from provlog.server.log import Log, open_log
 from provlog.server.metrics import Metrics
 from provlog.server.rates import RateLimiter
 from provlog.server.registry import create_log
+from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.sequencer import QueueLimits, Sequencer
 from provlog.server.storage.base import (
     LogRecord,
@@ -64,6 +65,8 @@ class Service:
         self._opening = asyncio.Lock()
         # When `tend` last began a round, on the monotonic clock; None before.
         self.tended: float | None = None
+        # What re-reads the database meanwhile, where it was asked for.
+        self.selfcheck: SelfCheck | None = None
 
     @classmethod
     def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:

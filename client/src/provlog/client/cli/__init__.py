@@ -11,6 +11,8 @@ from typing import IO, Any, NoReturn
 
 import click
 
+from provlog.client.cli.auditing import audit
+from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
 from provlog.client.cli.submitting import submit
 from provlog.client.cli.verifying import verify
@@ -82,7 +84,7 @@ def cli() -> None:
     """
 
 
-for _command in (submit, verify, checkpoint, entry, proof):
+for _command in (submit, verify, checkpoint, entry, proof, monitor, audit):
     cli.add_command(_command)
 
 

@@ -7,6 +7,7 @@ cannot drive the terminal.
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -92,17 +93,35 @@ def checkpoint_json(signed: SignedCheckpoint) -> dict[str, JsonValue]:
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str, total: int, *, done: int = 0, unit: str = ""
+) -> Iterator[Callable[[int], None]]:
     """Show a bar while something long is done; yields what to call with each advance.
 
-    There is none where standard error is not a terminal.
+    With a `unit` it also shows how many of it are done in a second. There is none where
+    standard error is not a terminal.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(task, count)
+    columns = Progress.get_default_columns()
+    if unit:
+        # The default ones end with the time that is left.
+        rate = TextColumn("{task.fields[rate]:,.0f} " + unit + "/s")
+        columns = (*columns[:-1], rate, columns[-1])
+    console = Console(stderr=True)
+    started = time.monotonic()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total, completed=done, rate=0.0)
+        advanced = 0
+
+        def advance(count: int) -> None:
+            nonlocal advanced
+            advanced += count
+            seconds = max(time.monotonic() - started, 0.001)
+            bar.update(task, advance=count, rate=advanced / seconds)
+
+        yield advance

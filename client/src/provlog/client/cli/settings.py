@@ -22,6 +22,7 @@ from provlog.merkle.policy import MAX_POLICY_SIZE
 from provlog.merkle.trust import Trust
 
 if TYPE_CHECKING:
+    from provlog.client.fetching import LogReader
     from provlog.client.sync import Client
 
 _KEYS: dict[str, type] = {
@@ -95,6 +96,23 @@ class Settings:
             patience=self.patience,
             insecure=self.insecure,
         )
+
+    def reader(self, trust: Trust, *, patience: float | None = None) -> "LogReader":
+        """Return what reads the log's public parts, or raise `UsageError`.
+
+        `patience` is how long a request is tried, in seconds, if not as long as the
+        user said.
+        """
+        if self.url is None:
+            raise UsageError("no server: give its URL with --url (or PROVLOG_URL)")
+        from provlog.client.fetching import LogReader
+        from provlog.client.transport import Transport
+
+        patience = self.patience if patience is None else patience
+        transport = Transport(
+            self.url, self.log, self.token, patience, insecure=self.insecure
+        )
+        return LogReader(transport, trust)
 
 
 def read_file(path: Path, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`provlog verify`: check receipts and proof files, without server and network."""
+"""`provlog verify`: check receipts, proof files and evidence, without any network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,8 @@ import click
 from provlog.client.cli.output import describe_receipt, print_json, receipt_summary
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
 from provlog.client.errors import UsageError, printable
-from provlog.merkle.encoding import JsonValue
+from provlog.client.evidence import Conviction, is_evidence, verify_evidence
+from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.entries import MAX_ENTRY
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import leaf_hash
@@ -41,20 +42,26 @@ def verify(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Verify receipts and tlog-proof files. Offline: all it takes is the log's key.
+    """Verify receipts, tlog-proof files and evidence. Offline: it takes the log's key.
 
     A receipt that verifies shows that exactly this entry stands in the log, at this
     index, and that nothing disclosed was changed since. It does not show that what was
     submitted is true.
+
+    An .inconsistency.json file, as the monitor and all other commands keep it when a
+    log misbehaves, holds two checkpoints that the log signed. If they cannot both be
+    true, the log is CONVICTED, and the exit code is 1: what was asked about, the log,
+    has failed. With --json, "convicted" tells that from a file that proves nothing.
 
     \b
     Examples:
       provlog verify --log-key "$LOG_KEY" receipts/*.receipt.json
       provlog verify --policy policy.txt --json 17.receipt.json
       provlog verify --log-key "$LOG_KEY" --leaf entry.bin entry.tlog-proof
+      provlog verify --log-key "$LOG_KEY" 5e0c….inconsistency.json
 
-    Exit code 0 if all verify, 1 if any does not, 2 if a file cannot be read or no key
-    was given.
+    Exit code 0 if all verify, 1 if any does not or a log is convicted, 2 if a file
+    cannot be read or no key was given.
     """
     trust = settings.trust()
     leaf = None
@@ -65,11 +72,17 @@ def verify(
     failed = 0
     for file in files:
         data = read_file(file, MAX_RECEIPT + 1)
+        evidence = leaf is None and is_evidence(data)
         try:
+            if evidence:
+                conviction = verify_evidence(data, trust)
+                failed += 1
+                _print_conviction(file, conviction, as_json=as_json)
+                continue
             verified = _verify(data, leaf, trust)
         except MerkleError as error:
             failed += 1
-            _print_failure(file, error, as_json=as_json)
+            _print_failure(file, error, as_json=as_json, evidence=evidence)
         else:
             _print_success(file, verified, as_json=as_json, show=show)
     if failed:
@@ -88,11 +101,29 @@ def _verify(
     return verify_proof(data, leaf_hash(leaf), trust)
 
 
-def _print_failure(file: Path, error: MerkleError, *, as_json: bool) -> None:
+def _print_failure(
+    file: Path, error: MerkleError, *, as_json: bool, evidence: bool
+) -> None:
     if as_json:
-        print_json({"file": str(file), "verified": False, "error": str(error)})
+        known: dict[str, JsonValue] = {"convicted": False} if evidence else {}
+        print_json({"file": str(file), "verified": False, **known, "error": str(error)})
     else:
         click.echo(f"FAILED  {file}: {printable(str(error))}")
+
+
+def _print_conviction(file: Path, found: Conviction, *, as_json: bool) -> None:
+    if as_json:
+        judged: dict[str, JsonValue] = {"verified": True, "convicted": True}
+        print_json({"file": str(file), **judged, **found.to_json()})
+        return
+    origin = printable(found.origin)
+    click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
+    for signed in (found.older, found.newer):
+        size, root = signed.checkpoint.size, encode_base64(signed.checkpoint.root)
+        click.echo(f"        signed: {size} leaves, root {root}")
+    if found.older.checkpoint.size < found.newer.checkpoint.size:
+        size, begins = found.older.checkpoint.size, encode_base64(found.begins)
+        click.echo(f"        shown:  the larger has root {begins} at {size} leaves")
 
 
 def _print_success(

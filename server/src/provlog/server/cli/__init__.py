@@ -8,6 +8,7 @@ import sys
 import click
 
 from provlog.server.cli.common import report
+from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, source, token
 from provlog.server.cli.serve import serve
@@ -31,7 +32,7 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source):
+for command in (init, serve, token, log, source, fsck):
     commands.add_command(command)
 
 

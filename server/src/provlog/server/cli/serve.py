@@ -7,6 +7,8 @@ import ipaddress
 import json
 import logging
 import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,7 +17,8 @@ from aiohttp import web
 from provlog.server.cli.common import instance_options
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app, create_runner
-from provlog.server.instance import load_instance
+from provlog.server.instance import Instance, load_instance
+from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,14 @@ BACKLOG = 1024
     help="Serve without TLS beyond this machine: tokens and personal data can be read"
     " on the way.",
 )
+@click.option(
+    "--selfcheck",
+    "rate",
+    type=click.FloatRange(min=0),
+    default=200,
+    show_default=True,
+    help="Entries a second that are re-read and recomputed meanwhile; 0 for none.",
+)
 def serve(
     folder: Path,
     guard: Path | None,
@@ -52,6 +63,7 @@ def serve(
     listen: str,
     metrics_listen: str,
     insecure: bool,
+    rate: float,
 ) -> None:
     """Serve every log of an instance.
 
@@ -75,7 +87,7 @@ def serve(
     )
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_serve(folder, guard, as_json, address, metrics))
+        runner.run(_serve(folder, guard, as_json, address, metrics, rate))
 
 
 async def _serve(
@@ -84,9 +96,11 @@ async def _serve(
     as_json: bool,
     address: tuple[str, int],
     metrics: tuple[str, int] | None,
+    rate: float,
 ) -> None:
     stop = asyncio.Event()
-    async with Service.of(load_instance(folder, guard)) as service:
+    instance = load_instance(folder, guard)
+    async with Service.of(instance) as service:
         if not service.open_logs():
             raise ConfigurationError(
                 f"{folder} holds no log; make one with provlog-server log create"
@@ -105,6 +119,9 @@ async def _serve(
             # What lives now lives long; the collector need not look at it again.
             gc.collect()
             gc.freeze()
+            if rate:
+                end = _start_selfcheck(service, instance, rate)
+                stack.push_async_callback(end)
             _announce(service, folder, url, metrics_url, as_json)
             await stop.wait()
             # New submissions are refused from here on; what was taken is committed
@@ -113,6 +130,15 @@ async def _serve(
         tending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await tending
+
+
+def _start_selfcheck(
+    service: Service, instance: Instance, rate: float
+) -> Callable[[], Awaitable[None]]:
+    """Start re-reading the database; return what ends that."""
+    check = service.selfcheck = SelfCheck(instance, service.metrics, rate)
+    check.start()
+    return partial(asyncio.to_thread, check.stop)
 
 
 def _accept_clock(service: Service) -> None:

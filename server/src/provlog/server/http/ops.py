@@ -32,13 +32,14 @@ async def get_ready(request: web.Request) -> web.Response:
 
 
 async def _check(service: Service) -> dict[str, str]:
-    """Return "ok", or what stands in the way, for each thing that writing needs."""
+    """Return "ok", or what stands in the way, for each thing to be in order."""
     return {
         "clock": _clock(service),
         "logs": await _logs(service),
         "sequencer": service.sequencer.trouble() or "ok",
         "storage": await _storage(service),
         "background": _background(service),
+        "selfcheck": _selfcheck(service),
     }
 
 
@@ -75,6 +76,11 @@ def _background(service: Service) -> str:
         service.tended is not None and time.monotonic() - service.tended > MAX_SILENCE
     )
     return "the background work has stopped" if late else "ok"
+
+
+def _selfcheck(service: Service) -> str:
+    check = service.selfcheck
+    return (check.trouble() if check is not None else None) or "ok"
 
 
 async def get_metrics(request: web.Request) -> web.Response:

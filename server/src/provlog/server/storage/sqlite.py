@@ -57,10 +57,15 @@ def create_database(path: Path) -> None:
     connection = _connect(path)
     try:
         with connection:
-            connection.execute(_migration("sqlite-0001-initial.sql"))
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            apply_schema(connection)
     finally:
         connection.close()
+
+
+def apply_schema(connection: apsw.Connection) -> None:
+    """Give an empty database the current schema."""
+    connection.execute(_migration("sqlite-0001-initial.sql"))
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
 class SqliteStorage(SqliteReads):

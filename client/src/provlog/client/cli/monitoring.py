@@ -1,0 +1,186 @@
+"""`provlog monitor`: follow a log, and raise the alarm when it misbehaves."""
+
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from provlog.client.cli.output import note, print_json
+from provlog.client.cli.settings import Settings, connecting, json_option
+from provlog.client.errors import UnavailableError, printable
+from provlog.merkle.encoding import format_time
+from provlog.merkle.trust import Trust
+
+if TYPE_CHECKING:
+    from provlog.client.watching import Report, Watch
+
+OnReport = Callable[["Report"], None]
+
+# While a log is followed the next look comes anyway.
+FOLLOWING_PATIENCE = 2.0
+
+
+@click.command()
+@click.option(
+    "--once", is_flag=True, help="Look once and exit: for cron and other timers."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 60),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the log may hold an answer back until it has grown.",
+)
+@click.option(
+    "--pause",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="The least time between two looks.",
+)
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus there.",
+)
+@json_option
+@connecting
+def monitor(
+    once: bool,
+    wait: float,
+    pause: float,
+    metrics: str | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Follow a log, and make sure that it only ever grows.
+
+    Waits for each new checkpoint, verifies its signature (and the policy's witnesses),
+    and has the log prove that its tree begins with the one before. The newest
+    checkpoint is remembered in the folder of --state, shared with all other commands:
+    after a crash or a restart the log is still held to everything it signed.
+
+    \b
+    What it says:
+      grown        more entries, and consistent
+      unchanged    the same checkpoint (said once)
+      stale        an older head of the same log is served; no lie, but look into it
+      unreachable  no answer; tried again, less and less often, up to once a minute
+      misbehaves   forked, rolled back, unproved, or not signed: both checkpoints are
+                   written to a file for `provlog verify`, and the exit code is 1
+
+    \b
+    Examples:
+      provlog monitor --metrics 127.0.0.1:9470
+      provlog monitor --json >> monitor.jsonl
+      */5 * * * * provlog monitor --once --json    (in a crontab)
+
+    SIGTERM and Ctrl-C end it with 0. With --once: 0 if all is well, 3 if the log is
+    unreachable or its head stale. 1 if it misbehaves; 2 for a mistake in the call, or a
+    token that does not reach the log.
+    """
+    # Not at the top: `provlog verify` does without anything that knows of networks.
+    import asyncio
+
+    trust = settings.trust()
+    printer = _Printer(as_json=as_json, always=once)
+    with _metrics(metrics, trust) as observe:
+
+        def tell(report: "Report") -> None:
+            observe(report)
+            printer(report)
+
+        if once:
+            _require_current(asyncio.run(_look(settings, trust, tell)))
+        else:
+            asyncio.run(_follow(settings, trust, wait, pause, tell))
+
+
+class _Printer:
+    """Prints reports; of those that say the same as the one before, only the first."""
+
+    def __init__(self, *, as_json: bool, always: bool) -> None:
+        self._as_json = as_json
+        self._always = always
+        self._last: tuple[str, int | None] | None = None
+
+    def __call__(self, report: "Report") -> None:
+        said = report.event, report.size
+        if said == self._last and not self._always:
+            return
+        grown, self._last = self._last, said
+        if report.event == "unchanged" and grown == ("grown", report.size):
+            return
+        if self._as_json:
+            print_json(report.to_json())
+            return
+        shown = printable(report.detail)
+        click.echo(f"{format_time(report.at)}  {report.event:<11}  {shown}")
+        if report.event == "misbehaves" and report.evidence is not None:
+            click.echo(f"both signed checkpoints are kept: {report.evidence}")
+
+
+@contextlib.contextmanager
+def _metrics(address: str | None, trust: Trust) -> Iterator[OnReport]:
+    if address is None:
+        yield lambda _: None
+        return
+    from provlog.client.watching_metrics import MetricsServer, MonitorMetrics
+
+    metrics = MonitorMetrics(trust.origin)
+    with MetricsServer(metrics, address) as server:
+        note(f"metrics on {server.url}")
+        yield metrics.observe
+
+
+async def _look(settings: Settings, trust: Trust, tell: OnReport) -> "Report":
+    async with _watching(settings, trust, tell, None) as watch:
+        report = await watch.look()
+        tell(report)
+    return report
+
+
+def _require_current(report: "Report") -> None:
+    if report.event in ("unreachable", "stale"):
+        raise UnavailableError(report.detail)
+
+
+async def _follow(
+    settings: Settings, trust: Trust, wait: float, pause: float, tell: OnReport
+) -> None:
+    import asyncio
+
+    from provlog.client.watching import follow
+
+    patience = min(settings.patience, FOLLOWING_PATIENCE)
+    async with _watching(settings, trust, tell, patience) as watch:
+        task = asyncio.create_task(
+            follow(watch, wait=wait, pause=pause, on_report=tell)
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Where a loop has no signal handlers, Ctrl-C still interrupts it.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def _watching(
+    settings: Settings, trust: Trust, tell: OnReport, patience: float | None
+) -> AsyncIterator["Watch"]:
+    from provlog.client.watching import MisbehaviourError, Watch
+
+    reader = settings.reader(trust, patience=patience)
+    try:
+        yield Watch(reader, trust, settings.memory())
+    except MisbehaviourError as error:
+        tell(error.report)
+        raise error.cause from None
+    finally:
+        await reader.close()

@@ -1,0 +1,179 @@
+"""The file that convicts a log: two signed checkpoints that cannot both be true.
+
+Checkpoints of one size contradict each other if their roots differ. Those of different
+sizes do if it is shown with which tree the newer one begins, and that is not the older
+one: its root commits to that, so whoever signed it cannot deny it. No I/O.
+"""
+
+from dataclasses import dataclass
+
+from provlog.client.answers import prefix_roots
+from provlog.merkle.consistency import roots_from_consistency, verify_consistency
+from provlog.merkle.encoding import (
+    JsonValue,
+    decode_hash,
+    encode_base64,
+    loads_json,
+    require_members,
+)
+from provlog.merkle.errors import ContentError, MalformedError, ProofError
+from provlog.merkle.inclusion import MAX_PROOF_HASHES, root_from_inclusion
+from provlog.merkle.notes import MAX_NOTE_SIZE
+from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
+
+MAX_EVIDENCE = 2 * MAX_NOTE_SIZE + (64 << 10)
+
+_MEMBERS = ("v", "origin", "older", "newer", "consistency")
+
+
+@dataclass(frozen=True, slots=True)
+class Conviction:
+    """Proof that a log signed two histories; only `verify_evidence` makes these.
+
+    `begins` is the root of the first leaves, as many as `older` has, of the tree that
+    `newer` signs: another one than that of `older`.
+    """
+
+    origin: str
+    older: SignedCheckpoint
+    newer: SignedCheckpoint
+    begins: bytes
+
+    def sentence(self) -> str:
+        """Return what is proved, for a person."""
+        old, new = self.older.checkpoint, self.newer.checkpoint
+        if old.size == new.size:
+            return f"it signed two roots of its tree of {old.size} leaves"
+        return (
+            f"its signed tree of {new.size} leaves does not begin with "
+            f"its signed tree of {old.size}"
+        )
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what is proved as JSON."""
+        old, new = self.older.checkpoint, self.newer.checkpoint
+        return {
+            "origin": self.origin,
+            "older": {"size": old.size, "root": encode_base64(old.root)},
+            "newer": {"size": new.size, "root": encode_base64(new.root)},
+            "begins": encode_base64(self.begins),
+        }
+
+
+def is_evidence(data: bytes) -> bool:
+    """Tell whether a file claims to be evidence; nothing in it has been verified."""
+    try:
+        value = loads_json(data, "evidence")
+    except MalformedError:
+        return False
+    return isinstance(value, dict) and {"older", "newer"} <= value.keys()
+
+
+def verify_evidence(data: bytes, trust: Trust) -> Conviction:
+    """Return the conviction that the file is, or raise.
+
+    Both checkpoints have to be signed by a key of the log; the policy's witnesses are
+    not asked for, since a lie is a lie without them. `MalformedError` and
+    `SignatureError` speak of the file, `ContentError` says that the two do not
+    contradict each other, or that nothing in the file shows it.
+    """
+    body = require_members(loads_json(data, "evidence"), _MEMBERS, ("inclusion",))
+    if body["v"] != 1 or isinstance(body["v"], bool):
+        raise MalformedError("evidence: of another version")
+    bare = Trust(trust.log_keys, trust.origin)
+    older = verify_checkpoint(_note(body["older"]), bare)
+    newer = verify_checkpoint(_note(body["newer"]), bare)
+    if older.checkpoint.size > newer.checkpoint.size:
+        older, newer = newer, older
+    begins = _beginning(older, newer, body)
+    return Conviction(trust.origin, older, newer, begins)
+
+
+def _beginning(
+    older: SignedCheckpoint, newer: SignedCheckpoint, body: dict[str, JsonValue]
+) -> bytes:
+    """Return the root with which the newer tree begins, which is not the older one."""
+    old, new = older.checkpoint, newer.checkpoint
+    if old.size == new.size:
+        if old.root == new.root:
+            raise ContentError("evidence: both checkpoints are of one tree")
+        return new.root
+    if old.size == 0:
+        raise ContentError("evidence: every tree begins with the tree without leaves")
+    shown = body["consistency"]
+    proof = () if shown is None else _hashes(shown, MAX_PROOF_HASHES + 1)
+    if _agree(older, newer, proof):
+        raise ContentError("evidence: the newer tree begins with the older one")
+    for begins in (
+        _from_inclusion(body.get("inclusion"), older, newer),
+        _from_consistency(proof, older, newer),
+    ):
+        if begins is not None and begins != old.root:
+            return begins
+    raise ContentError(
+        f"evidence: the checkpoints of {old.size} and {new.size} leaves are signed, "
+        "but nothing in the file shows with which tree the newer one begins; ask the "
+        "log for a consistency proof"
+    )
+
+
+def _agree(
+    older: SignedCheckpoint, newer: SignedCheckpoint, proof: tuple[bytes, ...]
+) -> bool:
+    old, new = older.checkpoint, newer.checkpoint
+    try:
+        verify_consistency(old.size, old.root, new.size, new.root, proof)
+    except ProofError:
+        return False
+    return True
+
+
+def _from_inclusion(
+    value: JsonValue, older: SignedCheckpoint, newer: SignedCheckpoint
+) -> bytes | None:
+    """Return the beginning that the last leaf of the older size shows, if it does."""
+    if value is None:
+        return None
+    names = ("index", "leaf_hash", "hashes")
+    path = require_members(value, names, (), "evidence: inclusion")
+    old, new = older.checkpoint, newer.checkpoint
+    leaf, hashes = _hash(path["leaf_hash"]), _hashes(path["hashes"], MAX_PROOF_HASHES)
+    if path["index"] != old.size - 1 or isinstance(path["index"], bool):
+        raise MalformedError("evidence: not of the last leaf of the smaller tree")
+    try:
+        root = root_from_inclusion(old.size - 1, new.size, leaf, hashes)
+    except ProofError:
+        return None
+    if root != new.root:
+        return None
+    return prefix_roots(old.size - 1, new.size, leaf, hashes)[old.size]
+
+
+def _from_consistency(
+    proof: tuple[bytes, ...], older: SignedCheckpoint, newer: SignedCheckpoint
+) -> bytes | None:
+    """Return the beginning that the log's own consistency proof shows, if it does."""
+    old, new = older.checkpoint, newer.checkpoint
+    try:
+        begins, root = roots_from_consistency(old.size, old.root, new.size, proof)
+    except ProofError:
+        return None
+    return begins if root == new.root else None
+
+
+def _note(value: JsonValue) -> bytes:
+    if not isinstance(value, str):
+        raise MalformedError("evidence: a checkpoint is not a string")
+    return value.encode()
+
+
+def _hash(value: JsonValue) -> bytes:
+    if not isinstance(value, str):
+        raise MalformedError("evidence: a hash is not a string")
+    return decode_hash(value, "evidence: hash")
+
+
+def _hashes(value: JsonValue, most: int) -> tuple[bytes, ...]:
+    if not isinstance(value, list) or len(value) > most:
+        raise MalformedError(f"evidence: not a list of {most} hashes at most")
+    return tuple(_hash(each) for each in value)

@@ -1,0 +1,233 @@
+"""Following a log: every checkpoint is held against all that the log signed before.
+
+What can be wrong is told apart, since different people have to do different things:
+
+========== ==================================================================
+grown      larger, and its tree begins with the one before: as it should be
+unchanged  the checkpoint that is known already
+stale      smaller, and the log proves that it is an older head of the same tree
+unreachable  no answer: says nothing about the log
+misbehaves   not signed, not believed, rolled back, or of another history
+========== ==================================================================
+
+A log that serves a smaller tree and no longer proves what it signed has been rolled
+back; one that contradicts what it signed has been forked. Either way both checkpoints
+are kept in a file, and whoever follows the log stops.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from provlog.client.errors import ClientError, UnavailableError
+from provlog.client.fetching import LogReader
+from provlog.client.heads import Heads
+from provlog.client.memory import Evidence, Memory
+from provlog.merkle.encoding import JsonValue, format_time
+from provlog.merkle.errors import InconsistencyError, MerkleError, ProofError
+from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
+
+FIRST_BACKOFF: Final = 1.0
+LONGEST_BACKOFF: Final = 60.0
+
+Event = Literal["grown", "unchanged", "stale", "unreachable", "misbehaves"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one look at the log showed.
+
+    `size` is that of the checkpoint that was served, None where none could be verified;
+    `newest` is the largest one that was ever accepted, and `before` what that was
+    before this look. `evidence` says where both checkpoints of a log that misbehaves
+    are kept. `at` is in Unix milliseconds.
+    """
+
+    event: Event
+    origin: str
+    at: int
+    size: int | None
+    newest: int | None
+    before: int | None
+    detail: str
+    evidence: str | None = None
+    retry_after: float | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the report as JSON, without what is not known."""
+        value: dict[str, JsonValue] = {
+            "event": self.event,
+            "time": format_time(self.at),
+            "origin": self.origin,
+            "size": self.size,
+            "newest": self.newest,
+            "before": self.before,
+            "detail": self.detail,
+            "evidence": self.evidence,
+        }
+        return {name: each for name, each in value.items() if each is not None}
+
+
+class MisbehaviourError(Exception):
+    """The log misbehaves: `report` says how, `cause` is the error that showed it."""
+
+    def __init__(self, report: Report, cause: MerkleError) -> None:
+        super().__init__(report.detail)
+        self.report = report
+        self.cause = cause
+
+
+class _Keeper:
+    """A memory that knows where it kept the last evidence."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.place: str | None = None
+
+    def load(self, origin: str, vkey: str) -> bytes | None:
+        return self._memory.load(origin, vkey)
+
+    def replace(
+        self, origin: str, vkey: str, expected: bytes | None, note: bytes
+    ) -> bool:
+        return self._memory.replace(origin, vkey, expected, note)
+
+    def convict(self, evidence: Evidence) -> str:
+        self.place = self._memory.convict(evidence)
+        return self.place
+
+
+class Watch:
+    """One log, watched. What it accepts is in `memory` before `look` returns it."""
+
+    def __init__(self, reader: LogReader, trust: Trust, memory: Memory) -> None:
+        self._reader = reader
+        self._trust = trust
+        self._memory = _Keeper(memory)
+        self._heads = Heads(trust, self._memory, reader.consistency, reader.inclusion)
+
+    async def look(self, wait: float = 0.0) -> Report:
+        """Ask for the checkpoint, for at most `wait` seconds if it is the known one.
+
+        Raises `MisbehaviourError`, `RefusedError` where the token does not reach the
+        log, and `UsageError` where nothing can be remembered.
+        """
+        await self._heads.recall()
+        before = self._heads.newest
+        served = signed = None
+        try:
+            served = await self._reader.checkpoint_unverified(
+                None if before is None else before.checkpoint.size, wait
+            )
+            signed = verify_checkpoint(served, self._trust)
+            await self._accept(signed)
+        except UnavailableError as error:
+            return self._report("unreachable", None, before, str(error), error)
+        except MerkleError as error:
+            detail = f"{_verdict(error, signed, before)}: {error}"
+            raise await self._misbehaviour(error, detail, served, before) from error
+        return self._judge(signed, before)
+
+    async def _accept(self, signed: SignedCheckpoint) -> None:
+        await self._heads.accept(signed)
+        newest = self._heads.newest
+        if newest is not None and signed.checkpoint.size < newest.checkpoint.size:
+            # It is of the same tree, or was once; has the log still got the rest?
+            await self._heads.require_consistent(signed, newest)
+        await self._heads.save()
+
+    def _judge(
+        self, signed: SignedCheckpoint, before: SignedCheckpoint | None
+    ) -> Report:
+        size = signed.checkpoint.size
+        if before is None:
+            detail = f"a log of {size} entries, seen for the first time"
+            return self._report("grown", size, None, detail)
+        known = before.checkpoint.size
+        if size > known:
+            detail = f"grown from {known} to {size} entries, and consistent"
+            return self._report("grown", size, before, detail)
+        if size == known:
+            return self._report("unchanged", size, before, f"still of {size} entries")
+        detail = (
+            f"stale: serves its tree of {size} entries, having signed {known}; "
+            "it is an older head of the same log"
+        )
+        return self._report("stale", size, before, detail)
+
+    async def _misbehaviour(
+        self,
+        error: MerkleError,
+        detail: str,
+        served: bytes | None,
+        before: SignedCheckpoint | None,
+    ) -> MisbehaviourError:
+        if self._memory.place is None and served is not None and before is not None:
+            evidence = Evidence(self._trust.origin, before.note, served, None)
+            try:
+                await asyncio.to_thread(self._memory.convict, evidence)
+            except ClientError as trouble:
+                detail += f" (the checkpoints could not be kept: {trouble})"
+        report = self._report("misbehaves", None, before, detail)
+        return MisbehaviourError(report, error)
+
+    def _report(
+        self,
+        event: Event,
+        size: int | None,
+        before: SignedCheckpoint | None,
+        detail: str,
+        error: UnavailableError | None = None,
+    ) -> Report:
+        newest = self._heads.newest
+        return Report(
+            event,
+            self._trust.origin,
+            time.time_ns() // 1_000_000,
+            size,
+            None if newest is None else newest.checkpoint.size,
+            None if before is None else before.checkpoint.size,
+            detail,
+            self._memory.place,
+            None if error is None else error.retry_after,
+        )
+
+
+async def follow(
+    watch: Watch, *, wait: float, pause: float, on_report: Callable[[Report], None]
+) -> None:
+    """Look at a log for ever; ends with what `Watch.look` raises.
+
+    Looks are at least `pause` seconds apart, so that neither a busy log nor one that
+    answers at once makes this a load. While the log cannot be reached, the time between
+    two attempts doubles up to a minute.
+    """
+    backoff = FIRST_BACKOFF
+    while True:
+        started = time.monotonic()
+        report = await watch.look(wait)
+        on_report(report)
+        if report.event == "unreachable":
+            # Half of it is chance, so that many monitors do not come back as one.
+            chance = random.uniform(0.5, 1.0)  # noqa: S311
+            await asyncio.sleep(max(backoff * chance, report.retry_after or 0.0))
+            backoff = min(2 * backoff, LONGEST_BACKOFF)
+            continue
+        backoff = FIRST_BACKOFF
+        await asyncio.sleep(max(0.0, pause - (time.monotonic() - started)))
+
+
+def _verdict(
+    error: MerkleError,
+    signed: SignedCheckpoint | None,
+    before: SignedCheckpoint | None,
+) -> str:
+    if isinstance(error, InconsistencyError):
+        return "forked"
+    if isinstance(error, ProofError) and signed is not None and before is not None:
+        smaller = signed.checkpoint.size < before.checkpoint.size
+        return "rolled back" if smaller else "not proved"
+    return "not to be believed"

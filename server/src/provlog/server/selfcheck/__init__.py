@@ -1,0 +1,1 @@
+"""Recomputing what is stored: `provlog-server fsck`, and the server's self-check."""

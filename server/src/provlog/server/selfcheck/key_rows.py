@@ -1,0 +1,83 @@
+"""The table of blinded ids, against the ids in the leaves, both ways."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from provlog.merkle.encoding import encode_base64url
+from provlog.merkle.entries import parse_entry
+from provlog.merkle.errors import MalformedError
+from provlog.server.selfcheck.findings import Report
+from provlog.server.selfcheck.reader import CheckReader
+
+ROWS: Final = 1024
+ROW_COST: Final = 1 / 64
+"""What passing over a row costs, in entries; looking up its leaf costs far more."""
+LOOK_UP_COST: Final = 1 / 4
+
+
+class KeyCheck:
+    """Every event's id has its row, and every row is an event's.
+
+    If each event's row points at it, and there are as many rows as events, then there
+    is no row beside them: only where that fails is each row held against its leaf.
+    """
+
+    def __init__(self, reader: CheckReader, log: int, report: Report) -> None:
+        self._reader = reader
+        self._log = log
+        self._report = report
+        self._failed = False
+
+    def event(self, index: int, entry_id: bytes) -> None:
+        """Look up an event's id."""
+        found = self._reader.key(self._log, entry_id)
+        if found == index:
+            return
+        self._failed = True
+        if found is None:
+            what = f"the id of entry {index} has no row"
+        else:
+            what = f"the id of entry {index} is said to stand at {found}"
+        self._report("keys", entry_id.hex(), "idx" if found is not None else None, what)
+
+    def finish(self, size: int, events: int | None) -> Iterator[float]:
+        """Go over the rows; yield what each part of that cost, in entries."""
+        rows = 0
+        after = b""
+        while True:
+            now, found = self._reader.keys(self._log, after, ROWS)
+            for row in found:
+                rows += 0 <= row.idx < size
+                if not 0 <= row.idx < now:
+                    what = f"points at {row.idx}, outside of the log"
+                    self._report("keys", row.id.hex(), "idx", what)
+            yield len(found) * ROW_COST
+            if len(found) < ROWS:
+                break
+            after = found[-1].id
+        if self._failed or rows != events:
+            yield from self._compare(size)
+
+    def _compare(self, size: int) -> Iterator[float]:
+        after = b""
+        while True:
+            _, found = self._reader.keys(self._log, after, ROWS)
+            for row in found:
+                if 0 <= row.idx < size and not self._fits(row.idx, row.id):
+                    what = f"not the id of entry {row.idx}, at which it points"
+                    self._report("keys", row.id.hex(), "id", what)
+                yield LOOK_UP_COST
+            if len(found) < ROWS:
+                break
+            after = found[-1].id
+
+    def _fits(self, index: int, entry_id: bytes) -> bool:
+        leaf = self._reader.leaf(self._log, index)
+        try:
+            entry = None if leaf is None else parse_entry(leaf)
+        except MalformedError:
+            entry = None
+        if entry is None or not entry.understood:
+            # Reported where the entries were read.
+            return True
+        return entry.body.get("id") == encode_base64url(entry_id)
