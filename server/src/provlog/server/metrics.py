@@ -63,74 +63,62 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._stages = _Stages()
         self.registry.register(self._stages)
-        self._outcomes = Counter(
-            "provlog_outcomes",
-            "Events by what became of them.",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._batches = Histogram(
-            "provlog_batch_entries",
-            "New entries by commit and log.",
-            buckets=_SIZES,
-            registry=self.registry,
-        )
-        self.refusals = Counter(
-            "provlog_refusals",
-            "Requests that were refused, by problem.",
-            ["problem"],
-            registry=self.registry,
-        )
-        self.requests = Histogram(
-            "provlog_request_seconds",
-            "Time to answer, by route.",
-            ["route", "status"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.queued_events = Gauge(
-            "provlog_queued_events",
-            "Events that wait for the next commit.",
-            registry=self.registry,
-        )
-        self.log_size = Gauge(
-            "provlog_log_size",
-            "Released size of each log.",
-            ["log"],
-            registry=self.registry,
-        )
-        self.clock_drift = Gauge(
-            "provlog_clock_drift_seconds",
-            "How far the wall clock has jumped since it was trusted.",
-            registry=self.registry,
-        )
-        self.selfcheck_position = Gauge(
-            "provlog_selfcheck_position",
-            "Entries that the running self-check has read, by log.",
-            ["log"],
-            registry=self.registry,
-        )
-        self.selfcheck_findings = Gauge(
-            "provlog_selfcheck_findings",
-            "What the self-check found, in its last whole pass or since.",
-            registry=self.registry,
-        )
-        self.selfcheck_passes = Counter(
-            "provlog_selfcheck_passes",
-            "Whole passes of the self-check.",
-            registry=self.registry,
-        )
-        self.selfcheck_last_pass = Gauge(
-            "provlog_selfcheck_last_pass_timestamp_seconds",
-            "When the last whole pass of the self-check ended; 0 before.",
-            registry=self.registry,
-        )
-        self.selfcheck_failures = Counter(
-            "provlog_selfcheck_failures",
-            "Passes of the self-check that were broken off.",
-            registry=self.registry,
+        self._outcomes = self._counter(
+            "outcomes", "Events by what became of them.", "outcome"
         )
         self._outcome_children: dict[str, Counter] = {}
+        self._batches = self._histogram(
+            "batch_entries", "New entries by commit and log.", _SIZES
+        )
+        self.refusals = self._counter(
+            "refusals", "Requests that were refused, by problem.", "problem"
+        )
+        self.requests = self._histogram(
+            "request_seconds", "Time to answer, by route.", _SECONDS, "route", "status"
+        )
+        self.queued_events = self._gauge(
+            "queued_events", "Events that wait for the next commit."
+        )
+        self.log_size = self._gauge("log_size", "Released size of each log.", "log")
+        self.clock_drift = self._gauge(
+            "clock_drift_seconds",
+            "How far the wall clock has jumped since it was trusted.",
+        )
+        self._add_selfcheck()
+
+    def _add_selfcheck(self) -> None:
+        self.selfcheck_position = self._gauge(
+            "selfcheck_position",
+            "Entries that the running self-check has read, by log.",
+            "log",
+        )
+        self.selfcheck_findings = self._gauge(
+            "selfcheck_findings",
+            "What the self-check found, in its last whole pass or since.",
+        )
+        self.selfcheck_passes = self._counter(
+            "selfcheck_passes", "Whole passes of the self-check."
+        )
+        self.selfcheck_last_pass = self._gauge(
+            "selfcheck_last_pass_timestamp_seconds",
+            "When the last whole pass of the self-check ended; 0 before.",
+        )
+        self.selfcheck_failures = self._counter(
+            "selfcheck_failures", "Passes of the self-check that were broken off."
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"provlog_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"provlog_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: Sequence[float], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"provlog_{name}", text, labels, buckets=buckets, registry=self.registry
+        )
 
     def stage(self, name: str) -> "_Span":
         """Return a context; the time until it is left counts as spent in a stage."""
