@@ -20,7 +20,7 @@ run: $(STAMP) ## a log in ./data, served on 127.0.0.1:8470 (SERVE: more options)
 	    $(BIN)/provlog-server init --dir data --dev --env-file data/dev.env
 	@exec $(BIN)/provlog-server serve --dir data $(SERVE)
 
-demo: $(STAMP) ## events in, receipts out, every one verified (EVENTS: a folder)
+demo: $(STAMP) ## events in, receipts out, all verified and watched (EVENTS: a folder)
 	@$(BIN)/python tests/demo/demo.py "$(EVENTS)"
 
 test: $(STAMP) ## every test; what was skipped is listed at the end

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from support.demo_inputs import find_inputs
-from support.servers import environment
+from support.demo_steps import DemoError, Json
+from support.demo_watching import (
+    audit_names_the_entry,
+    fsck_names_the_entry,
+    require_growth,
+)
+from support.servers import Server, environment
 from support.vectors import REPOSITORY, samples_root
 
 
@@ -30,6 +36,9 @@ def test_every_okta_sample_becomes_an_entry_and_verifies() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "33 Okta records, 33 new entries" in done.stdout
     assert "all 33 Okta records are in them, byte for byte" in done.stdout
+    assert "the monitor saw growth only" in done.stdout
+    assert "fsck names entry 128 and no other, exit code 1" in done.stdout
+    assert "audit names entry 128 and no other, exit code 1" in done.stdout
     assert "Every step held." in done.stdout
 
 
@@ -60,3 +69,39 @@ def test_files_of_other_kinds_are_counted_and_left_out(tmp_path: Path) -> None:
         [b'{"uuid":"1"}', b'{"uuid":"2"}'],
     )
     assert others == 2
+
+
+def test_a_change_that_nobody_finds_ends_the_demo(tmp_path: Path) -> None:
+    unchanged = Server.init(tmp_path)
+    with pytest.raises(DemoError, match="fsck: 0"):
+        fsck_names_the_entry(unchanged)
+    with pytest.raises(DemoError, match="audit: 0"):
+        audit_names_the_entry(unchanged, tmp_path / "monitor")
+
+
+def grown(size: int, before: int) -> Json:
+    return {"event": "grown", "size": size, "before": before}
+
+
+FIRST: Json = {"event": "grown", "size": 1}
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        [],
+        [FIRST],
+        [grown(3, 2), grown(9, 3)],
+        [FIRST, grown(3, 1), grown(9, 4)],
+        [FIRST, grown(12, 1), grown(9, 12)],
+        [FIRST, {"event": "unreachable"}, grown(9, 1)],
+        [FIRST, {"event": "stale", "size": 1}, grown(9, 1)],
+    ],
+)
+def test_a_monitor_that_saw_less_or_else_ends_the_demo(reports: list[Json]) -> None:
+    with pytest.raises(DemoError):
+        require_growth(reports, 9)
+
+
+def test_a_monitor_that_saw_growth_only_does_not_end_the_demo() -> None:
+    require_growth([FIRST, grown(3, 1), grown(9, 3)], 9)

@@ -2,13 +2,14 @@
 
 Provisioning events go into a real server, on a temporary folder and a free port; every
 receipt is then verified by another process, which knows the log's key and nothing else.
-Exits 0 only if each step held.
+A monitor follows the log all the while. At last a byte of a stored leaf is changed in a
+copy of the database, and both who can look for that have to name the entry: `fsck` at
+the database, `audit` from outside. Exits 0 only if each step held.
 
 EVENTS is a folder with events: Okta System Log records in files with `okta` in their
 name or in a folder of that name, CloudEvents in any other .json or .ndjson file.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,23 +17,39 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.altering import altered, parts
-from support.demo_inputs import OKTA_SOURCE, Input, find_inputs
+from support.demo_inputs import (
+    DEMO_SOURCE,
+    GENERATED,
+    OKTA_SOURCE,
+    Input,
+    find_inputs,
+    generated_input,
+)
+from support.demo_steps import (
+    DemoError,
+    Json,
+    count,
+    held,
+    lines,
+    require,
+    shown,
+    title,
+)
+from support.demo_watching import (
+    Follower,
+    audit_honest,
+    check_changed_copy,
+    check_stored,
+)
 from support.servers import Server, environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
-DEMO_SOURCE = "urn:provlog:demo"
-Json = dict[str, Any]
-
-
-class DemoError(Exception):
-    """A step did not hold."""
 
 
 def main(folder: Path) -> int:
@@ -40,7 +57,8 @@ def main(folder: Path) -> int:
     try:
         inputs = inputs_of(folder)
         with tempfile.TemporaryDirectory(prefix="provlog-demo-") as base:
-            run(Stage(Path(base)), inputs)
+            made = generated_input(Path(base))
+            run(Stage(Path(base)), [*inputs, made])
     except (DemoError, subprocess.SubprocessError, RuntimeError, OSError) as error:
         click.secho(f"\n  ✗ {error}\n", fg="red", bold=True)
         return 1
@@ -61,14 +79,19 @@ def run(stage: "Stage", inputs: "Sequence[Input]") -> None:
     """Run every step in order; raises `DemoError` at the first that does not hold."""
     title("A log is made, and served")
     stage.start()
-    with stage.server:
+    with stage.server, Follower(stage.server, stage.base / "monitor") as follower:
+        follower.await_size(1)
+        held("a monitor follows the log")
         title("Events go in, receipts come out")
         for each in inputs:
             stage.submit(each)
         stage.submit_again(inputs[0])
-        title("The log only grew")
+        title("The log only grew, and is what its checkpoint says")
         stage.check_growth()
+        follower.check_growth(1 + stage.entries)
+        audit_honest(stage.server, stage.base / "monitor")
         stage.stop()
+        check_stored(stage.server)
     title(
         "Every receipt is verified elsewhere: no server, no token, the log's key alone"
     )
@@ -76,6 +99,8 @@ def run(stage: "Stage", inputs: "Sequence[Input]") -> None:
     title("A receipt with one altered byte is refused")
     stage.alter_parts()
     stage.alter_every_byte()
+    title("A stored leaf with one changed byte is named")
+    check_changed_copy(stage.server, stage.base)
     title("Figures")
     stage.show_figures(inputs)
 
@@ -201,17 +226,25 @@ class Stage:
         held(f"each of its {len(data):,} bytes altered in turn: refused every time")
 
     def smallest_receipt(self) -> bytes:
-        """Return the receipt that has the fewest bytes to alter."""
-        return min((path.read_bytes().rstrip() for path in self.receipts), key=len)
+        """Return the receipt of a given event that has the fewest bytes to alter."""
+        return min((path.read_bytes().rstrip() for path in self.given()), key=len)
+
+    def given(self) -> Sequence[Path]:
+        """Return the receipts of the events that were not made up: those come last."""
+        return self.receipts[:-GENERATED]
 
     def show_figures(self, inputs: Sequence[Input]) -> None:
         """Print what went in and what came of it."""
-        sizes = [path.stat().st_size for path in self.receipts]
+        sizes = [path.stat().st_size for path in self.given()]
         database = sum(path.stat().st_size for path in self.server.folder.glob("*.db*"))
-        shown("records", f"{sum(len(each.records) for each in inputs):,}")
+        records = sum(len(each.records) for each in inputs)
+        shown("records", f"{records:,}, of which {GENERATED} were made up")
         shown("entries", f"{self.entries:,}, and entry 0 with the log's parameters")
         shown("submitting", f"{self.seconds:.1f} s, one process for each file")
-        shown("a receipt", f"{sum(sizes) // len(sizes):,} bytes on average")
+        shown(
+            "a receipt",
+            f"{sum(sizes) // len(sizes):,} bytes on average, without those made up",
+        )
         shown("database", f"{database // 1024:,} KiB")
 
     def checkpoint(self, name: str) -> int:
@@ -254,37 +287,6 @@ class Stage:
             check=False,
             timeout=120,
         )
-
-
-def count(number: int, what: str, many: str = "") -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {what if number == 1 else many or what + 's'}"
-
-
-def lines(output: str) -> list[Json]:
-    """Return the JSON objects of a command's output, one on each line."""
-    return [json.loads(line) for line in output.splitlines()]
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `DemoError` with the message unless the condition holds."""
-    if not condition:
-        raise DemoError(message)
-
-
-def title(text: str) -> None:
-    """Print the headline of a step."""
-    click.secho(f"\n{text}", bold=True)
-
-
-def held(text: str) -> None:
-    """Print something that held."""
-    click.echo(f"  {click.style('✓', fg='green')} {text}")
-
-
-def shown(name: str, text: str) -> None:
-    """Print a value under its name."""
-    click.echo(f"    {click.style(f'{name:<11}', dim=True)}{text}")
 
 
 if __name__ == "__main__":

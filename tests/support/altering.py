@@ -20,18 +20,19 @@ def parts(receipt: bytes) -> dict[str, int]:
     last_hash = body["proof"].split("\n\n")[0][-44:]
     signature = body["proof"].split()[-1]
     return {
-        "leaf": _place(receipt, body["leaf"]),
+        "leaf": place_in(receipt, body["leaf"]),
         "disclosure": _disclosure_place(receipt, body["disclosures"][0]),
-        "proof": _place(receipt, last_hash),
-        "signature": _place(receipt, signature),
+        "proof": place_in(receipt, last_hash),
+        "signature": place_in(receipt, signature),
     }
 
 
-def _place(receipt: bytes, text: str) -> int:
-    start = receipt.index(text.encode())
+def place_in(data: bytes, text: str) -> int:
+    """Return a place inside a text in the data; altered there, it still reads well."""
+    start = data.index(text.encode())
     middle = range(start + len(text) // 2, start + len(text))
     return next(
-        each for each in middle if altered(receipt, each)[each : each + 1].isalnum()
+        each for each in middle if altered(data, each)[each : each + 1].isalnum()
     )
 
 

@@ -10,6 +10,9 @@ from provlog.client.events import cut_values
 from provlog.client.records import cut_records
 
 OKTA_SOURCE = "urn:okta:demo"
+DEMO_SOURCE = "urn:provlog:demo"
+GENERATED = 300
+"""How many events are made up: with them a log has more than one full tile of 256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,25 @@ def find_inputs(folder: Path) -> tuple[list[Input], int]:
         else:
             found.append(each)
     return found, left_out
+
+
+def generated_input(folder: Path) -> Input:
+    """Write a file of small made-up CloudEvents, one batch of them, and return it."""
+    events = [
+        {
+            "specversion": "1.0",
+            "id": f"demo-generated-{number}",
+            "source": DEMO_SOURCE,
+            "type": "account.create",
+            "time": "2026-11-23T09:00:00Z",
+            "data": {"target": {"id": f"u-{number}", "type": "user"}},
+        }
+        for number in range(GENERATED)
+    ]
+    records = [json.dumps(event).encode() for event in events]
+    path = folder / "generated.ndjson"
+    path.write_bytes(b"\n".join(records) + b"\n")
+    return Input(path, records, okta=False)
 
 
 def _read_input(path: Path, *, okta: bool) -> Input | None:
