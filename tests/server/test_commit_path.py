@@ -421,6 +421,62 @@ async def test_a_head_that_another_process_left_unreleased_is_released(
         assert await append(service, log, draft(log, "a")) == [Repeated(1)]
 
 
+async def test_a_repetition_of_what_nobody_released_waits_for_a_barrier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with (
+        running(instance) as (one, log_of_one),
+        running(instance) as (two, log_of_two),
+    ):
+        monkeypatch.setattr(log_of_one, "release", broken)
+        with pytest.raises(UnavailableError):
+            await append(one, log_of_one, draft(log_of_one, "a"))
+        before = barriers(two.storage)
+        assert await append(two, log_of_two, draft(log_of_two, "a")) == [Repeated(1)]
+        assert barriers(two.storage) == before + 1
+        assert log_of_two.released.size == 2
+        await append(two, log_of_two, draft(log_of_two, "a"))
+        assert barriers(two.storage) == before + 1
+
+
+def barriers(storage: object) -> int:
+    assert isinstance(storage, SqliteStorage)
+    [(count,)] = storage._connection.execute("SELECT barrier FROM heads")
+    assert isinstance(count, int)
+    return count
+
+
+async def test_background_work_goes_on_after_a_bug_and_for_the_other_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        other = await service.create_log("other", "log.example.com/other", public=False)
+        monkeypatch.setattr(other, "release", broken)
+        with pytest.raises(UnavailableError):
+            await append(service, other, draft(other, "a"))
+        monkeypatch.undo()
+        monkeypatch.setattr(log, "refresh", bug)
+        monkeypatch.setattr(service._guard, "flush", fail_to_flush)
+        tending = asyncio.create_task(service.tend())
+        released = await other.wait_beyond(1, 10)
+        assert released.size == 2
+        assert not tending.done()
+        tending.cancel()
+        monkeypatch.undo()
+
+
+def fail_to_flush() -> None:
+    raise ZeroDivisionError
+
+
+async def test_an_idle_queue_is_shown_as_empty(tmp_path: Path) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        await fill(service, log, 20)
+        gauge = service.metrics.queued_events
+        assert [sample.value for sample in next(iter(gauge.collect())).samples] == [0]
+
+
 async def broken(head: ReleasedHead) -> str:
     raise OSError("no space left on device")
 

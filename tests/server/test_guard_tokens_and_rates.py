@@ -1,12 +1,17 @@
 """The guard's file, bearer tokens, and rates."""
 
+import errno
 import fcntl
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provlog.server.errors import ConfigurationError, GuardBusyError
+from provlog.server.errors import (
+    ConfigurationError,
+    GuardBusyError,
+    UnavailableError,
+)
 from provlog.server.guard import SLOT, FileGuard, ReleasedHead
 from provlog.server.rates import RateLimiter
 from provlog.server.registry import store_tokens
@@ -93,6 +98,41 @@ def test_a_record_that_was_written_in_part_leaves_the_one_before(
     assert FileGuard(tmp_path / "guard").read(ORIGIN) == ReleasedHead(6, ROOT)
     assert advance(guard, 8)
     assert guard.read(ORIGIN) == ReleasedHead(8, ROOT)
+
+
+def test_a_flush_that_fails_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    advance(guard, 1)
+    flushed: list[Path] = []
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("provlog.server.guard.flush_path", fail)
+    with pytest.raises(OSError, match="Input"):
+        guard.flush()
+    monkeypatch.setattr("provlog.server.guard.flush_path", flushed.append)
+    guard.flush()
+    guard.flush()
+    assert flushed == [guard.path(ORIGIN), tmp_path / "guard"]
+
+
+def test_a_guard_that_cannot_be_read_now_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    advance(guard, 1)
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.pread", fail)
+    with pytest.raises(UnavailableError, match="Input/output error"):
+        guard.read(ORIGIN)
+    with pytest.raises(UnavailableError, match="Input/output error"):
+        guard.replace(ORIGIN, ReleasedHead(1, ROOT), ReleasedHead(2, ROOT))
 
 
 def test_two_processes_advance_one_guard(tmp_path: Path) -> None:

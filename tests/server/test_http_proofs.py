@@ -215,3 +215,15 @@ async def test_a_damaged_entry_is_not_handed_out(log: Served) -> None:
     log.execute("UPDATE entries SET leaf = zeroblob(9) WHERE idx = ?", 9)
     reply = await log.get("entries/9", role="auditor")
     assert (reply.status, reply.slug) == (500, "internal")
+
+
+async def test_a_token_that_writes_does_not_read_what_others_wrote(log: Served) -> None:
+    event = event_json(id="of another token")
+    reply = await log.post(event, role="submitter+auditor")
+    assert reply.status == 201
+    query = f"entries?source={SOURCE}&id=of+another+token"
+    receipt = await _entry(log, query, "submitter")
+    assert receipt.entry.kind == "event"
+    assert receipt.disclosures == {}
+    assert receipt.openings is None
+    assert (await _entry(log, query, "submitter+auditor")).withheld == []

@@ -248,6 +248,19 @@ def test_opening_beside_a_busy_server_finds_no_fork(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_an_interrupted_init_leaves_nothing_that_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("provlog.server.initialise.store_tokens", die)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(make_instance(tmp_path))
+    with pytest.raises(ConfigurationError, match="not initialised"):
+        load_instance(tmp_path / "data", None)
+
+
 def test_an_interrupted_creation_of_a_log_is_taken_up_again(tmp_path: Path) -> None:
     async def play() -> None:
         instance = await filled(tmp_path)

@@ -105,7 +105,7 @@ class Transport:
             except _TryAgain as failure:
                 # Half of it is chance, so that a crowd of clients does not come back
                 # as one.
-                wait = pause * random.uniform(0.5, 1.0)  # noqa: S311
+                wait = pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
                 if failure.pause is not None:
                     wait += failure.pause
                 if time.monotonic() - started + wait >= self._patience:

@@ -212,7 +212,7 @@ async def follow(
         on_report(report)
         if report.event == "unreachable":
             # Half of it is chance, so that many monitors do not come back as one.
-            chance = random.uniform(0.5, 1.0)  # noqa: S311
+            chance = random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
             await asyncio.sleep(max(backoff * chance, report.retry_after or 0.0))
             backoff = min(2 * backoff, LONGEST_BACKOFF)
             continue

@@ -22,7 +22,11 @@ from pathlib import Path
 
 from provlog.merkle.encoding import decode_hash, encode_base64
 from provlog.merkle.errors import MalformedError
-from provlog.server.errors import ConfigurationError, GuardBusyError
+from provlog.server.errors import (
+    ConfigurationError,
+    GuardBusyError,
+    UnavailableError,
+)
 from provlog.server.files import flush_path
 
 SLOT = 512
@@ -58,8 +62,13 @@ class FileGuard:
         return self._folder / f"{sha256(origin.encode()).hexdigest()[:32]}.json"
 
     def read(self, origin: str) -> ReleasedHead | None:
-        """Return the newest released head, or None where nothing is recorded."""
-        return self._record(origin).read()
+        """Return the newest released head, or None where nothing is recorded.
+
+        Raises `ConfigurationError` for a file that holds no record, `UnavailableError`
+        where it cannot be read now.
+        """
+        with _translated():
+            return self._record(origin).read()
 
     def replace(
         self, origin: str, known: ReleasedHead | None, head: ReleasedHead
@@ -72,7 +81,8 @@ class FileGuard:
         """
         if known is not None and head.size <= known.size:
             raise ValueError("the guard only advances")
-        return self._record(origin).replace(known, head)
+        with _translated():
+            return self._record(origin).replace(known, head)
 
     def flush(self) -> None:
         """Make everything recorded so far survive a crash of the machine."""
@@ -207,6 +217,14 @@ class _Record:
             yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(f"the guard: {error.strerror}") from error
 
 
 def _check_sum(text: bytes) -> str:
