@@ -12,7 +12,7 @@ from provlog.server.errors import (
     HaltedError,
     UnavailableError,
 )
-from provlog.server.guard import FileGuard
+from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance, create_instance, load_instance
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log
@@ -244,6 +244,47 @@ def test_opening_beside_a_busy_server_finds_no_fork(tmp_path: Path) -> None:
             stop.set()
             await writer
             assert log.halted is None
+
+    asyncio.run(play())
+
+
+def test_catching_up_beside_a_busy_server_halts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        instance = await filled(tmp_path)
+        async with (
+            running(instance) as (service, log),
+            running(instance) as (
+                other,
+                twin,
+            ),
+        ):
+            stop = asyncio.Event()
+            release = log.release
+
+            async def release_late(head: ReleasedHead) -> str:
+                # Long enough for others to find the head committed and unreleased.
+                await asyncio.sleep(0.004)
+                return await release(head)
+
+            async def write() -> None:
+                number = 0
+                while not stop.is_set():
+                    await append(service, log, draft(log, f"busy-{number}"))
+                    number += 1
+
+            monkeypatch.setattr(log, "release", release_late)
+            writer = asyncio.create_task(write())
+            before = twin.released.size
+            for _ in range(60):
+                await other._catch_up(twin)
+                assert twin.halted is None
+                await asyncio.sleep(0.002)
+            stop.set()
+            await writer
+            assert log.halted is None
+            assert twin.released.size > before
 
     asyncio.run(play())
 
