@@ -9,7 +9,7 @@ from aiohttp import web
 from provlog.server.http.sources import SourceCache
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
-from provlog.server.sequencer import QueueLimits
+from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
 
 

@@ -260,7 +260,9 @@ class _Intake:
         """Submit drafts, once nothing but a full queue can refuse them."""
         if taken.unregistered:
             # A submission that is refused must not leave its sources registered.
-            self._service.sequencer.require_room(self._log, taken.drafts)
+            self._service.sequencer.require_room(
+                self._log, taken.drafts, self._token.id
+            )
             uris = {event.source for _, event in taken.unregistered}
             registered = await self._sources.register(self._log, uris, self._token.id)
             for place, event in taken.unregistered:
@@ -268,7 +270,9 @@ class _Intake:
                 self._require_format(source)
                 if source.ns != event.source:
                     taken.drafts[place] = self._draft(event, source.ns)
-        return await self._service.sequencer.submit(self._log, taken.drafts)
+        return await self._service.sequencer.submit(
+            self._log, taken.drafts, self._token.id
+        )
 
     async def _answers(self, committed: Committed) -> Sequence[Answer | Problem]:
         if not self._options.receipts:
