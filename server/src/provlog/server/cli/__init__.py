@@ -12,6 +12,7 @@ from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, source, token
 from provlog.server.cli.migrate import migrate
+from provlog.server.cli.poll import poll
 from provlog.server.cli.serve import serve
 from provlog.server.errors import ConfigurationError, ServiceError
 from provlog.server.storage.base import SchemaError, StorageError
@@ -33,7 +34,7 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck, migrate):
+for command in (init, serve, token, log, source, fsck, migrate, poll):
     commands.add_command(command)
 
 
