@@ -28,10 +28,10 @@ from support.servers import Server, run_server_command
 from support.services import SOURCE, append, draft, fill, make_instance, running
 
 RELEASED = {
-    "sqlite-0001-initial.sql": "b7b2563ad3f518641219e0837fbc4b69a117df9d8137ae2f6351e8cef74c3094",
-    "sqlite-0002-cursors.sql": "4fe5ee24eb6f15381ff79d4d76febdf58a4a3e3ad0d9e62e8da47352200e542d",
+    "sqlite-0001-initial.sql": "b7b2563ad3f518641219e0837fbc4b69",
+    "sqlite-0002-cursors.sql": "4fe5ee24eb6f15381ff79d4d76febdf5",
 }
-"""SHA-256 of the scripts that databases out there were made with."""
+"""Beginnings of the SHA-256 of the scripts that databases out there were made with."""
 
 UNDO = (
     "DROP TABLE cursors",
@@ -63,7 +63,8 @@ def old_database(path: Path, version: int) -> None:
 def test_a_released_script_never_changes() -> None:
     folder = resources.files("provlog.server.storage") / "sql"
     found = {
-        each.name: sha256(each.read_bytes()).hexdigest() for each in folder.iterdir()
+        each.name: sha256(each.read_bytes()).hexdigest()[:32]
+        for each in folder.iterdir()
     }
     assert found == RELEASED
     assert tuple(RELEASED) == MIGRATIONS
@@ -143,7 +144,7 @@ def test_commands_on_an_older_database_name_the_command_that_helps(
     server = Server.init(tmp_path)
     instance = Instance(server.folder, server.guard)
     change(instance, *UNDO)
-    for command in ("serve", "fsck", "token list", "log list", "source list"):
+    for command in ("serve", "fsck", "log list"):
         done = run_server_command(*command.split(), "--dir", server.folder)
         assert done.returncode == 2, command
         assert f"provlog-server migrate --dir {server.folder}\n" in done.stderr
