@@ -337,7 +337,8 @@ async def test_no_clock_that_is_wrong_loses_a_record(polled: Polled, skew: int) 
     polled.okta.skew = skew
     polled.okta.page = 3
     now = polled.okta.now()
-    polled.okta.store(okta_bytes(now - 5000), okta_bytes(now + 400 * DAY), at=now - 900)
+    dates = [now - 5000, now + DAY, now + 400 * DAY]
+    polled.okta.store(*map(okta_bytes, dates), at=now - 900)
 
     def between(_: int) -> None:
         polled.okta.store(okta_bytes(polled.okta.now()), okta_bytes(1_000))
@@ -402,7 +403,7 @@ async def test_entries_say_how_they_came(polled: Polled) -> None:
 
 
 async def test_a_stop_ends_a_slow_answer_at_once_and_a_page_in_work_whole(
-    polled: Polled,
+    polled: Polled, caplog: pytest.LogCaptureFixture
 ) -> None:
     polled.okta.page = 4
     backlog(polled, 10)
@@ -416,6 +417,7 @@ async def test_a_stop_ends_a_slow_answer_at_once_and_a_page_in_work_whole(
     polled.okta.faults.extend([None, "slow"])
     await polled.poll(stop=stop)
     assert await polled.originals() == polled.okta.records[:4]
+    assert caplog.text == "", "it waited until the answer was too late"
     polled.okta.on_page = None
     await polled.poll()
     await polled.require_all()

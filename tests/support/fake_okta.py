@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
@@ -25,6 +25,9 @@ from support.services import now_ms
 
 TOKEN = "00Qz-secret-of-the-test_x"
 DAY = 86_400_000
+Fault: TypeAlias = Callable[
+    [web.Request, web.Response], web.StreamResponse | Awaitable[web.StreamResponse]
+]
 _PARAMETERS = {"since", "sortOrder", "limit", "after"}
 _serial = itertools.count(1)
 
@@ -125,8 +128,9 @@ class FakeOkta:
         answer = self._page(found, start + len(found), limit)
         if fault is None:
             return answer
-        changed = getattr(self, f"fault_{fault}")(request, answer)
-        return await changed if asyncio.iscoroutine(changed) else changed
+        make: Fault = getattr(self, f"fault_{fault}")
+        changed = make(request, answer)
+        return changed if isinstance(changed, web.StreamResponse) else await changed
 
     def _start(self, request: web.Request) -> int:
         if "after" in request.query:
