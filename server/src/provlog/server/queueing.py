@@ -5,8 +5,7 @@ round robin: in a round each may go ahead with `QUANTUM` of what it queued, and 
 whose next submission is larger saves its turns up. However much one of them has
 queued, another one's next submission is in the next batch or the one after it.
 
-Room is shared as well: no log and no sender may hold more of the queue than it leaves
-free, so a flood is refused while others are still admitted.
+Room is shared as well (`sharing`): a flood is refused while others are admitted.
 """
 
 from collections import OrderedDict, deque
@@ -14,7 +13,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from provlog.server.errors import OverloadedError, OversizedError
+from provlog.server.sharing import Holder, Load, Room
 
 QUANTUM: Final = 8
 """What one turn is good for, in events or in blocks of `BLOCK` bytes."""
@@ -29,29 +28,6 @@ class QueueLimits:
     queued_bytes: int = 64 << 20
     batch_events: int = 2_000
     batch_bytes: int = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a submission weighs: its events and about how many bytes they take."""
-
-    events: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: "Load") -> "Load":
-        return Load(self.events + other.events, self.bytes + other.bytes)
-
-    def __sub__(self, other: "Load") -> "Load":
-        return Load(self.events - other.events, self.bytes - other.bytes)
-
-    def exceeds(self, other: "Load") -> bool:
-        """Tell whether this is more than the other in either respect."""
-        return self.events > other.events or self.bytes > other.bytes
-
-    @property
-    def turn(self) -> int:
-        """How much of a turn it takes."""
-        return max(self.events, self.bytes // BLOCK)
 
 
 class Queued(Protocol):
@@ -76,45 +52,31 @@ U = TypeVar("U", bound=Queued)
 class FairQueue(Generic[U]):
     """Submissions of several logs and senders, bounded and taken by turns.
 
-    `waiting` is what all of them weigh. For one task at a time.
+    For one task at a time.
     """
 
     def __init__(self, limits: QueueLimits) -> None:
-        self.waiting = Load()
-        self._limits = limits
-        self._most = Load(limits.queued_events, limits.queued_bytes)
+        self._room = Room(Load(limits.queued_events, limits.queued_bytes))
         self._batch = Load(limits.batch_events, limits.batch_bytes)
         self._turns: _Ring[U] = _Ring(lambda: _Ring(_Fifo))
-        self._held: dict[Hashable, Load] = {}
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
         return bool(self._turns)
 
-    def require_room(self, log: Hashable, sender: str, load: Load) -> None:
-        """Raise what a submission is refused with now.
+    @property
+    def waiting(self) -> Load:
+        """What all that waits weighs."""
+        return self._room.taken
 
-        `OversizedError` where even the empty queue would not take it, `OverloadedError`
-        where it is full, or where log or sender would hold more than they leave free.
-        Whoever has nothing queued is refused by a full queue alone.
-        """
-        if load.exceeds(self._most):
-            raise OversizedError(
-                "the events of one request take more than the whole queue has room for;"
-                " send fewer at a time"
-            )
-        free = self._most - self.waiting - load
-        if Load().exceeds(free):
-            raise OverloadedError("the queue is full")
-        for who in (log, (sender,)):
-            held = self._held.get(who)
-            if held is not None and (held + load).exceeds(free):
-                raise OverloadedError("too much of the queue is theirs")
+    def require_room(self, log: Hashable, sender: str, load: Load) -> None:
+        """Raise what a submission is refused with now; see `Room.require`."""
+        self._room.require(Holder(log, sender), load)
 
     def push(self, unit: U) -> None:
         """Add a submission; `require_room` has been asked."""
         self._turns.push((unit.log, unit.sender), unit)
-        self._weigh(unit, 1)
+        self._room.take(Holder(unit.log, unit.sender), unit.load)
 
     def take(self) -> list[U]:
         """Remove and return the next batch, up to the bounds; at least one."""
@@ -126,18 +88,13 @@ class FairQueue(Generic[U]):
             if units and taken.exceeds(self._batch):
                 break
             units.append(self._turns.pop())
-            self._weigh(unit, -1)
+            self._room.give_back(Holder(unit.log, unit.sender), unit.load)
         return units
 
-    def _weigh(self, unit: U, sign: int) -> None:
-        load = Load(sign * unit.load.events, sign * unit.load.bytes)
-        self.waiting += load
-        for who in (unit.log, (unit.sender,)):
-            held = self._held.get(who, Load()) + load
-            if held == Load():
-                del self._held[who]
-            else:
-                self._held[who] = held
+
+def _turn(load: Load) -> int:
+    """Return how much of a turn a submission takes."""
+    return max(load.count, load.bytes // BLOCK)
 
 
 class _Flow(Protocol[U]):
@@ -190,7 +147,7 @@ class _Ring(Generic[U]):
         while True:
             key, flow = next(iter(self._flows.items()))
             unit = flow.peek()
-            if unit.load.turn <= self._credit[key]:
+            if _turn(unit.load) <= self._credit[key]:
                 return unit
             self._credit[key] += QUANTUM
             self._flows.move_to_end(key)
@@ -199,7 +156,7 @@ class _Ring(Generic[U]):
         self.peek()
         key, flow = next(iter(self._flows.items()))
         unit = flow.pop()
-        self._credit[key] -= unit.load.turn
+        self._credit[key] -= _turn(unit.load)
         if not flow:
             del self._flows[key], self._credit[key]
         return unit

@@ -22,7 +22,7 @@ from provlog.server.keyring import Keyring
 from provlog.server.log import Log, open_log
 from provlog.server.metrics import Metrics
 from provlog.server.queueing import QueueLimits
-from provlog.server.rates import RateLimiter
+from provlog.server.rates import LogRates, RateLimiter
 from provlog.server.registry import create_log
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.sequencer import Sequencer
@@ -59,6 +59,7 @@ class Service:
         self.metrics = Metrics()
         self.sequencer = Sequencer(storage, clock, self.metrics, limits)
         self.rates = RateLimiter(time.monotonic)
+        self.log_rates = LogRates()
         self._keyring = keyring
         self._guard = guard
         self._cache = TileCache()

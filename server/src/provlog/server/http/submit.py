@@ -25,7 +25,7 @@ from provlog.server.http.auth import (
     require_caller,
     require_rate,
 )
-from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
+from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, event_problem
 from provlog.server.http.requests import read_body, read_choice, read_query
 from provlog.server.http.responses import json_response
@@ -67,11 +67,15 @@ async def post_events(request: web.Request) -> web.Response:
     intake = _Intake(request.app, caller, options)
     if options.format is not None:
         await intake.require_source()
-    require_any_rate(request.app[SERVICE], caller.token)
-    sent = await _read_submission(request, options)
-    if isinstance(sent, Submission):
-        return await intake.batch(sent)
-    return await intake.single(sent)
+    require_any_rate(request.app[SERVICE], caller)
+    limit = _body_limit(request, options)
+    length, crowd = request.content_length, request.app[CROWD]
+    with crowd.place(caller.log, caller.token.id, length, limit):
+        body = await read_body(request, limit)
+        sent = _parse(request, options, body)
+        if isinstance(sent, Submission):
+            return await intake.batch(sent)
+        return await intake.single(sent)
 
 
 def _read_options(request: web.Request) -> Options:
@@ -95,15 +99,18 @@ def _read_options(request: web.Request) -> Options:
     return Options(receipts, name, source)
 
 
-async def _read_submission(
-    request: web.Request, options: Options
-) -> Event | Submission:
-    settings, service = request.app[SETTINGS], request.app[SERVICE]
-    content_type = request.headers.get(hdrs.CONTENT_TYPE)
-    media_type = (content_type or "").partition(";")[0].strip().lower()
+def _body_limit(request: web.Request, options: Options) -> int:
+    """Return how long the body may be: of one event, or of many."""
+    settings = request.app[SETTINGS]
+    content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
+    media_type = content_type.partition(";")[0].strip().lower()
     many = options.format is not None or media_type in (BATCH, NDJSON)
-    limit = settings.batch_bytes if many else settings.event_bytes
-    body = await read_body(request, limit)
+    return settings.batch_bytes if many else settings.event_bytes
+
+
+def _parse(request: web.Request, options: Options, body: bytes) -> Event | Submission:
+    service = request.app[SERVICE]
+    content_type = request.headers.get(hdrs.CONTENT_TYPE)
     now = service.clock.now()
     with service.metrics.stage("parse"):
         if options.format is None:
@@ -136,6 +143,7 @@ class _Intake:
         self._sources = app[SOURCES]
         self._most = app[SETTINGS].drafted_bytes
         self._metrics = self._service.metrics
+        self._caller = caller
         self._log = caller.log
         self._token = caller.token
         self._options = options
@@ -154,7 +162,7 @@ class _Intake:
 
     async def single(self, event: Event) -> web.Response:
         """Answer one event with its receipt, or raise its problem."""
-        require_rate(self._service, self._token, 1)
+        require_rate(self._service, self._caller, 1)
         taken = _Drafts()
         await self._take(event, taken)
         committed = await self._submit(taken)
@@ -192,12 +200,12 @@ class _Intake:
         records: list[bytes] = []
         async for cut in self._by_turns(submission.cut):
             records += cut
-        require_rate(self._service, self._token, len(records))
+        require_rate(self._service, self._caller, len(records))
         taken = _Drafts()
         refused: list[Problem | None] = []
         async for events in self._by_turns(submission.decode(records)):
             refused += [await self._refusal(event, taken) for event in events]
-        charge_rate(self._service, self._token, len(refused) - len(records))
+        charge_rate(self._service, self._caller, len(refused) - len(records))
         return taken, refused
 
     async def _by_turns(self, steps: Iterator[list[T]]) -> AsyncIterator[list[T]]:
