@@ -6,6 +6,7 @@ import signal
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -109,14 +110,16 @@ async def test_it_works_beside_a_server_that_gets_the_same_records_by_hook(
     okta.page = 20
     now = okta.now()
     okta.store(*(okta_bytes(now - 5_000 + each) for each in range(100)), at=now - 1_000)
-    submit = server.tokens["submitter"]
+    role = ("--role", "hook", "--source", SOURCE)
+    hook = provlog_server(*_where(server, "token", "create"), *role).strip()
 
     def post(first: int) -> None:
         for start in range(first, 100, 20):
-            url = f"{server.url}/logs/main/events?format=okta&source={SOURCE}"
-            body = b"\n".join(okta.records[start : start + 10])
-            request = urllib.request.Request(url, body)
-            request.add_header("Authorization", f"Bearer {submit}")
+            url = f"{server.url}/logs/main/hooks/{quote(SOURCE, safe='')}"
+            body = b",".join(okta.records[start : start + 10])
+            envelope = b'{"data": {"events": [' + body + b"]}}"
+            request = urllib.request.Request(url, envelope)
+            request.add_header("Authorization", f"Bearer {hook}")
             with urllib.request.urlopen(request, timeout=30) as answer:
                 assert answer.status == 200
 

@@ -20,7 +20,7 @@ from provlog.server.polling.seen import Seen
 from provlog.server.polling.stopping import Stop
 from provlog.server.storage.base import Cursor, DamagedCursorError, StorageError
 from provlog.server.storage.sqlite import SqliteStorage
-from support.fake_okta import DAY, TOKEN, fake_okta, okta_bytes
+from support.fake_okta import DAY, TOKEN, fake_okta, okta_bytes, self_signed
 from support.polling import MINUTE, SOURCE, Polled
 from support.services import FaultyStorage, make_instance, running
 
@@ -235,6 +235,17 @@ async def test_the_token_goes_to_the_provider_alone(polled: Polled) -> None:
             await polled.poll()
     assert polled.okta.foreign == []
     assert {each.authorization for each in polled.okta.asked} == {f"SSWS {TOKEN}"}
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    polled: Polled, tmp_path: Path
+) -> None:
+    async with fake_okta(certificate=self_signed(tmp_path)) as okta:
+        polled.okta = okta
+        okta.store(okta_bytes())
+        with pytest.raises(FetchError, match="certificate is not trusted"):
+            await polled.poll()
+        assert (okta.asked, okta.foreign) == ([], [])
 
 
 async def test_links_in_circles_are_noticed(polled: Polled) -> None:

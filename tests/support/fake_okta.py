@@ -10,14 +10,20 @@ import asyncio
 import gzip
 import itertools
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from provlog.merkle.encoding import format_time, parse_time
 from support.okta import GROUP, USER, okta_record
@@ -288,8 +294,37 @@ def _after(place: int) -> str:
     return f"after=%2B%2F%3D%26{place}_1"
 
 
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """Return what serves 127.0.0.1 with a certificate of no authority's."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
 @asynccontextmanager
-async def fake_okta(**settings: Any) -> AsyncIterator[FakeOkta]:  # noqa: ANN401
+async def fake_okta(
+    certificate: ssl.SSLContext | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AsyncIterator[FakeOkta]:
     """Run a fake Okta on a free port, and another server that nobody should ask."""
     okta = FakeOkta(**settings)
     app, other = web.Application(), web.Application()
@@ -301,7 +336,7 @@ async def fake_okta(**settings: Any) -> AsyncIterator[FakeOkta]:  # noqa: ANN401
         for each in (app, other)
     ]
     try:
-        urls = [await _start(runner) for runner in runners]
+        urls = [await _start(runner, certificate) for runner in runners]
         okta.url, okta.elsewhere = urls
         yield okta
     finally:
@@ -310,8 +345,8 @@ async def fake_okta(**settings: Any) -> AsyncIterator[FakeOkta]:  # noqa: ANN401
             await runner.cleanup()
 
 
-async def _start(runner: web.AppRunner) -> str:
+async def _start(runner: web.AppRunner, certificate: ssl.SSLContext | None) -> str:
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate).start()
     host, port = runner.addresses[0][:2]
-    return f"http://{host}:{port}"
+    return f"{'https' if certificate else 'http'}://{host}:{port}"
