@@ -1,23 +1,19 @@
-"""What waits for the commit path, and whose turn it is.
+"""What waits for the commit path: taken by turns, with room that is shared.
 
-Logs have their turns one after the other, and within a log its senders do, by deficit
-round robin: in a round each may go ahead with `QUANTUM` of what it queued, and one
-whose next submission is larger saves its turns up. However much one of them has
-queued, another one's next submission is in the next batch or the one after it.
-
-Room is shared as well (`sharing`): a flood is refused while others are admitted.
+However much one sender has queued, another one's next submission is in the next batch
+or the one after it (`turns`), and a flood is refused while others are still admitted
+(`sharing`).
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from provlog.server.sharing import Holder, Load, Room
+from provlog.server.turns import Turns
 
-QUANTUM: Final = 8
-"""What one turn is good for, in events or in blocks of `BLOCK` bytes."""
 BLOCK: Final = 4096
+"""As many bytes weigh as much as an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class FairQueue(Generic[U]):
     def __init__(self, limits: QueueLimits) -> None:
         self._room = Room(Load(limits.queued_events, limits.queued_bytes))
         self._batch = Load(limits.batch_events, limits.batch_bytes)
-        self._turns: _Ring[U] = _Ring(lambda: _Ring(_Fifo))
+        self._turns: Turns[U] = Turns()
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
@@ -75,7 +71,8 @@ class FairQueue(Generic[U]):
 
     def push(self, unit: U) -> None:
         """Add a submission; `require_room` has been asked."""
-        self._turns.push((unit.log, unit.sender), unit)
+        weight = max(unit.load.count, unit.load.bytes // BLOCK)
+        self._turns.push(unit.log, unit.sender, weight, unit)
         self._room.take(Holder(unit.log, unit.sender), unit.load)
 
     def take(self) -> list[U]:
@@ -87,76 +84,7 @@ class FairQueue(Generic[U]):
             taken += unit.load
             if units and taken.exceeds(self._batch):
                 break
-            units.append(self._turns.pop())
+            self._turns.pop()
+            units.append(unit)
             self._room.give_back(Holder(unit.log, unit.sender), unit.load)
         return units
-
-
-def _turn(load: Load) -> int:
-    """Return how much of a turn a submission takes."""
-    return max(load.count, load.bytes // BLOCK)
-
-
-class _Flow(Protocol[U]):
-    """Submissions in the order in which they are to be taken."""
-
-    def __bool__(self) -> bool: ...
-    def push(self, path: tuple[Hashable, ...], unit: U) -> None: ...
-    def peek(self) -> U: ...
-    def pop(self) -> U: ...
-
-
-class _Fifo(Generic[U]):
-    """First in, first out."""
-
-    def __init__(self) -> None:
-        self._units: deque[U] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._units)
-
-    def push(self, path: tuple[Hashable, ...], unit: U) -> None:  # noqa: ARG002
-        self._units.append(unit)
-
-    def peek(self) -> U:
-        return self._units[0]
-
-    def pop(self) -> U:
-        return self._units.popleft()
-
-
-class _Ring(Generic[U]):
-    """Flows that have their turns, each for as long as its credit lasts."""
-
-    def __init__(self, make: Callable[[], _Flow[U]]) -> None:
-        self._make = make
-        self._flows: OrderedDict[Hashable, _Flow[U]] = OrderedDict()
-        self._credit: dict[Hashable, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._flows)
-
-    def push(self, path: tuple[Hashable, ...], unit: U) -> None:
-        key, *rest = path
-        if key not in self._flows:
-            self._flows[key] = self._make()
-            self._credit[key] = QUANTUM
-        self._flows[key].push(tuple(rest), unit)
-
-    def peek(self) -> U:
-        while True:
-            key, flow = next(iter(self._flows.items()))
-            unit = flow.peek()
-            if _turn(unit.load) <= self._credit[key]:
-                return unit
-            self._credit[key] += QUANTUM
-            self._flows.move_to_end(key)
-
-    def pop(self) -> U:
-        self.peek()
-        key, flow = next(iter(self._flows.items()))
-        unit = flow.pop()
-        self._credit[key] -= _turn(unit.load)
-        if not flow:
-            del self._flows[key], self._credit[key]
-        return unit

@@ -81,6 +81,7 @@ async def require_hook(request: web.Request) -> Caller:
     require_role(token, HOOK)
     if request.match_info["source"] not in token.sources:
         raise Problem("not-found", "the token is for another source")
+    await _turn(request, log, token)
     return Caller(log, token)
 
 
@@ -95,6 +96,7 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
     if log is None or not reaches(token, log.id):
         raise _no_log()
     require_role(token, roles)
+    await _turn(request, log, token)
     return Caller(log, token)
 
 
@@ -103,14 +105,15 @@ async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     if hdrs.AUTHORIZATION not in request.headers:
         log = await _log_of(request)
         if log is not None and log.record.public:
+            await _turn(request, log, None)
             return Reader(log, None)
     token = await require_token(request)
     log = await _log_of(request)
-    if log is not None and log.record.public:
-        return Reader(log, token)
-    if log is None or not reaches(token, log.id):
+    if log is None or not (log.record.public or reaches(token, log.id)):
         raise _no_log()
-    require_role(token, roles)
+    if not log.record.public:
+        require_role(token, roles)
+    await _turn(request, log, token)
     return Reader(log, token)
 
 
@@ -145,6 +148,12 @@ def _buckets(service: Service, caller: Caller) -> list[Bucket]:
 def _admit(seconds: float) -> None:
     if seconds > 0:
         raise rate_problem(seconds)
+
+
+async def _turn(request: web.Request, log: Log, token: TokenRecord | None) -> None:
+    """Let others work first whose turn it is."""
+    sender = None if token is None else token.id
+    await request.app[SERVICE].workplace.turn(log.id, sender)
 
 
 async def _log_of(request: web.Request) -> Log | None:

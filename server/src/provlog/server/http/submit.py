@@ -6,7 +6,6 @@ costs no other. Many events are read and drafted in steps, between which other r
 have their turn.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -216,7 +215,8 @@ class _Intake:
             if made is None:
                 return
             yield made
-            await asyncio.sleep(0)
+            turn = self._service.workplace.turn
+            await turn(self._log.id, self._token.id, max(len(made), 1))
 
     async def _refusal(
         self, event: Event | EventError, taken: _Drafts
