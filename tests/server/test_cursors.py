@@ -52,8 +52,9 @@ async def test_a_cursor_belongs_to_a_source_and_stays(tmp_path: Path) -> None:
         assert isinstance(storage, SqliteStorage)
         await save(storage, log.id, CURSOR)
         for unknown in (Cursor("urn:x", "p", 0), Cursor(SOURCE, "", 0)):
-            with pytest.raises(StorageError):
+            with pytest.raises(StorageError) as refused:
                 await save(storage, log.id, unknown)
+            assert refused.type is StorageError
         for statement in (
             "DELETE FROM cursors",
             "UPDATE cursors SET source = 'urn:x'",

@@ -244,7 +244,10 @@ class Transaction(Reads, Protocol):
         """Insert what the extension holds and move the log's head."""
 
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
-        """Write a registered source's cursor in the place of the one before."""
+        """Write a source's cursor in the place of the one before.
+
+        `StorageError` where the source is not registered.
+        """
 
     async def commit(self) -> None:
         """Make everything durable; `CommitUnknownError` where that is not known."""

@@ -262,13 +262,16 @@ class SqliteTransaction(SqliteReads):
 
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before."""
-        self._run(
-            "INSERT INTO cursors (log, source, position, updated, digest)"
-            " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " (position, updated, digest)"
-            " = (excluded.position, excluded.updated, excluded.digest)",
-            [cursor_row(log, cursor)],
-        )
+        try:
+            self._run(
+                "INSERT INTO cursors (log, source, position, updated, digest)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " (position, updated, digest)"
+                " = (excluded.position, excluded.updated, excluded.digest)",
+                [cursor_row(log, cursor)],
+            )
+        except AlreadyExistsError as error:
+            raise StorageError(str(error)) from error
 
     async def commit(self) -> None:
         """Make everything durable; `CommitUnknownError` where that is not known."""
