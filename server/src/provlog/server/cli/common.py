@@ -18,6 +18,9 @@ from provlog.server.service import Service
 
 F = TypeVar("F", bound=Callable[..., object])
 
+ACTOR = "provlog-server"
+"""Who acts, in the entries of what is done by a command."""
+
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 

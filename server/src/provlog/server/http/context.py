@@ -9,7 +9,7 @@ from aiohttp import web
 from provlog.server.http.sources import SourceCache
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
-from provlog.server.sequencer import QueueLimits
+from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
 
 
@@ -18,6 +18,7 @@ class HttpSettings:
     """Bounds of what a request may send and how long it may take.
 
     Sizes are in bytes, times in seconds. `body_seconds` bounds the arrival of a body;
+    `hook_seconds` is how long a provider's delivery may take until it is durable;
     `drafted_bytes` is what the events of one request may come to once they are drafted;
     `poll_seconds` is the longest a long-poll waits, `poll_default` how long it waits
     unless told otherwise, and at most `polls` wait at a time.
@@ -28,6 +29,7 @@ class HttpSettings:
     management_bytes: int = 64 * 1024
     drafted_bytes: int = QueueLimits().queued_bytes
     body_seconds: float = 30.0
+    hook_seconds: float = 2.5
     poll_seconds: int = 60
     poll_default: int = 30
     polls: int = 1000

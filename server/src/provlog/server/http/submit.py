@@ -67,7 +67,7 @@ async def post_events(request: web.Request) -> web.Response:
     intake = _Intake(request.app, caller, options)
     if options.format is not None:
         await intake.require_source()
-    require_any_rate(request.app[SERVICE], caller.token)
+    require_any_rate(request.app[SERVICE], caller)
     sent = await _read_submission(request, options)
     if isinstance(sent, Submission):
         return await intake.batch(sent)
@@ -136,6 +136,7 @@ class _Intake:
         self._sources = app[SOURCES]
         self._most = app[SETTINGS].drafted_bytes
         self._metrics = self._service.metrics
+        self._caller = caller
         self._log = caller.log
         self._token = caller.token
         self._options = options
@@ -154,7 +155,7 @@ class _Intake:
 
     async def single(self, event: Event) -> web.Response:
         """Answer one event with its receipt, or raise its problem."""
-        require_rate(self._service, self._token, 1)
+        require_rate(self._service, self._caller, 1)
         taken = _Drafts()
         await self._take(event, taken)
         committed = await self._submit(taken)
@@ -192,12 +193,12 @@ class _Intake:
         records: list[bytes] = []
         async for cut in self._by_turns(submission.cut):
             records += cut
-        require_rate(self._service, self._token, len(records))
+        require_rate(self._service, self._caller, len(records))
         taken = _Drafts()
         refused: list[Problem | None] = []
         async for events in self._by_turns(submission.decode(records)):
             refused += [await self._refusal(event, taken) for event in events]
-        charge_rate(self._service, self._token, len(refused) - len(records))
+        charge_rate(self._service, self._caller, len(refused) - len(records))
         return taken, refused
 
     async def _by_turns(self, steps: Iterator[list[T]]) -> AsyncIterator[list[T]]:
@@ -260,7 +261,9 @@ class _Intake:
         """Submit drafts, once nothing but a full queue can refuse them."""
         if taken.unregistered:
             # A submission that is refused must not leave its sources registered.
-            self._service.sequencer.require_room(self._log, taken.drafts)
+            self._service.sequencer.require_room(
+                self._log, taken.drafts, self._token.id
+            )
             uris = {event.source for _, event in taken.unregistered}
             registered = await self._sources.register(self._log, uris, self._token.id)
             for place, event in taken.unregistered:
@@ -268,7 +271,9 @@ class _Intake:
                 self._require_format(source)
                 if source.ns != event.source:
                     taken.drafts[place] = self._draft(event, source.ns)
-        return await self._service.sequencer.submit(self._log, taken.drafts)
+        return await self._service.sequencer.submit(
+            self._log, taken.drafts, self._token.id
+        )
 
     async def _answers(self, committed: Committed) -> Sequence[Answer | Problem]:
         if not self._options.receipts:
