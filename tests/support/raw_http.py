@@ -1,4 +1,4 @@
-"""HTTP requests byte for byte, which no client library would send, and their answers."""
+"""HTTP requests byte for byte, as no client library sends them, and their answers."""
 
 import http.client
 import json

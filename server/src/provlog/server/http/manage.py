@@ -35,7 +35,7 @@ from provlog.server.registry import MAX_ORIGIN, require_log_name, require_origin
 from provlog.server.representations import log_json, source_json, token_json
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord, TokenRecord
-from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token, reaches
+from provlog.server.tokens import ANY_SOURCE, MintedToken, is_note, mint_token, reaches
 
 MAX_NOTE = 200
 MAX_SOURCES = 100
@@ -166,13 +166,16 @@ def _mint(caller: Caller, body: dict[str, JsonValue], now: int) -> MintedToken:
     for place, uri in enumerate(sources):
         if uri != ANY_SOURCE and not is_event_name(uri):
             raise invalid(f"/sources/{place}", f"must be a URI, or {ANY_SOURCE}")
+    note = read_text(body, "note", MAX_NOTE) or ""
+    if not is_note(note):
+        raise invalid("/note", "must not hold control characters")
     try:
         return mint_token(
             logs=[caller.log.id],
             roles=read_texts(body, "roles", MAX_ROLES),
             now=now,
             sources=sources,
-            note=read_text(body, "note", MAX_NOTE) or "",
+            note=note,
             rate=_rate(body.get("rate")),
             expires=_expires(read_text(body, "expires", 64), now),
         )
