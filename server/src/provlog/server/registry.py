@@ -1,5 +1,6 @@
 """Creating logs: an explicit act that writes entry 0."""
 
+import asyncio
 import re
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -84,10 +85,11 @@ async def create_log(
     """
     require_log_name(name)
     require_origin(origin)
-    require_unreleased(guard, origin)
     if await storage.log(name) is not None:
         raise ConfigurationError(f"there is a log {name} already")
-    keys = keyring.create(name, origin)
+    require_unreleased(guard, origin)
+    # Files that are flushed one by one: others must not wait for that.
+    keys = await asyncio.to_thread(keyring.create, name, origin)
     log_key = keys.signing.verifier().vkey()
     record = LogRecord(0, name, origin, log_key, public, format_time(now))
     leaf = params_leaf(origin, keys, now)
@@ -105,9 +107,10 @@ async def create_log(
         )
         await transaction.commit()
     # If we crash here, the next start finds a log without a guard and makes one.
-    if not guard.replace(origin, None, ReleasedHead(head.size, head.root)):
+    released = ReleasedHead(head.size, head.root)
+    if not await asyncio.to_thread(guard.replace, origin, None, released):
         raise ForkError(f"another log {origin} was released at the same time")
-    guard.flush()
+    await asyncio.to_thread(guard.flush)
     return LogRecord(number, name, origin, log_key, public, record.created)
 
 

@@ -7,14 +7,19 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Self
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
-from provlog.server.errors import ConfigurationError, ServiceError, describe
+from provlog.server.errors import (
+    ConfigurationError,
+    ServiceError,
+    TooManyLogsError,
+    describe,
+)
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
@@ -27,6 +32,7 @@ from provlog.server.registry import create_log
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.sequencer import Sequencer
 from provlog.server.storage.base import (
+    Head,
     LogRecord,
     SourceRecord,
     Storage,
@@ -34,9 +40,15 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.tokens import reaches
 from provlog.server.tree import TileCache
 
 logger = logging.getLogger(__name__)
+
+MAX_LOGS = 5_000
+"""How many logs an instance holds: a list of all of them is one answer."""
+TURN = 32
+"""How many logs are looked at before other work has its turn."""
 
 
 class Service:
@@ -64,6 +76,7 @@ class Service:
         self._guard = guard
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
+        self._numbers: set[int] = set()
         self._opening = asyncio.Lock()
         # When `tend` last began a round, on the monotonic clock; None before.
         self.tended: float | None = None
@@ -83,8 +96,7 @@ class Service:
 
     async def __aenter__(self) -> Self:
         try:
-            for record in await self.storage.logs():
-                await self._open(record)
+            await self._open(await self.storage.logs())
         except BaseException:
             await self.storage.close()
             raise
@@ -104,7 +116,34 @@ class Service:
             if name in self._logs:
                 return self._logs[name]
             record = await self.storage.log(name)
-            return None if record is None else await self._open(record)
+            if record is not None:
+                await self._open([record])
+            return self._logs.get(name)
+
+    def public_log(self, name: str) -> Log | None:
+        """Return an open log that anybody may read; nothing is read for the others.
+
+        One that another process made is open within a second.
+        """
+        log = self._logs.get(name)
+        return log if log is not None and log.record.public else None
+
+    async def reached_log(self, name: str, token: TokenRecord) -> Log | None:
+        """Return the log of a name if a token reaches it.
+
+        A log that the token does not reach takes the same steps as one that does not
+        exist: neither is opened, nor read, unless the token reaches a log that another
+        process has just made.
+        """
+        log = self._logs.get(name)
+        if log is None and not self._knows_logs_of(token):
+            record = await self.storage.log(name)
+            if record is not None and reaches(token, record.id):
+                log = await self.log(name)
+        return log if log is not None and reaches(token, log.id) else None
+
+    def _knows_logs_of(self, token: TokenRecord) -> bool:
+        return token.logs is not None and token.logs <= self._numbers
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open, by name."""
@@ -113,6 +152,8 @@ class Service:
     async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
         """Create a log and open it; `ConfigurationError` where that cannot be."""
         async with self._opening:
+            if len(self._logs) >= MAX_LOGS:
+                raise TooManyLogsError(f"an instance holds {MAX_LOGS} logs at most")
             record = await create_log(
                 self.storage,
                 self._keyring,
@@ -122,7 +163,8 @@ class Service:
                 public=public,
                 now=self.clock.now(),
             )
-            return await self._open(record)
+            await self._open([record])
+            return self._logs[name]
 
     async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
         """Return a source, registering it on its first use with its own name as `ns`.
@@ -208,18 +250,38 @@ class Service:
                 await asyncio.to_thread(self._guard.flush)
             except Exception as error:
                 logger.error("the guard cannot be flushed: %s", _why(error))
-            for log in self.open_logs():
-                try:
-                    await self._catch_up(log)
-                except Exception as error:
-                    logger.error("log %s: %s", log.origin, _why(error))
+            try:
+                await self._tend_logs()
+            except Exception as error:
+                logger.error("the logs cannot be looked at: %s", _why(error))
 
-    async def _catch_up(self, log: Log) -> None:
+    async def _tend_logs(self) -> None:
+        """Open what another process made, and catch up with what it committed."""
+        logs = self.open_logs()
+        heads = await self.storage.heads()
+        for place, log in enumerate(logs):
+            if place % TURN == 0:
+                await asyncio.sleep(0)
+            await self._one(log, self._catch_up(log, heads[log.id]))
+        if not heads.keys() <= self._numbers:
+            for record in await self.storage.logs():
+                await self._one(record, self.log(record.name))
+
+    async def _one(
+        self, log: Log | LogRecord, work: Coroutine[None, None, object]
+    ) -> None:
+        """Do what concerns one log; if it fails, the others go on."""
+        try:
+            await work
+        except Exception as error:
+            logger.error("log %s: %s", log.origin, _why(error))
+
+    async def _catch_up(self, log: Log, head: Head) -> None:
         if log.halted is not None:
             return
         released = await log.refresh()
         self.metrics.log_size.labels(log.record.name).set(released.size)
-        if (await self.storage.head(log.id)).size <= released.size:
+        if head.size <= released.size:
             return
         # Most often a commit of ours that is about to be released: the lock waits for
         # its turn behind it.
@@ -238,18 +300,29 @@ class Service:
             raise ConfigurationError("the change was made already")
         return outcome.index
 
-    async def _open(self, record: LogRecord) -> Log:
-        log = await open_log(
-            self.storage,
-            record,
-            self._keyring.load(record.name),
-            self._guard,
-            self._cache,
-            os.urandom,
-            logger.warning,
-        )
-        self._logs[record.name] = log
-        return log
+    async def _open(self, records: Sequence[LogRecord]) -> None:
+        """Open logs, behind one barrier for all of them."""
+        # The guard first: another process may release more until the barrier.
+        released = {each.id: self._guard.read(each.origin) for each in records}
+        heads = await self.storage.barriers([each.id for each in records])
+        for record in records:
+            if released[record.id] is None:
+                logger.warning(
+                    "log %s: no guard at %s; making one",
+                    record.name,
+                    self._guard.path(record.origin),
+                )
+            self._logs[record.name] = await open_log(
+                self.storage,
+                record,
+                self._keyring.load(record.name),
+                self._guard,
+                self._cache,
+                os.urandom,
+                released[record.id],
+                heads[record.id],
+            )
+            self._numbers.add(record.id)
 
 
 def _why(error: Exception) -> str:

@@ -75,9 +75,7 @@ async def require_hook(request: web.Request) -> Caller:
         token = await _authenticate(request, header)
     else:
         token = await require_token(request)
-    log = await _log_of(request)
-    if log is None or not reaches(token, log.id):
-        raise _no_log()
+    log = await _reached(request, token)
     require_role(token, HOOK)
     if request.match_info["source"] not in token.sources:
         raise Problem("not-found", "the token is for another source")
@@ -91,26 +89,22 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
     the same 404; 403 where the token has none of `roles`.
     """
     token = await require_token(request)
-    log = await _log_of(request)
-    if log is None or not reaches(token, log.id):
-        raise _no_log()
+    log = await _reached(request, token)
     require_role(token, roles)
     return Caller(log, token)
 
 
 async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     """Return who reads the log of the path: anybody, if the log is public."""
-    if hdrs.AUTHORIZATION not in request.headers:
-        log = await _log_of(request)
-        if log is not None and log.record.public:
-            return Reader(log, None)
+    public = request.app[SERVICE].public_log(request.match_info["log"])
+    if public is not None and hdrs.AUTHORIZATION not in request.headers:
+        return Reader(public, None)
     token = await require_token(request)
-    log = await _log_of(request)
-    if log is not None and log.record.public:
-        return Reader(log, token)
-    if log is None or not reaches(token, log.id):
-        raise _no_log()
-    require_role(token, roles)
+    if public is not None:
+        return Reader(public, token)
+    log = await _reached(request, token)
+    if not log.record.public:
+        require_role(token, roles)
     return Reader(log, token)
 
 
@@ -147,12 +141,14 @@ def _admit(seconds: float) -> None:
         raise rate_problem(seconds)
 
 
-async def _log_of(request: web.Request) -> Log | None:
-    return await request.app[SERVICE].log(request.match_info["log"])
-
-
-def _no_log() -> Problem:
-    return Problem("not-found", "there is no log of that name that the token reaches")
+async def _reached(request: web.Request, token: TokenRecord) -> Log:
+    name = request.match_info["log"]
+    log = await request.app[SERVICE].reached_log(name, token)
+    if log is None:
+        raise Problem(
+            "not-found", "there is no log of that name that the token reaches"
+        )
+    return log
 
 
 def _unauthenticated(detail: str, error: str) -> Problem:

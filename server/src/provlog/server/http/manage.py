@@ -1,11 +1,12 @@
 """Management: logs, their tokens, their sources. It reads no disclosures."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue, parse_time
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, TooManyLogsError
 from provlog.server.http.auth import (
     ADMIN,
     ANYBODY,
@@ -33,7 +34,7 @@ from provlog.server.intake.event import is_event_name
 from provlog.server.intake.times import normalise_time
 from provlog.server.registry import MAX_ORIGIN, require_log_name, require_origin
 from provlog.server.representations import log_json, source_json, token_json
-from provlog.server.service import Service
+from provlog.server.service import TURN, Service
 from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import ANY_SOURCE, MintedToken, is_note, mint_token, reaches
 
@@ -50,8 +51,10 @@ async def list_logs(request: web.Request) -> web.Response:
     read_query(request)
     service = request.app[SERVICE]
     logs: list[JsonValue] = []
-    for record in await service.storage.logs():
-        log = await service.log(record.name) if reaches(token, record.id) else None
+    for place, record in enumerate(await service.storage.logs()):
+        if place % TURN == 0:
+            await asyncio.sleep(0)
+        log = await service.reached_log(record.name, token)
         if log is not None:
             await log.refresh()
             logs.append(log_json(log))
@@ -77,6 +80,8 @@ async def create_log(request: web.Request) -> web.Response:
         raise invalid("/public", "must be true or false")
     try:
         log = await service.create_log(name, origin, public=public)
+    except TooManyLogsError as error:
+        raise Problem("conflict", str(error)) from None
     except ConfigurationError as error:
         # Its text names folders of this machine.
         logger.warning("log %s was not created: %s", name, error)
