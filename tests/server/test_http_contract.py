@@ -4,7 +4,6 @@ A real service on a real SQLite file listens on the loopback; schemathesis makes
 calls, right ones and wrong ones, under every role's token and without one.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 
@@ -45,12 +44,12 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 @pytest.fixture(scope="module")
 def held(loopback: Loopback) -> dict[str, tuple[str, ...]]:
     """Put into the instance what aimed calls ask for; return its names."""
-    spare = asyncio.run_coroutine_threadsafe(_fill(loopback.served), loopback.loop)
+    spare = loopback.run(_fill(loopback.served))
     return {
         "log": ("main", "other"),
         "path": TILES,
         "source": (SOURCE, "urn:nothing"),
-        "id": ("filler-1", "filler-2", *spare.result(30)),
+        "id": ("filler-1", "filler-2", *spare),
     }
 
 

@@ -2,16 +2,20 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from provlog.server.http.app import HttpSettings
 from support.instances import Served, served
 
 START_SECONDS = 30
+WORK_SECONDS = 60
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,11 @@ class Loopback:
     served: Served
     url: str
     loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what work on the service comes to, done where the service lives."""
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        return future.result(WORK_SECONDS)
 
     def bearer(self, role: str) -> dict[str, str]:
         """Return the headers that present a role's token."""
