@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from provlog.server.http.app import HttpSettings
 from provlog.server.instance import Instance
 from provlog.server.selfcheck.passes import Pass
+from provlog.server.storage.base import SourceRecord
 from provlog.server.tokens import mint_token
 from support.generated_calls import (
     AnyCase,
@@ -26,11 +27,11 @@ from support.generated_calls import (
 from support.instances import SOURCE, Served
 from support.loopback import Loopback, serving
 
-EXAMPLES = 55
-LEAST_CALLS = 800
+EXAMPLES = 30
+LEAST_CALLS = 1200
 ENTRIES = 300
 TILES = ("0/000", "0/001.p/20", "1/000", "1/000.p/1", "entries/000", "entries/001.p/9")
-NOBODY = "nobody"
+HOOKED = "urn:okta:hooked"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def held(loopback: Loopback) -> dict[str, tuple[str, ...]]:
     return {
         "log": ("main", "other"),
         "path": TILES,
-        "source": (SOURCE, "urn:nothing"),
+        "source": (SOURCE, HOOKED, "urn:nothing"),
         "id": ("filler-1", "filler-2", *spare),
     }
 
@@ -57,6 +58,7 @@ async def _fill(served: Served) -> list[str]:
     service, log = served.service, served.log
     await service.create_log("other", "log.example.com/other", public=True)
     await served.fill(ENTRIES)
+    await service.register_source(log, SourceRecord(HOOKED, HOOKED, "okta"), "test")
     ids = []
     for _ in range(3):
         minted = mint_token(logs=[log.id], roles=["monitor"], now=service.clock.now())
@@ -65,11 +67,22 @@ async def _fill(served: Served) -> list[str]:
     return ids
 
 
+async def _hook_token(served: Served) -> str:
+    service, log = served.service, served.log
+    minted = mint_token(
+        logs=[log.id], roles=["hook"], sources=[HOOKED], now=service.clock.now()
+    )
+    await service.store_token(log, minted.record, "test")
+    return minted.text
+
+
 @pytest.fixture
 def caller(loopback: Loopback) -> Iterator[Caller]:
     roles = loopback.served.made.tokens
     bearers = {role: loopback.bearer(role) for role in roles}
-    calling = Caller(loopback.url, {**bearers, NOBODY: {}})
+    hook = loopback.run(_hook_token(loopback.served))
+    bearers |= {"hook": {"Authorization": f"Bearer {hook}"}, "nobody": {}}
+    calling = Caller(loopback.url, bearers)
     yield calling
     calling.close()
 
