@@ -27,7 +27,7 @@ from support.okta import USER, okta_record
 from support.vectors import REPOSITORY
 
 SOURCE = "https://okta.example.com/acme"
-EXAMPLE = (REPOSITORY / "docs" / "examples" / "okta-event-hook.json").read_bytes()
+EXAMPLE = (REPOSITORY / "docs" / "deliveries" / "okta-event-hook.json").read_bytes()
 PATH = f"/logs/main/hooks/{quote(SOURCE, safe='')}"
 
 

@@ -5,7 +5,6 @@ whatever it is: one that was logged before is found again, another one under a t
 gets an id of its own, and one that cannot be read is logged as it is.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ async def deliver(
     them may be delivered again.
     """
     counts: Counter[type[Outcome]] = Counter()
-    async for group in _groups(service, log, source, records, ingest):
+    async for group in _groups(service, log, source, records, ingest, sender):
         committed = await service.sequencer.submit(log, group, sender)
         counts.update(type(outcome) for outcome in committed.outcomes)
     logged, erased = counts[Appended], counts[Erased]
@@ -67,6 +66,7 @@ async def _groups(
     source: SourceRecord,
     records: Sequence[bytes],
     ingest: dict[str, JsonValue],
+    sender: str,
 ) -> AsyncIterator[list[EventDraft]]:
     """Yield drafts, those of one record together, as many as one submission takes."""
     connector, now = connector_of(source), service.clock.now()
@@ -81,7 +81,7 @@ async def _groups(
     cost = 0
     for step in in_steps(records, draft):
         # Making drafts takes time: others have their turn after each step.
-        await asyncio.sleep(0)
+        await service.workplace.turn(log.id, sender, len(step))
         for drafts in step:
             size = sum(each.cost for each in drafts)
             full = (

@@ -23,7 +23,8 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
-from provlog.server.queueing import FairQueue, Load, QueueLimits
+from provlog.server.queueing import FairQueue, QueueLimits
+from provlog.server.sharing import Load
 from provlog.server.storage.base import (
     CommitUnknownError,
     Extension,
@@ -119,7 +120,7 @@ class Sequencer:
         answer = asyncio.get_running_loop().create_future()
         lane.queue.push(_Unit(log, sender, drafts, _load(drafts), answer))
         lane.arrived.set()
-        self._metrics.queued_events.set(lane.queue.waiting.events)
+        self._metrics.queued_events.set(lane.queue.waiting.count)
         return await asyncio.shield(answer)
 
     def require_room(self, log: Log, drafts: Sequence[Draft], sender: str = "") -> None:
@@ -166,7 +167,7 @@ class Sequencer:
             await asyncio.sleep(0)
             if queue:
                 work = _by_log(queue.take())
-                self._metrics.queued_events.set(queue.waiting.events)
+                self._metrics.queued_events.set(queue.waiting.count)
                 try:
                     await self._commit(work)
                 except Exception as error:

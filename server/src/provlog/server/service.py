@@ -42,6 +42,7 @@ from provlog.server.storage.base import (
 from provlog.server.storage.sqlite import SqliteStorage
 from provlog.server.tokens import reaches
 from provlog.server.tree import TileCache
+from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Service:
         self.sequencer = Sequencer(storage, clock, self.metrics, limits)
         self.rates = RateLimiter(time.monotonic)
         self.log_rates = LogRates()
+        self.workplace = Workplace()
         self._keyring = keyring
         self._guard = guard
         self._cache = TileCache()

@@ -14,10 +14,11 @@ from pathlib import Path
 import click
 from aiohttp import web
 
-from provlog.server.cli.common import instance_options
+from provlog.server.cli.common import instance_options, parse_log_rates
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app, create_runner
 from provlog.server.instance import Instance, load_instance
+from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
 
@@ -56,6 +57,14 @@ BACKLOG = 1024
     show_default=True,
     help="Entries a second that are re-read and recomputed meanwhile; 0 for none.",
 )
+@click.option(
+    "--log-rate",
+    "log_rates",
+    multiple=True,
+    metavar="[LOG=]RATE",
+    help="Events a second that each log takes, or the one named; may be given several"
+    " times.  [default: no bound]",
+)
 def serve(
     folder: Path,
     guard: Path | None,
@@ -64,6 +73,7 @@ def serve(
     metrics_listen: str,
     insecure: bool,
     rate: float,
+    log_rates: tuple[str, ...],
 ) -> None:
     """Serve every log of an instance.
 
@@ -82,12 +92,13 @@ def serve(
                 f"{host} can be reached from other machines, and this is plain HTTP:"
                 " serve on 127.0.0.1 behind a proxy with TLS, or add --insecure"
             )
+    limits = parse_log_rates(log_rates)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
     )
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_serve(folder, guard, as_json, address, metrics, rate))
+        runner.run(_serve(folder, guard, as_json, address, metrics, rate, limits))
 
 
 async def _serve(
@@ -97,10 +108,12 @@ async def _serve(
     address: tuple[str, int],
     metrics: tuple[str, int] | None,
     rate: float,
+    log_rates: LogRates,
 ) -> None:
     stop = asyncio.Event()
     instance = load_instance(folder, guard)
     async with Service.of(instance) as service:
+        service.log_rates = log_rates
         if not service.open_logs():
             raise ConfigurationError(
                 f"{folder} holds no log; make one with provlog-server log create"

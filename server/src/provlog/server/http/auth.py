@@ -79,6 +79,7 @@ async def require_hook(request: web.Request) -> Caller:
     require_role(token, HOOK)
     if request.match_info["source"] not in token.sources:
         raise Problem("not-found", "the token is for another source")
+    await _turn(request, log, token)
     return Caller(log, token)
 
 
@@ -91,6 +92,7 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
     token = await require_token(request)
     log = await _reached(request, token)
     require_role(token, roles)
+    await _turn(request, log, token)
     return Caller(log, token)
 
 
@@ -98,13 +100,13 @@ async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     """Return who reads the log of the path: anybody, if the log is public."""
     public = request.app[SERVICE].public_log(request.match_info["log"])
     if public is not None and hdrs.AUTHORIZATION not in request.headers:
+        await _turn(request, public, None)
         return Reader(public, None)
     token = await require_token(request)
-    if public is not None:
-        return Reader(public, token)
-    log = await _reached(request, token)
+    log = public or await _reached(request, token)
     if not log.record.public:
         require_role(token, roles)
+    await _turn(request, log, token)
     return Reader(log, token)
 
 
@@ -139,6 +141,12 @@ def _buckets(service: Service, caller: Caller) -> list[Bucket]:
 def _admit(seconds: float) -> None:
     if seconds > 0:
         raise rate_problem(seconds)
+
+
+async def _turn(request: web.Request, log: Log, token: TokenRecord | None) -> None:
+    """Let others work first whose turn it is."""
+    sender = None if token is None else token.id
+    await request.app[SERVICE].workplace.turn(log.id, sender)
 
 
 async def _reached(request: web.Request, token: TokenRecord) -> Log:

@@ -18,7 +18,7 @@ from provlog.server.http.auth import (
     require_hook,
     require_rate,
 )
-from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
+from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, unavailable
 from provlog.server.http.requests import read_body, read_query
 from provlog.server.http.responses import json_response
@@ -64,16 +64,15 @@ async def _take(
 ) -> web.Response:
     service = request.app[SERVICE]
     require_any_rate(service, caller)
-    body = await read_body(request, request.app[SETTINGS].batch_bytes)
-    records = await _cut(hook, body)
-    require_rate(service, caller, len(records))
-    ingest: dict[str, JsonValue] = {
-        "token": caller.token.id,
-        "authentication": "shared_secret",
-    }
-    delivered = await deliver(
-        service, caller.log, source, records, ingest, caller.token.id
-    )
+    token, limit = caller.token.id, request.app[SETTINGS].batch_bytes
+    length, crowd = request.content_length, request.app[CROWD]
+    with crowd.place(caller.log, token, length, limit):
+        body = await read_body(request, limit)
+        records = await _cut(hook, body)
+        require_rate(service, caller, len(records))
+        delivered = await deliver(
+            service, caller.log, source, records, _ingest(token), token
+        )
     return json_response(
         {
             "logged": delivered.logged,
@@ -81,6 +80,10 @@ async def _take(
             "erased": delivered.erased,
         }
     )
+
+
+def _ingest(token: str) -> dict[str, JsonValue]:
+    return {"token": token, "authentication": "shared_secret"}
 
 
 async def _cut(hook: Hook, body: bytes) -> list[bytes]:

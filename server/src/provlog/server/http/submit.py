@@ -6,7 +6,6 @@ costs no other. Many events are read and drafted in steps, between which other r
 have their turn.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,7 +24,7 @@ from provlog.server.http.auth import (
     require_caller,
     require_rate,
 )
-from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
+from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, event_problem
 from provlog.server.http.requests import read_body, read_choice, read_query
 from provlog.server.http.responses import json_response
@@ -68,10 +67,14 @@ async def post_events(request: web.Request) -> web.Response:
     if options.format is not None:
         await intake.require_source()
     require_any_rate(request.app[SERVICE], caller)
-    sent = await _read_submission(request, options)
-    if isinstance(sent, Submission):
-        return await intake.batch(sent)
-    return await intake.single(sent)
+    limit = _body_limit(request, options)
+    length, crowd = request.content_length, request.app[CROWD]
+    with crowd.place(caller.log, caller.token.id, length, limit):
+        body = await read_body(request, limit)
+        sent = _parse(request, options, body)
+        if isinstance(sent, Submission):
+            return await intake.batch(sent)
+        return await intake.single(sent)
 
 
 def _read_options(request: web.Request) -> Options:
@@ -95,15 +98,18 @@ def _read_options(request: web.Request) -> Options:
     return Options(receipts, name, source)
 
 
-async def _read_submission(
-    request: web.Request, options: Options
-) -> Event | Submission:
-    settings, service = request.app[SETTINGS], request.app[SERVICE]
-    content_type = request.headers.get(hdrs.CONTENT_TYPE)
-    media_type = (content_type or "").partition(";")[0].strip().lower()
+def _body_limit(request: web.Request, options: Options) -> int:
+    """Return how long the body may be: of one event, or of many."""
+    settings = request.app[SETTINGS]
+    content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
+    media_type = content_type.partition(";")[0].strip().lower()
     many = options.format is not None or media_type in (BATCH, NDJSON)
-    limit = settings.batch_bytes if many else settings.event_bytes
-    body = await read_body(request, limit)
+    return settings.batch_bytes if many else settings.event_bytes
+
+
+def _parse(request: web.Request, options: Options, body: bytes) -> Event | Submission:
+    service = request.app[SERVICE]
+    content_type = request.headers.get(hdrs.CONTENT_TYPE)
     now = service.clock.now()
     with service.metrics.stage("parse"):
         if options.format is None:
@@ -209,7 +215,8 @@ class _Intake:
             if made is None:
                 return
             yield made
-            await asyncio.sleep(0)
+            turn = self._service.workplace.turn
+            await turn(self._log.id, self._token.id, max(len(made), 1))
 
     async def _refusal(
         self, event: Event | EventError, taken: _Drafts
