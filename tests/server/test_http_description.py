@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from provlog.server.service import MAX_LOGS
+from provlog.server.open_logs import MAX_LOGS
 from support.api_contract import ApiContract
 from support.generated_calls import described
 from support.instances import served

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provlog.server import service as service_module
+from provlog.server import open_logs
 from provlog.server.service import Service
 from provlog.server.tokens import mint_token
 from support.instances import Reply, Served, served
@@ -150,7 +150,7 @@ async def test_a_token_for_a_log_of_another_process_opens_it_at_once(
 async def test_an_instance_takes_no_more_logs_than_its_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "MAX_LOGS", 2)
+    monkeypatch.setattr(open_logs, "MAX_LOGS", 2)
     async with served(tmp_path) as log:
         assert (await _post(log, "/logs", {"name": "second"})).status == 201
         reply = await _post(log, "/logs", {"name": "third"})

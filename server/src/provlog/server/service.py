@@ -5,7 +5,6 @@ The server and the commands use it alike; several processes may do so at once.
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -17,18 +16,17 @@ from provlog.server.clock import Clock
 from provlog.server.errors import (
     ConfigurationError,
     ServiceError,
-    TooManyLogsError,
     describe,
 )
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
-from provlog.server.log import Log, open_log
+from provlog.server.log import Log
 from provlog.server.metrics import Metrics
+from provlog.server.open_logs import TURN, OpenLogs
 from provlog.server.queueing import QueueLimits
 from provlog.server.rates import LogRates, RateLimiter
-from provlog.server.registry import create_log
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.sequencer import Sequencer
 from provlog.server.storage.base import (
@@ -40,16 +38,9 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.sqlite import SqliteStorage
-from provlog.server.tokens import reaches
-from provlog.server.tree import TileCache
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
-
-MAX_LOGS = 5_000
-"""How many logs an instance holds: a list of all of them is one answer."""
-TURN = 32
-"""How many logs are looked at before other work has its turn."""
 
 
 class Service:
@@ -74,12 +65,8 @@ class Service:
         self.rates = RateLimiter(time.monotonic)
         self.log_rates = LogRates()
         self.workplace = Workplace()
-        self._keyring = keyring
+        self.logs = OpenLogs(storage, keyring, guard)
         self._guard = guard
-        self._cache = TileCache()
-        self._logs: dict[str, Log] = {}
-        self._numbers: set[int] = set()
-        self._opening = asyncio.Lock()
         # When `tend` last began a round, on the monotonic clock; None before.
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
@@ -98,7 +85,7 @@ class Service:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._open(await self.storage.logs())
+            await self.logs.open_all()
         except BaseException:
             await self.storage.close()
             raise
@@ -110,63 +97,16 @@ class Service:
         await self.storage.close()
 
     async def log(self, name: str) -> Log | None:
-        """Return an open log by name; one that another process made is opened."""
-        log = self._logs.get(name)
-        if log is not None:
-            return log
-        async with self._opening:
-            if name in self._logs:
-                return self._logs[name]
-            record = await self.storage.log(name)
-            if record is not None:
-                await self._open([record])
-            return self._logs.get(name)
-
-    def public_log(self, name: str) -> Log | None:
-        """Return an open log that anybody may read; nothing is read for the others.
-
-        One that another process made is open within a second.
-        """
-        log = self._logs.get(name)
-        return log if log is not None and log.record.public else None
-
-    async def reached_log(self, name: str, token: TokenRecord) -> Log | None:
-        """Return the log of a name if a token reaches it.
-
-        A log that the token does not reach takes the same steps as one that does not
-        exist: neither is opened, nor read, unless the token reaches a log that another
-        process has just made.
-        """
-        log = self._logs.get(name)
-        if log is None and not self._knows_logs_of(token):
-            record = await self.storage.log(name)
-            if record is not None and reaches(token, record.id):
-                log = await self.log(name)
-        return log if log is not None and reaches(token, log.id) else None
-
-    def _knows_logs_of(self, token: TokenRecord) -> bool:
-        return token.logs is not None and token.logs <= self._numbers
+        """Return a log by name; one that another process made is opened."""
+        return await self.logs.find(name)
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open, by name."""
-        return [self._logs[name] for name in sorted(self._logs)]
+        return self.logs.all()
 
     async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
         """Create a log and open it; `ConfigurationError` where that cannot be."""
-        async with self._opening:
-            if len(self._logs) >= MAX_LOGS:
-                raise TooManyLogsError(f"an instance holds {MAX_LOGS} logs at most")
-            record = await create_log(
-                self.storage,
-                self._keyring,
-                self._guard,
-                name=name,
-                origin=origin,
-                public=public,
-                now=self.clock.now(),
-            )
-            await self._open([record])
-            return self._logs[name]
+        return await self.logs.create(name, origin, public=public, now=self.clock.now())
 
     async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
         """Return a source, registering it on its first use with its own name as `ns`.
@@ -265,7 +205,7 @@ class Service:
             if place % TURN == 0:
                 await asyncio.sleep(0)
             await self._one(log, self._catch_up(log, heads[log.id]))
-        if not heads.keys() <= self._numbers:
+        if not self.logs.holds(heads.keys()):
             for record in await self.storage.logs():
                 await self._one(record, self.log(record.name))
 
@@ -301,30 +241,6 @@ class Service:
         if not isinstance(outcome, Appended):
             raise ConfigurationError("the change was made already")
         return outcome.index
-
-    async def _open(self, records: Sequence[LogRecord]) -> None:
-        """Open logs, behind one barrier for all of them."""
-        # The guard first: another process may release more until the barrier.
-        released = {each.id: self._guard.read(each.origin) for each in records}
-        heads = await self.storage.barriers([each.id for each in records])
-        for record in records:
-            if released[record.id] is None:
-                logger.warning(
-                    "log %s: no guard at %s; making one",
-                    record.name,
-                    self._guard.path(record.origin),
-                )
-            self._logs[record.name] = await open_log(
-                self.storage,
-                record,
-                self._keyring.load(record.name),
-                self._guard,
-                self._cache,
-                os.urandom,
-                released[record.id],
-                heads[record.id],
-            )
-            self._numbers.add(record.id)
 
 
 def _why(error: Exception) -> str:

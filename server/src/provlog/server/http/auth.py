@@ -98,7 +98,7 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
 
 async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     """Return who reads the log of the path: anybody, if the log is public."""
-    public = request.app[SERVICE].public_log(request.match_info["log"])
+    public = request.app[SERVICE].logs.public(request.match_info["log"])
     if public is not None and hdrs.AUTHORIZATION not in request.headers:
         await _turn(request, public, None)
         return Reader(public, None)
@@ -151,7 +151,7 @@ async def _turn(request: web.Request, log: Log, token: TokenRecord | None) -> No
 
 async def _reached(request: web.Request, token: TokenRecord) -> Log:
     name = request.match_info["log"]
-    log = await request.app[SERVICE].reached_log(name, token)
+    log = await request.app[SERVICE].logs.reached(name, token)
     if log is None:
         raise Problem(
             "not-found", "there is no log of that name that the token reaches"

@@ -32,9 +32,10 @@ from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.data_members import is_namespace
 from provlog.server.intake.event import is_event_name
 from provlog.server.intake.times import normalise_time
+from provlog.server.open_logs import TURN
 from provlog.server.registry import MAX_ORIGIN, require_log_name, require_origin
 from provlog.server.representations import log_json, source_json, token_json
-from provlog.server.service import TURN, Service
+from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import ANY_SOURCE, MintedToken, is_note, mint_token, reaches
 
@@ -54,7 +55,7 @@ async def list_logs(request: web.Request) -> web.Response:
     for place, record in enumerate(await service.storage.logs()):
         if place % TURN == 0:
             await asyncio.sleep(0)
-        log = await service.reached_log(record.name, token)
+        log = await service.logs.reached(record.name, token)
         if log is not None:
             await log.refresh()
             logs.append(log_json(log))
