@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from provlog.server import open_logs
+from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.service import Service
 from provlog.server.tokens import mint_token
 from support.instances import Reply, Served, served
@@ -145,6 +146,27 @@ async def test_a_token_for_a_log_of_another_process_opens_it_at_once(
             minted = mint_token(logs=[new.id], roles=["monitor"], now=0)
             await other.store_token(new, minted.record, "test")
         assert (await _get(log, "/logs/new/checkpoint", minted.text)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("same", "status"), [(True, 201), (False, 409)], ids=["this log", "another log"]
+)
+async def test_a_log_that_another_process_releases_first_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool, status: int
+) -> None:
+    replace = FileGuard.replace
+
+    def come_second(
+        guard: FileGuard, origin: str, known: ReleasedHead | None, head: ReleasedHead
+    ) -> bool:
+        if known is None:
+            first = head if same else ReleasedHead(1, bytes(32))
+            assert replace(guard, origin, None, first)
+        return replace(guard, origin, known, head)
+
+    async with served(tmp_path) as log:
+        monkeypatch.setattr(FileGuard, "replace", come_second)
+        assert (await _post(log, "/logs", {"name": "new"})).status == status
 
 
 async def test_an_instance_takes_no_more_logs_than_its_bound(

@@ -1,6 +1,7 @@
 """Creating logs: an explicit act that writes entry 0."""
 
 import asyncio
+import contextlib
 import re
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -15,7 +16,7 @@ from provlog.merkle.entries import VERSION, build_entry
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
-from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.errors import ConfigurationError, ForkError, GuardBusyError
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.storage.base import (
@@ -107,11 +108,24 @@ async def create_log(
         )
         await transaction.commit()
     # If we crash here, the next start finds a log without a guard and makes one.
-    released = ReleasedHead(head.size, head.root)
-    if not await asyncio.to_thread(guard.replace, origin, None, released):
-        raise ForkError(f"another log {origin} was released at the same time")
-    await asyncio.to_thread(guard.flush)
+    await _release_first(guard, origin, ReleasedHead(head.size, head.root))
     return LogRecord(number, name, origin, log_key, public, record.created)
+
+
+async def _release_first(guard: FileGuard, origin: str, head: ReleasedHead) -> None:
+    """Record the first head of a new log, durably.
+
+    A server that looks after the same database may open the log as soon as it is
+    committed, and be quicker: then the guard has this head, or one that follows it, as
+    whoever opens the log finds out.
+    """
+    with contextlib.suppress(GuardBusyError):
+        if await asyncio.to_thread(guard.replace, origin, None, head):
+            await asyncio.to_thread(guard.flush)
+            return
+    known = guard.read(origin)
+    if known is not None and known.size == head.size and known != head:
+        raise ForkError(f"another log {origin} was released at the same time")
 
 
 def params_leaf(origin: str, keys: LogKeys, now: int) -> bytes:
