@@ -416,7 +416,7 @@ async def test_a_head_that_another_process_left_unreleased_is_released(
             await append(service, log, draft(log, "a"))
         monkeypatch.undo()
         assert (await log.refresh()).size == 1  # durable, and seen by nobody
-        await service._catch_up(log)
+        await service._tend_logs()
         assert log.released.size == 2
         assert await append(service, log, draft(log, "a")) == [Repeated(1)]
 

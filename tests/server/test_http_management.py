@@ -151,6 +151,7 @@ async def test_a_token_is_shown_once_and_recorded(log: Served) -> None:
         ({"roles": ["monitor", 1]}, "/roles/1"),
         ({"roles": ["submitter"], "sources": [SOURCE, "a\nb"]}, "/sources/1"),
         ({"roles": ["monitor"], "note": "x" * 201}, "/note"),
+        ({"roles": ["monitor"], "note": "\x1b[31m"}, "/note"),
         ({"roles": ["monitor"], "rate": 0}, "/rate"),
         ({"roles": ["monitor"], "rate": True}, "/rate"),
         ({"roles": ["monitor"], "rate": 1e300}, "/rate"),

@@ -61,6 +61,7 @@ async def test_the_description_has_every_problem(log: Served) -> None:
     )
 
 
+UNWRITABLE = "entries cannot be written; the server's log says where"
 CHECKS = ("clock", "logs", "sequencer", "storage", "background", "selfcheck")
 
 
@@ -83,13 +84,13 @@ async def test_each_reason_not_to_be_ready_is_told(
     guard = FileGuard(log.made.instance.guard).path(log.log.origin)
     kept = guard.read_bytes()
     guard.write_bytes(b"damaged")
-    assert await _not_ready(log) == {"logs": "1 cannot be written"}
+    assert await _not_ready(log) == {"logs": UNWRITABLE}
     guard.write_bytes(kept)
     log.service.tended = time.monotonic() - 60
     assert await _not_ready(log) == {"background": "the background work has stopped"}
     log.service.tended = None
     log.log.halt("/var/lib/provlog is older than what was released")
-    assert await _not_ready(log) == {"logs": "1 cannot be written"}
+    assert await _not_ready(log) == {"logs": UNWRITABLE}
     log.log.halted = None
 
     async def fail(_: object) -> None:

@@ -159,7 +159,7 @@ async def test_a_long_poll_sees_what_another_process_released(log: Served) -> No
     async with running(log.made.instance) as (other, twin):
         await append(other, twin, draft(twin, "a"))
     # What `serve` does once a second.
-    await log.service._catch_up(log.log)
+    await log.service._tend_logs()
     assert _checkpoint(log, await asyncio.wait_for(waiting, 5)).size == 2
 
 

@@ -239,7 +239,7 @@ def test_opening_beside_a_busy_server_finds_no_fork(tmp_path: Path) -> None:
             writer = asyncio.create_task(write())
             for _ in range(60):
                 async with running(instance) as (other, twin):
-                    await other._catch_up(twin)
+                    await other._catch_up(twin, await other.storage.head(twin.id))
                     assert twin.halted is None
             stop.set()
             await writer
@@ -278,7 +278,7 @@ def test_catching_up_beside_a_busy_server_halts_nothing(
             writer = asyncio.create_task(write())
             before = twin.released.size
             for _ in range(60):
-                await other._catch_up(twin)
+                await other._catch_up(twin, await other.storage.head(twin.id))
                 assert twin.halted is None
                 await asyncio.sleep(0.002)
             stop.set()

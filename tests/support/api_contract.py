@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from provlog.merkle.encoding import loads_json
 from provlog.server.http.ops import description
+from provlog.server.http.unmatched import NOWHERE
 
 LARGEST_BODY = 1 << 20
 NO_ROUTE = (404, 405)
@@ -51,7 +52,7 @@ class ApiContract:
     def _judge(self, request: web.Request, response: web.StreamResponse) -> str | None:
         resource = request.match_info.route.resource
         problem = self.document["components"]["schemas"]["Problem"]
-        if resource is None:
+        if resource is None or resource.canonical == NOWHERE:
             return self._fits(problem, response) if _no_route(response) else "a route?"
         method = "get" if request.method == "HEAD" else request.method.lower()
         operation = self.document["paths"][resource.canonical][method]

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import apsw
+
 from provlog.merkle.trust import Trust
 from provlog.server.batch import Outcome
 from provlog.server.clock import Clock
@@ -111,6 +113,19 @@ class FaultyStorage(SqliteStorage):
 
             transaction.commit = commit  # type: ignore[method-assign]
             yield transaction
+
+
+def statements(storage: object) -> list[str]:
+    """Return the list of what a storage's reads say to SQLite from now on."""
+    assert isinstance(storage, SqliteStorage)
+    said: list[str] = []
+
+    def note(_: apsw.Cursor, statement: str, __: object) -> bool:
+        said.append(statement)
+        return True
+
+    storage._connection.exec_trace = note
+    return said
 
 
 def file_modes(folder: Path) -> dict[str, int]:

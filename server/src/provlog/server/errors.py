@@ -4,7 +4,8 @@
 
     ServiceError
     ├── ConfigurationError     what the operator asked for cannot be: exit code 2
-    │   └── ForkError          going on would contradict a head that was released
+    │   ├── ForkError          going on would contradict a head that was released
+    │   └── TooManyLogsError   the instance holds as many logs as it may
     ├── OversizedError         more than the queue takes in one request, at any time
     └── UnavailableError       not now; the same request may succeed later
         ├── OverloadedError    the queue is full
@@ -29,6 +30,10 @@ class ConfigurationError(ServiceError):
 
 class ForkError(ConfigurationError):
     """The database contradicts a head of the log that was already released."""
+
+
+class TooManyLogsError(ConfigurationError):
+    """The instance holds as many logs as it may."""
 
 
 class OversizedError(ServiceError):

@@ -105,6 +105,8 @@ class _Record:
         self._origin = origin
         self._lock: int | None = None
         self._unflushed = False
+        # What the newest record of the bytes read last was: most reads find the same.
+        self._parsed: tuple[bytes, tuple[int, ReleasedHead]] | None = None
 
     def __del__(self) -> None:
         if self._lock is not None:
@@ -167,6 +169,12 @@ class _Record:
         self._unflushed = True
 
     def _newest(self, data: bytes) -> tuple[int, ReleasedHead]:
+        parsed = self._parsed
+        if parsed is None or parsed[0] != data:
+            parsed = self._parsed = (data, self._parse_newest(data))
+        return parsed[1]
+
+    def _parse_newest(self, data: bytes) -> tuple[int, ReleasedHead]:
         valid = []
         for slot in (0, 1):
             head = self._parse(data[slot * SLOT : (slot + 1) * SLOT])

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import NoReturn
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -23,7 +22,7 @@ from provlog.server.errors import (
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
-from provlog.server.storage.base import Head, LogRecord, Reads, Storage
+from provlog.server.storage.base import Head, LogRecord, Reads
 from provlog.server.tree import TileCache, Tree
 
 logger = logging.getLogger(__name__)
@@ -208,35 +207,33 @@ async def contradiction(
 
 
 async def open_log(
-    storage: Storage,
+    reads: Reads,
     record: LogRecord,
     keys: LogKeys,
     guard: FileGuard,
     cache: TileCache,
     entropy: Entropy,
-    warn: Callable[[str], None],
+    released: ReleasedHead | None,
+    head: Head,
 ) -> Log:
     """Open a log for reading and writing, after checking what can be checked.
 
-    A barrier makes sure that the head is on disk; the right edge must have the head's
-    root; the head must extend the guard's; keys, origin and parameters must belong
-    together. Raises `ConfigurationError`, `ForkError` among them.
+    `released` is what the guard held, None where it held nothing, and `head` the head
+    behind a barrier that was passed after that, so that it is on disk and not older.
+    The right edge must have the head's root; the head must extend the guard's; keys,
+    origin and parameters must belong together. Raises `ConfigurationError`, `ForkError`
+    among them.
     """
     if keys.signing.verifier().vkey() != record.log_key:
         raise ConfigurationError(f"log {record.name}: the signing key is not the log's")
-    # The guard first: another process may release more until the barrier.
-    released = guard.read(record.origin)
-    head = await storage.barrier(record.id)
-    if released is None:
-        warn(f"log {record.name}: no guard at {guard.path(record.origin)}; making one")
-    tree = Tree(storage, record.id, cache)
+    tree = Tree(reads, record.id, cache)
     reason = await contradiction(tree, head, released)
     if reason is not None:
         raise ForkError(f"log {record.name}: {reason}")
-    await _check_params(storage, record, keys)
+    await _check_params(reads, record, keys)
     drafter = Drafter(keys, head.epoch, entropy)
     edge = await tree.edge(head.size)
-    log = Log(record, keys, storage, tree, guard, edge, drafter)
+    log = Log(record, keys, reads, tree, guard, edge, drafter)
     await log.release(log.released)
     return log
 

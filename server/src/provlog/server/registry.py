@@ -1,5 +1,7 @@
 """Creating logs: an explicit act that writes entry 0."""
 
+import asyncio
+import contextlib
 import re
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -14,7 +16,7 @@ from provlog.merkle.entries import VERSION, build_entry
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
-from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.errors import ConfigurationError, ForkError, GuardBusyError
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.storage.base import (
@@ -84,10 +86,11 @@ async def create_log(
     """
     require_log_name(name)
     require_origin(origin)
-    require_unreleased(guard, origin)
     if await storage.log(name) is not None:
         raise ConfigurationError(f"there is a log {name} already")
-    keys = keyring.create(name, origin)
+    require_unreleased(guard, origin)
+    # Files that are flushed one by one: others must not wait for that.
+    keys = await asyncio.to_thread(keyring.create, name, origin)
     log_key = keys.signing.verifier().vkey()
     record = LogRecord(0, name, origin, log_key, public, format_time(now))
     leaf = params_leaf(origin, keys, now)
@@ -105,10 +108,24 @@ async def create_log(
         )
         await transaction.commit()
     # If we crash here, the next start finds a log without a guard and makes one.
-    if not guard.replace(origin, None, ReleasedHead(head.size, head.root)):
-        raise ForkError(f"another log {origin} was released at the same time")
-    guard.flush()
+    await _release_first(guard, origin, ReleasedHead(head.size, head.root))
     return LogRecord(number, name, origin, log_key, public, record.created)
+
+
+async def _release_first(guard: FileGuard, origin: str, head: ReleasedHead) -> None:
+    """Record the first head of a new log, durably.
+
+    A server that looks after the same database may open the log as soon as it is
+    committed, and be quicker: then the guard has this head, or one that follows it, as
+    whoever opens the log finds out.
+    """
+    with contextlib.suppress(GuardBusyError):
+        if await asyncio.to_thread(guard.replace, origin, None, head):
+            await asyncio.to_thread(guard.flush)
+            return
+    known = guard.read(origin)
+    if known is not None and known.size == head.size and known != head:
+        raise ForkError(f"another log {origin} was released at the same time")
 
 
 def params_leaf(origin: str, keys: LogKeys, now: int) -> bytes:

@@ -5,28 +5,32 @@ The server and the commands use it alike; several processes may do so at once.
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Self
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
-from provlog.server.errors import ConfigurationError, ServiceError, describe
+from provlog.server.errors import (
+    ConfigurationError,
+    ServiceError,
+    describe,
+)
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
-from provlog.server.log import Log, open_log
+from provlog.server.log import Log
 from provlog.server.metrics import Metrics
+from provlog.server.open_logs import TURN, OpenLogs
 from provlog.server.queueing import QueueLimits
 from provlog.server.rates import LogRates, RateLimiter
-from provlog.server.registry import create_log
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.sequencer import Sequencer
 from provlog.server.storage.base import (
+    Head,
     LogRecord,
     SourceRecord,
     Storage,
@@ -34,7 +38,6 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.sqlite import SqliteStorage
-from provlog.server.tree import TileCache
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -62,11 +65,8 @@ class Service:
         self.rates = RateLimiter(time.monotonic)
         self.log_rates = LogRates()
         self.workplace = Workplace()
-        self._keyring = keyring
+        self.logs = OpenLogs(storage, keyring, guard)
         self._guard = guard
-        self._cache = TileCache()
-        self._logs: dict[str, Log] = {}
-        self._opening = asyncio.Lock()
         # When `tend` last began a round, on the monotonic clock; None before.
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
@@ -85,8 +85,7 @@ class Service:
 
     async def __aenter__(self) -> Self:
         try:
-            for record in await self.storage.logs():
-                await self._open(record)
+            await self.logs.open_all()
         except BaseException:
             await self.storage.close()
             raise
@@ -98,33 +97,16 @@ class Service:
         await self.storage.close()
 
     async def log(self, name: str) -> Log | None:
-        """Return an open log by name; one that another process made is opened."""
-        log = self._logs.get(name)
-        if log is not None:
-            return log
-        async with self._opening:
-            if name in self._logs:
-                return self._logs[name]
-            record = await self.storage.log(name)
-            return None if record is None else await self._open(record)
+        """Return a log by name; one that another process made is opened."""
+        return await self.logs.find(name)
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open, by name."""
-        return [self._logs[name] for name in sorted(self._logs)]
+        return self.logs.all()
 
     async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
         """Create a log and open it; `ConfigurationError` where that cannot be."""
-        async with self._opening:
-            record = await create_log(
-                self.storage,
-                self._keyring,
-                self._guard,
-                name=name,
-                origin=origin,
-                public=public,
-                now=self.clock.now(),
-            )
-            return await self._open(record)
+        return await self.logs.create(name, origin, public=public, now=self.clock.now())
 
     async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
         """Return a source, registering it on its first use with its own name as `ns`.
@@ -210,18 +192,38 @@ class Service:
                 await asyncio.to_thread(self._guard.flush)
             except Exception as error:
                 logger.error("the guard cannot be flushed: %s", _why(error))
-            for log in self.open_logs():
-                try:
-                    await self._catch_up(log)
-                except Exception as error:
-                    logger.error("log %s: %s", log.origin, _why(error))
+            try:
+                await self._tend_logs()
+            except Exception as error:
+                logger.error("the logs cannot be looked at: %s", _why(error))
 
-    async def _catch_up(self, log: Log) -> None:
+    async def _tend_logs(self) -> None:
+        """Open what another process made, and catch up with what it committed."""
+        logs = self.open_logs()
+        heads = await self.storage.heads()
+        for place, log in enumerate(logs):
+            if place % TURN == 0:
+                await asyncio.sleep(0)
+            await self._one(log, self._catch_up(log, heads[log.id]))
+        if not self.logs.holds(heads.keys()):
+            for record in await self.storage.logs():
+                await self._one(record, self.log(record.name))
+
+    async def _one(
+        self, log: Log | LogRecord, work: Coroutine[None, None, object]
+    ) -> None:
+        """Do what concerns one log; if it fails, the others go on."""
+        try:
+            await work
+        except Exception as error:
+            logger.error("log %s: %s", log.origin, _why(error))
+
+    async def _catch_up(self, log: Log, head: Head) -> None:
         if log.halted is not None:
             return
         released = await log.refresh()
         self.metrics.log_size.labels(log.record.name).set(released.size)
-        if (await self.storage.head(log.id)).size <= released.size:
+        if head.size <= released.size:
             return
         # Most often a commit of ours that is about to be released: the lock waits for
         # its turn behind it.
@@ -239,19 +241,6 @@ class Service:
         if not isinstance(outcome, Appended):
             raise ConfigurationError("the change was made already")
         return outcome.index
-
-    async def _open(self, record: LogRecord) -> Log:
-        log = await open_log(
-            self.storage,
-            record,
-            self._keyring.load(record.name),
-            self._guard,
-            self._cache,
-            os.urandom,
-            logger.warning,
-        )
-        self._logs[record.name] = log
-        return log
 
 
 def _why(error: Exception) -> str:

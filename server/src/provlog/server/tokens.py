@@ -4,6 +4,7 @@ import hmac
 import math
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -51,8 +52,8 @@ def mint_token(
     write, `ANY_SOURCE` for any, or the one that a hook delivers; `rate` events per
     second, None for no bound; `now` and `expires` are Unix milliseconds. Raises
     `ValueError` for an unknown role, a submitter without sources, sources without the
-    submitter's role, a hook that could do anything else, and for a source, rate or
-    expiry that is none.
+    submitter's role, a hook that could do anything else, and for a source, note, rate
+    or expiry that is none.
     """
     chosen, allowed = frozenset(roles), tuple(sources)
     reached = None if logs is None else frozenset(logs)
@@ -64,6 +65,8 @@ def mint_token(
         _require_hook(chosen, allowed, reached)
     if not all(uri == ANY_SOURCE or is_event_name(uri) for uri in allowed):
         raise ValueError("a source is 1 to 256 printable ASCII characters")
+    if not is_note(note):
+        raise ValueError("a note has no control characters")
     if rate is not None and not 0 < rate < math.inf:
         raise ValueError("a rate is a positive number of events per second")
     if expires is not None and expires > LATEST:
@@ -92,6 +95,11 @@ def _require_hook(
     single = len(sources) == 1 and ANY_SOURCE not in sources
     if roles != {"hook"} or not single or logs is None or len(logs) != 1:
         raise ValueError("the role hook is for one source of one log, and stands alone")
+
+
+def is_note(text: str) -> bool:
+    """Tell whether a token's note can be shown on a terminal: no control characters."""
+    return not any(unicodedata.category(character) == "Cc" for character in text)
 
 
 async def authenticate(reads: Reads, text: str, now: int) -> TokenRecord | None:

@@ -2,7 +2,7 @@
 
 ``app``       the applications, and how to run them
 ``context``   what handlers share: settings and the application's typed keys
-``routes``    which path and method is whose
+``routes``    which path and method is whose; ``unmatched`` what is nobody's
 ``problems``  RFC 9457 problem details, and what becomes one
 ``gate``      the middleware around every handler: errors, metrics, headers
 ``auth``      bearer tokens, roles, rates

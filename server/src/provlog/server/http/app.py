@@ -18,6 +18,7 @@ from provlog.server.http.gate import make_gate, set_headers
 from provlog.server.http.ops import get_metrics
 from provlog.server.http.routes import routes
 from provlog.server.http.sources import SourceCache
+from provlog.server.http.unmatched import add_routes
 from provlog.server.service import Service
 
 __all__ = ["HttpSettings", "create_app", "create_metrics_app", "create_runner"]
@@ -36,7 +37,7 @@ def create_app(
     app[CROWD] = Crowd(chosen.requests, chosen.body_bytes)
     app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(_end_polls)
-    app.add_routes(routes())
+    add_routes(app, routes())
     return app
 
 
@@ -45,7 +46,7 @@ def create_metrics_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[make_gate(service.metrics)])
     app[SERVICE] = service
     app.on_response_prepare.append(set_headers)
-    app.add_routes([web.get("/metrics", get_metrics)])
+    add_routes(app, [web.get("/metrics", get_metrics)])
     return app
 
 

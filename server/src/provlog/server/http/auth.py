@@ -75,9 +75,7 @@ async def require_hook(request: web.Request) -> Caller:
         token = await _authenticate(request, header)
     else:
         token = await require_token(request)
-    log = await _log_of(request)
-    if log is None or not reaches(token, log.id):
-        raise _no_log()
+    log = await _reached(request, token)
     require_role(token, HOOK)
     if request.match_info["source"] not in token.sources:
         raise Problem("not-found", "the token is for another source")
@@ -92,9 +90,7 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
     the same 404; 403 where the token has none of `roles`.
     """
     token = await require_token(request)
-    log = await _log_of(request)
-    if log is None or not reaches(token, log.id):
-        raise _no_log()
+    log = await _reached(request, token)
     require_role(token, roles)
     await _turn(request, log, token)
     return Caller(log, token)
@@ -102,15 +98,12 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
 
 async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     """Return who reads the log of the path: anybody, if the log is public."""
-    if hdrs.AUTHORIZATION not in request.headers:
-        log = await _log_of(request)
-        if log is not None and log.record.public:
-            await _turn(request, log, None)
-            return Reader(log, None)
+    public = request.app[SERVICE].logs.public(request.match_info["log"])
+    if public is not None and hdrs.AUTHORIZATION not in request.headers:
+        await _turn(request, public, None)
+        return Reader(public, None)
     token = await require_token(request)
-    log = await _log_of(request)
-    if log is None or not (log.record.public or reaches(token, log.id)):
-        raise _no_log()
+    log = public or await _reached(request, token)
     if not log.record.public:
         require_role(token, roles)
     await _turn(request, log, token)
@@ -156,12 +149,14 @@ async def _turn(request: web.Request, log: Log, token: TokenRecord | None) -> No
     await request.app[SERVICE].workplace.turn(log.id, sender)
 
 
-async def _log_of(request: web.Request) -> Log | None:
-    return await request.app[SERVICE].log(request.match_info["log"])
-
-
-def _no_log() -> Problem:
-    return Problem("not-found", "there is no log of that name that the token reaches")
+async def _reached(request: web.Request, token: TokenRecord) -> Log:
+    name = request.match_info["log"]
+    log = await request.app[SERVICE].logs.reached(name, token)
+    if log is None:
+        raise Problem(
+            "not-found", "there is no log of that name that the token reaches"
+        )
+    return log
 
 
 def _unauthenticated(detail: str, error: str) -> Problem:

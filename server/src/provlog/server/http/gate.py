@@ -11,6 +11,7 @@ from prometheus_client import Histogram
 
 from provlog.server.errors import ConfigurationError, describe
 from provlog.server.http.problems import Problem, problem_of
+from provlog.server.http.unmatched import NOWHERE
 from provlog.server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ async def set_headers(_: web.Request, response: web.StreamResponse) -> None:
 def _route_of(request: web.Request) -> str:
     resource = request.match_info.route.resource
     # Only paths we know, and methods they take: labels must not be made by clients.
-    return "unmatched" if resource is None else f"{request.method} {resource.canonical}"
+    if resource is None or resource.canonical == NOWHERE:
+        return "unmatched"
+    return f"{request.method} {resource.canonical}"
 
 
 def _unexpected(error: Exception) -> Problem:

@@ -1,11 +1,12 @@
 """Management: logs, their tokens, their sources. It reads no disclosures."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue, parse_time
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, TooManyLogsError
 from provlog.server.http.auth import (
     ADMIN,
     ANYBODY,
@@ -31,11 +32,12 @@ from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.data_members import is_namespace
 from provlog.server.intake.event import is_event_name
 from provlog.server.intake.times import normalise_time
+from provlog.server.open_logs import TURN
 from provlog.server.registry import MAX_ORIGIN, require_log_name, require_origin
 from provlog.server.representations import log_json, source_json, token_json
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord, TokenRecord
-from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token, reaches
+from provlog.server.tokens import ANY_SOURCE, MintedToken, is_note, mint_token, reaches
 
 MAX_NOTE = 200
 MAX_SOURCES = 100
@@ -50,8 +52,10 @@ async def list_logs(request: web.Request) -> web.Response:
     read_query(request)
     service = request.app[SERVICE]
     logs: list[JsonValue] = []
-    for record in await service.storage.logs():
-        log = await service.log(record.name) if reaches(token, record.id) else None
+    for place, record in enumerate(await service.storage.logs()):
+        if place % TURN == 0:
+            await asyncio.sleep(0)
+        log = await service.logs.reached(record.name, token)
         if log is not None:
             await log.refresh()
             logs.append(log_json(log))
@@ -77,6 +81,8 @@ async def create_log(request: web.Request) -> web.Response:
         raise invalid("/public", "must be true or false")
     try:
         log = await service.create_log(name, origin, public=public)
+    except TooManyLogsError as error:
+        raise Problem("conflict", str(error)) from None
     except ConfigurationError as error:
         # Its text names folders of this machine.
         logger.warning("log %s was not created: %s", name, error)
@@ -166,13 +172,16 @@ def _mint(caller: Caller, body: dict[str, JsonValue], now: int) -> MintedToken:
     for place, uri in enumerate(sources):
         if uri != ANY_SOURCE and not is_event_name(uri):
             raise invalid(f"/sources/{place}", f"must be a URI, or {ANY_SOURCE}")
+    note = read_text(body, "note", MAX_NOTE) or ""
+    if not is_note(note):
+        raise invalid("/note", "must not hold control characters")
     try:
         return mint_token(
             logs=[caller.log.id],
             roles=read_texts(body, "roles", MAX_ROLES),
             now=now,
             sources=sources,
-            note=read_text(body, "note", MAX_NOTE) or "",
+            note=note,
             rate=_rate(body.get("rate")),
             expires=_expires(read_text(body, "expires", 64), now),
         )

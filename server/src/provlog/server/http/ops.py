@@ -49,18 +49,23 @@ def _clock(service: Service) -> str:
 
 
 async def _logs(service: Service) -> str:
-    """Look whether every log could be written and released now."""
-    troubled = 0
-    for log in service.open_logs():
-        try:
+    """Look whether every log could be written and released now.
+
+    Anybody may ask: the answer does not tell which of them could not, nor how many
+    there are.
+    """
+    try:
+        logs = service.open_logs()
+        heads = await service.storage.heads()
+        for log in logs:
             log.require_running()
             await log.refresh()
-            service.clock.date((await service.storage.head(log.id)).recorded)
-        except ClockError as error:
-            return str(error)
-        except (ServiceError, StorageError):
-            troubled += 1
-    return "ok" if not troubled else f"{troubled} cannot be written"
+            service.clock.date(heads[log.id].recorded)
+    except ClockError as error:
+        return str(error)
+    except (ServiceError, StorageError, KeyError):
+        return "entries cannot be written; the server's log says where"
+    return "ok"
 
 
 async def _storage(service: Service) -> str:

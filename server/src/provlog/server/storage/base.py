@@ -184,6 +184,9 @@ class Reads(Protocol):
     async def head(self, log: int) -> Head:
         """Return a log's newest committed head."""
 
+    async def heads(self) -> dict[int, Head]:
+        """Return every log's newest committed head, by the log's number."""
+
     async def leaves(self, log: int, start: int, end: int) -> list[bytes]:
         """Return the leaves at [start, end); `StorageError` if one is missing."""
 
@@ -270,6 +273,12 @@ class Storage(Reads, Protocol):
         """Durably commit a mark in the head row and return the head behind it.
 
         When it returns, that head and everything below it is on disk.
+        """
+
+    async def barriers(self, logs: Sequence[int]) -> dict[int, Head]:
+        """Pass a barrier of several logs with as few commits as the engine can.
+
+        Return the heads behind it, by the log's number.
         """
 
     async def close(self) -> None:

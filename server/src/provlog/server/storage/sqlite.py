@@ -114,11 +114,16 @@ class SqliteStorage(SqliteReads):
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it."""
+        return (await self.barriers([log]))[log]
+
+    async def barriers(self, logs: Sequence[int]) -> dict[int, Head]:
+        """Pass the barriers of several logs in one commit; return their heads."""
         async with self.transaction() as transaction:
-            head = await transaction.lock(log)
-            await transaction.mark(log)
+            heads = {log: await transaction.lock(log) for log in logs}
+            for log in logs:
+                await transaction.mark(log)
             await transaction.commit()
-            return head
+            return heads
 
     async def close(self) -> None:
         """Finish what runs and close the database."""

@@ -58,6 +58,11 @@ class SqliteReads:
             raise StorageError(f"log {log} has no head row")
         return Head(*row)
 
+    async def heads(self) -> dict[int, Head]:
+        """Return every log's newest committed head, by the log's number."""
+        rows = self._all("SELECT log, size, root, events, epoch, recorded FROM heads")
+        return {row[0]: Head(*row[1:]) for row in rows}
+
     async def leaves(self, log: int, start: int, end: int) -> list[bytes]:
         """Return the leaves at [start, end)."""
         rows = self._all(

@@ -1,0 +1,124 @@
+"""The logs that are open in this process, and who may know of them."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from provlog.server.errors import TooManyLogsError
+from provlog.server.guard import FileGuard
+from provlog.server.keyring import Keyring
+from provlog.server.log import Log, open_log
+from provlog.server.registry import create_log
+from provlog.server.storage.base import LogRecord, Storage, TokenRecord
+from provlog.server.tokens import reaches
+from provlog.server.tree import TileCache
+
+logger = logging.getLogger(__name__)
+
+MAX_LOGS: Final = 5_000
+"""How many logs an instance holds: a list of all of them is one answer."""
+TURN: Final = 32
+"""How many logs are looked at before other work has its turn."""
+
+
+class OpenLogs:
+    """The open logs; `ConfigurationError` is raised where one cannot be opened."""
+
+    def __init__(self, storage: Storage, keyring: Keyring, guard: FileGuard) -> None:
+        self._storage = storage
+        self._keyring = keyring
+        self._guard = guard
+        self._cache = TileCache()
+        self._logs: dict[str, Log] = {}
+        self._numbers: set[int] = set()
+        self._opening = asyncio.Lock()
+
+    async def open_all(self) -> None:
+        """Open every log of the database."""
+        await self._open(await self._storage.logs())
+
+    def all(self) -> Sequence[Log]:
+        """Return the logs that are open, by name."""
+        return [self._logs[name] for name in sorted(self._logs)]
+
+    def holds(self, numbers: Collection[int]) -> bool:
+        """Tell whether all logs of these numbers are open."""
+        return self._numbers.issuperset(numbers)
+
+    async def find(self, name: str) -> Log | None:
+        """Return a log by name; one that another process made is opened."""
+        log = self._logs.get(name)
+        if log is not None:
+            return log
+        async with self._opening:
+            if name in self._logs:
+                return self._logs[name]
+            record = await self._storage.log(name)
+            if record is not None:
+                await self._open([record])
+            return self._logs.get(name)
+
+    def public(self, name: str) -> Log | None:
+        """Return an open log that anybody may read; nothing is read for the others.
+
+        One that another process made is open within a second.
+        """
+        log = self._logs.get(name)
+        return log if log is not None and log.record.public else None
+
+    async def reached(self, name: str, token: TokenRecord) -> Log | None:
+        """Return the log of a name if a token reaches it.
+
+        A log that the token does not reach takes the same steps as one that does not
+        exist: neither is opened, nor read, unless the token reaches a log that another
+        process has just made.
+        """
+        log = self._logs.get(name)
+        if log is None and (token.logs is None or not self.holds(token.logs)):
+            record = await self._storage.log(name)
+            if record is not None and reaches(token, record.id):
+                log = await self.find(name)
+        return log if log is not None and reaches(token, log.id) else None
+
+    async def create(self, name: str, origin: str, *, public: bool, now: int) -> Log:
+        """Create a log and open it; `TooManyLogsError` beyond `MAX_LOGS`."""
+        async with self._opening:
+            if len(self._logs) >= MAX_LOGS:
+                raise TooManyLogsError(f"an instance holds {MAX_LOGS} logs at most")
+            record = await create_log(
+                self._storage,
+                self._keyring,
+                self._guard,
+                name=name,
+                origin=origin,
+                public=public,
+                now=now,
+            )
+            await self._open([record])
+            return self._logs[name]
+
+    async def _open(self, records: Sequence[LogRecord]) -> None:
+        """Open logs, behind one barrier for all of them."""
+        # The guard first: another process may release more until the barrier.
+        released = {each.id: self._guard.read(each.origin) for each in records}
+        heads = await self._storage.barriers([each.id for each in records])
+        for record in records:
+            if released[record.id] is None:
+                logger.warning(
+                    "log %s: no guard at %s; making one",
+                    record.name,
+                    self._guard.path(record.origin),
+                )
+            self._logs[record.name] = await open_log(
+                self._storage,
+                record,
+                self._keyring.load(record.name),
+                self._guard,
+                self._cache,
+                os.urandom,
+                released[record.id],
+                heads[record.id],
+            )
+            self._numbers.add(record.id)
