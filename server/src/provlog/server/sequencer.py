@@ -7,13 +7,15 @@ other processes may write the same logs.
 """
 
 import asyncio
+import contextvars
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from provlog.merkle.edge import Growth
-from provlog.server.batch import Batch, Outcome, Release
+from provlog.server.batch import Appended, Batch, Outcome, Release
 from provlog.server.clock import Clock
 from provlog.server.errors import (
     OverloadedError,
@@ -23,7 +25,7 @@ from provlog.server.errors import (
     describe,
 )
 from provlog.server.guard import ReleasedHead
-from provlog.server.intake.draft import Draft
+from provlog.server.intake.draft import Draft, EventDraft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
 from provlog.server.storage.base import (
@@ -64,10 +66,20 @@ class _Unit:
     drafts: Sequence[Draft]
     cost: int
     answer: "asyncio.Future[Committed]"
+    queued: float = field(default_factory=time.perf_counter)
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How much waits for the next commit."""
+
+    units: int
+    events: int
+    bytes: int
 
 
 @dataclass(slots=True)
@@ -143,7 +155,6 @@ class Sequencer:
         cost = sum(draft.cost for draft in drafts)
         unit = _Unit(log, drafts, cost, asyncio.get_running_loop().create_future())
         lane.push(unit)
-        self._metrics.queued_events.set(lane.events)
         return await asyncio.shield(unit.answer)
 
     def require_room(self, log: Log, drafts: Sequence[Draft]) -> None:
@@ -171,6 +182,15 @@ class Sequencer:
             return "a commit task has ended"
         return None
 
+    def waiting(self) -> Waiting:
+        """Return how much waits for the next commit, in all lanes."""
+        lanes = self._lanes.values()
+        return Waiting(
+            sum(len(queue) for lane in lanes for queue in lane.queues.values()),
+            sum(lane.events for lane in lanes),
+            sum(lane.bytes for lane in lanes),
+        )
+
     @property
     def is_closing(self) -> bool:
         """Tell whether submissions are refused because the server stops."""
@@ -188,7 +208,12 @@ class Sequencer:
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = _Lane()
-            lane.task = asyncio.create_task(self._run(lane), name=f"commit-{number}")
+            # Nothing of the request that happens to be the first: the lane outlives it.
+            lane.task = asyncio.create_task(
+                self._run(lane),
+                name=f"commit-{number}",
+                context=contextvars.Context(),
+            )
         return lane
 
     async def _run(self, lane: _Lane) -> None:
@@ -200,7 +225,7 @@ class Sequencer:
             await asyncio.sleep(0)
             if lane.events:
                 work = self._take(lane)
-                self._metrics.queued_events.set(lane.events)
+                self._count_waits(work)
                 try:
                     await self._commit(work)
                 except Exception as error:
@@ -208,6 +233,12 @@ class Sequencer:
                     logger.critical("a bug in the commit path: %s", describe(error))
                     self._distrusted.update(work)
                     _refuse(work, _unknown())
+
+    def _count_waits(self, work: dict[Log, list[_Unit]]) -> None:
+        now = time.perf_counter()
+        for units in work.values():
+            for unit in units:
+                self._metrics.spent("wait", now - unit.queued)
 
     def _take(self, lane: _Lane) -> dict[Log, list[_Unit]]:
         """Take the next batch: by turns from every waiting log, up to the bounds."""
@@ -250,12 +281,15 @@ class Sequencer:
                     # to be repetitions.
                     with self._metrics.stage("commit"):
                         await _commit(transaction)
+                    self._metrics.commit("durable")
         except CommitUnknownError as error:
+            self._metrics.commit("unknown")
             logger.error("commit of unknown outcome: %s", error)
             if not plans:  # it was a barrier's
                 _refuse(work, _unknown())
             plans = [plan for plan in plans if await self._settle(plan)]
         except (ServiceError, StorageError) as error:
+            self._metrics.commit("failed")
             logger.error("nothing was committed: %s", error)
             _refuse(work, UnavailableError("the database does not answer"))
             return
@@ -325,6 +359,10 @@ class Sequencer:
             _refuse({log: plan.units}, UnavailableError("the head cannot be released"))
             return
         self._metrics.committed(plan.outcomes)
+        if plan.extension is not None:
+            recorded = plan.extension.head.recorded
+            sources = _sources(plan.outcomes)
+            log.freshness.appended(plan.before.size, head.size, recorded, sources)
         for unit, outcomes in zip(plan.units, plan.outcomes, strict=True):
             if not unit.answer.done():
                 unit.answer.set_result(Committed(outcomes, release))
@@ -358,6 +396,16 @@ class Sequencer:
             logger.error("the barrier failed: %s", describe(error))
         _refuse({plan.log: plan.units}, _unknown())
         return False
+
+
+def _sources(outcomes: Sequence[Sequence[Outcome]]) -> set[str]:
+    """Return the sources of the events that were appended."""
+    return {
+        outcome.draft.source
+        for unit in outcomes
+        for outcome in unit
+        if isinstance(outcome, Appended) and isinstance(outcome.draft, EventDraft)
+    }
 
 
 async def _commit(transaction: Transaction) -> None:

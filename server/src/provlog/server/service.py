@@ -15,6 +15,7 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError, ServiceError, describe
+from provlog.server.gauges import Gauges
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
@@ -58,11 +59,12 @@ class Service:
         self.metrics = Metrics()
         self.sequencer = Sequencer(storage, clock, self.metrics, limits)
         self.rates = RateLimiter(time.monotonic)
+        self.guard = guard
         self._keyring = keyring
-        self._guard = guard
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
         self._opening = asyncio.Lock()
+        self.metrics.registry.register(Gauges(self))
         # When `tend` last began a round, on the monotonic clock; None before.
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
@@ -90,7 +92,7 @@ class Service:
 
     async def __aexit__(self, *_: object) -> None:
         await self.sequencer.close()
-        self._guard.flush()
+        self.guard.flush()
         await self.storage.close()
 
     async def log(self, name: str) -> Log | None:
@@ -114,7 +116,7 @@ class Service:
             record = await create_log(
                 self.storage,
                 self._keyring,
-                self._guard,
+                self.guard,
                 name=name,
                 origin=origin,
                 public=public,
@@ -201,9 +203,8 @@ class Service:
         while True:
             await asyncio.sleep(1)
             self.tended = time.monotonic()
-            self.metrics.clock_drift.set(self.clock.drift() / 1000)
             try:
-                await asyncio.to_thread(self._guard.flush)
+                await asyncio.to_thread(self.guard.flush)
             except Exception as error:
                 logger.error("the guard cannot be flushed: %s", _why(error))
             for log in self.open_logs():
@@ -216,7 +217,7 @@ class Service:
         if log.halted is not None:
             return
         released = await log.refresh()
-        self.metrics.log_size.labels(log.record.name).set(released.size)
+        await log.freshness.follow(self.storage, log.id, released.size)
         if (await self.storage.head(log.id)).size <= released.size:
             return
         # Most often a commit of ours that is about to be released: the lock waits for
@@ -241,7 +242,7 @@ class Service:
             self.storage,
             record,
             self._keyring.load(record.name),
-            self._guard,
+            self.guard,
             self._cache,
             os.urandom,
             logger.warning,

@@ -5,6 +5,7 @@
 ``routes``    which path and method is whose
 ``problems``  RFC 9457 problem details, and what becomes one
 ``gate``      the middleware around every handler: errors, metrics, headers
+``access``    request ids, and the line a request leaves in the log
 ``auth``      bearer tokens, roles, rates
 ``requests``  bodies and query parameters, strictly; ``responses`` what goes back
 ``submit``    events in; ``answers`` receipts out; ``sources`` their namespaces

@@ -27,7 +27,8 @@ def create_app(
 ) -> web.Application:
     """Return the API of an open service. The caller keeps the service open."""
     chosen = settings or HttpSettings()
-    app = web.Application(middlewares=[make_gate(service.metrics)])
+    gate = make_gate(service.metrics, log_requests=chosen.log_requests)
+    app = web.Application(middlewares=[gate])
     app[SERVICE] = service
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)

@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from provlog.server.http.access import LOG, TOKEN
 from provlog.server.http.context import SERVICE
 from provlog.server.http.problems import Problem, rate_problem
 from provlog.server.log import Log
@@ -57,6 +58,7 @@ async def require_token(request: web.Request) -> TokenRecord:
         raise _unauthenticated(
             "the token is unknown, expired or revoked", ', error="invalid_token"'
         )
+    request[TOKEN] = token.id
     return token
 
 
@@ -120,7 +122,10 @@ def _admit(seconds: float) -> None:
 
 
 async def _log_of(request: web.Request) -> Log | None:
-    return await request.app[SERVICE].log(request.match_info["log"])
+    log = await request.app[SERVICE].log(request.match_info["log"])
+    if log is not None:
+        request[LOG] = log.record.name
+    return log
 
 
 def _no_log() -> Problem:

@@ -20,7 +20,8 @@ class HttpSettings:
     Sizes are in bytes, times in seconds. `body_seconds` bounds the arrival of a body;
     `drafted_bytes` is what the events of one request may come to once they are drafted;
     `poll_seconds` is the longest a long-poll waits, `poll_default` how long it waits
-    unless told otherwise, and at most `polls` wait at a time.
+    unless told otherwise, and at most `polls` wait at a time. `log_requests`: each
+    request leaves a line in the server's log.
     """
 
     event_bytes: int = MAX_EVENT_BYTES
@@ -31,6 +32,7 @@ class HttpSettings:
     poll_seconds: int = 60
     poll_default: int = 30
     polls: int = 1000
+    log_requests: bool = False
 
 
 class Polls:

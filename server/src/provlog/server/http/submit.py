@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from provlog.merkle.disclosures import OversizedValueError
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import OversizedError
+from provlog.server.http.access import SUBJECT
 from provlog.server.http.answers import Answer, Prover, acknowledge
 from provlog.server.http.auth import (
     SUBMITTER,
@@ -42,7 +43,7 @@ from provlog.server.intake.members import sent_as
 from provlog.server.intake.problems import fail
 from provlog.server.reader import LogReader
 from provlog.server.sequencer import Committed
-from provlog.server.storage.base import SourceRecord, TokenRecord
+from provlog.server.storage.base import SourceRecord, StorageError, TokenRecord
 from provlog.server.tokens import may_write
 
 T = TypeVar("T")
@@ -68,10 +69,18 @@ async def post_events(request: web.Request) -> web.Response:
     if options.format is not None:
         await intake.require_source()
     require_any_rate(request.app[SERVICE], caller.token)
-    sent = await _read_submission(request, options)
-    if isinstance(sent, Submission):
-        return await intake.batch(sent)
-    return await intake.single(sent)
+    concerned: str | None = options.source
+    try:
+        sent = await _read_submission(request, options)
+        if isinstance(sent, Submission):
+            return await intake.batch(sent)
+        concerned = sent.source
+        return await intake.single(sent)
+    except Exception as error:
+        if isinstance(error, EventError):
+            concerned = error.source or concerned
+        request[SUBJECT] = await intake.registered(concerned)
+        raise
 
 
 def _read_options(request: web.Request) -> Options:
@@ -121,11 +130,15 @@ def _require_source(token: TokenRecord, source: str) -> None:
 
 @dataclass(slots=True)
 class _Drafts:
-    """The drafts of one request, and its events of sources that are not registered."""
+    """The drafts of one request, and its events of sources that are not registered.
+
+    `subjects` has, for each event that was read, the source it is counted under.
+    """
 
     drafts: list[EventDraft] = field(default_factory=list)
     cost: int = 0
     unregistered: list[tuple[int, Event]] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
 
 
 class _Intake:
@@ -151,6 +164,14 @@ class _Intake:
         source = await self._sources.find(self._log, uri)
         if source is not None:
             self._require_format(source)
+
+    async def registered(self, uri: str | None) -> str:
+        """Return a source's URI if it is registered, else nothing: for the metrics."""
+        try:
+            source = await self._sources.find(self._log, uri) if uri else None
+        except StorageError:
+            return ""
+        return "" if source is None else source.uri
 
     async def single(self, event: Event) -> web.Response:
         """Answer one event with its receipt, or raise its problem."""
@@ -181,7 +202,10 @@ class _Intake:
             body = {
                 "checkpoint": note,
                 "origin": self._log.origin,
-                "results": [self._result(each) for each in results],
+                "results": [
+                    self._result(each, subject)
+                    for each, subject in zip(results, taken.subjects, strict=True)
+                ],
             }
             return json_response(body)
 
@@ -218,10 +242,11 @@ class _Intake:
             if isinstance(event, EventError):
                 raise event
             await self._take(event, taken)
-        except EventError as error:
-            return event_problem(error)
-        except Problem as problem:
-            return problem
+        except (EventError, Problem) as error:
+            taken.subjects.append(await self.registered(event.source))
+            return event_problem(error) if isinstance(error, EventError) else error
+        # Registered by the time that it is answered.
+        taken.subjects.append(event.source)
         return None
 
     async def _take(self, event: Event, taken: _Drafts) -> None:
@@ -282,8 +307,8 @@ class _Intake:
         )
         return await prover.prove(committed.outcomes)
 
-    def _result(self, answer: Answer | Problem) -> dict[str, JsonValue]:
+    def _result(self, answer: Answer | Problem, subject: str) -> dict[str, JsonValue]:
         if isinstance(answer, Problem):
-            self._metrics.refusals.labels(answer.slug).inc()
+            self._metrics.refused(answer.slug, subject)
             return {"status": answer.status, "problem": answer.to_json()}
         return answer.result()
