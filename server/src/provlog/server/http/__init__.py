@@ -4,6 +4,7 @@
 ``context``   what handlers share: settings and the application's typed keys
 ``routes``    which path and method is whose
 ``problems``  RFC 9457 problem details, and what becomes one
+``protocol``  connections: what is no HTTP is answered without repeating it
 ``gate``      the middleware around every handler: errors, metrics, headers
 ``access``    request ids, and the line a request leaves in the log
 ``auth``      bearer tokens, roles, rates

@@ -17,7 +17,7 @@ from provlog.server.http.access import (
     identify,
     route_of,
 )
-from provlog.server.http.problems import Problem, problem_of
+from provlog.server.http.problems import Problem, internal_problem, problem_of
 from provlog.server.journal import REQUEST_ID
 from provlog.server.metrics import Metrics
 
@@ -90,8 +90,4 @@ def _unexpected(error: Exception, number: str) -> Problem:
     was raised are logged.
     """
     logger.error("request %s failed: %s", number, describe(error))
-    return Problem(
-        "internal",
-        "a mistake in the server; its log has more under this request_id",
-        more={"request_id": number},
-    )
+    return internal_problem(number)

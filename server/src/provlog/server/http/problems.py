@@ -123,6 +123,15 @@ def rate_problem(seconds: float) -> Problem:
     )
 
 
+def internal_problem(request_id: str) -> Problem:
+    """Return the answer to a bug of ours; the server's log has more under the id."""
+    return Problem(
+        "internal",
+        "a mistake in the server; its log has more under this request_id",
+        more={"request_id": request_id},
+    )
+
+
 def problem_of(error: Exception) -> Problem | None:
     """Return the refusal that an exception stands for; None for a bug of ours."""
     match error:
