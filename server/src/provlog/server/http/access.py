@@ -7,6 +7,7 @@ route and not the path, the id of a token that is valid, the name of a log that 
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,10 +57,11 @@ class RequestLog:
     """Writes the lines: all if `every`, else those of refusals that are our failure.
 
     Without `every` a failing server says so at most `WARNINGS_A_SECOND` times a second,
-    and then how many lines were left out: it has enough to do.
+    and then how many lines were left out: it has enough to do. `clock` is in seconds.
     """
 
     every: bool = False
+    clock: Callable[[], float] = time.monotonic
     _second: int = field(default=0, init=False)
     _written: int = field(default=0, init=False)
 
@@ -76,7 +78,7 @@ class RequestLog:
             _write(request, level, status, seconds, problem)
 
     def _has_room(self) -> bool:
-        second = int(time.monotonic())
+        second = int(self.clock())
         if second != self._second:
             left_out = self._written - WARNINGS_A_SECOND
             self._second, self._written = second, 0
