@@ -134,7 +134,8 @@ class Server:
     ) -> tuple[int, str]:
         """Send a signal, wait for the end, and return exit code and error output."""
         assert self.process is not None
-        self._show_metrics()
+        if number != signal.SIGKILL:  # which is to come when it comes
+            self._show_metrics()
         self.process.send_signal(number)
         return self.await_end(seconds)
 
@@ -173,6 +174,7 @@ class Server:
     def end(self) -> None:
         """Kill it if it runs: after a test, however that went."""
         if self.process is not None:
+            self._show_metrics()
             self.stop(signal.SIGKILL)
 
     def metrics_page(self, seconds: float = 10.0) -> str:
