@@ -18,9 +18,6 @@ from provlog.merkle.encoding import JsonValue
 logger = logging.getLogger(__name__)
 
 HEADER: Final = "X-Request-Id"
-REQUEST: Final = web.RequestKey("request", str)
-"""The request's id, made here: one that a client sends is not looked at."""
-
 TOKEN: Final = web.RequestKey("token", str)
 """The public id of the valid token that was presented."""
 
@@ -33,11 +30,9 @@ SUBJECT: Final = web.RequestKey("subject", str)
 WARNINGS_A_SECOND: Final = 10
 
 
-def identify(request: web.BaseRequest) -> str:
-    """Return the id that a request has from now on."""
-    number = secrets.token_hex(8)
-    request[REQUEST] = number
-    return number
+def new_request_id() -> str:
+    """Return an id for a request: one that its client sent is not looked at."""
+    return secrets.token_hex(8)
 
 
 def route_of(request: web.Request) -> str:

@@ -11,10 +11,9 @@ from prometheus_client import Histogram
 from provlog.server.errors import ConfigurationError, describe
 from provlog.server.http.access import (
     HEADER,
-    REQUEST,
     SUBJECT,
     RequestLog,
-    identify,
+    new_request_id,
     route_of,
 )
 from provlog.server.http.problems import Problem, internal_problem, problem_of
@@ -40,7 +39,9 @@ def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
             child = children[key] = metrics.requests.labels(key[0], str(status))
         child.observe(seconds)
 
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answer(
+        request: web.Request, handler: Handler, number: str
+    ) -> web.StreamResponse:
         start = time.perf_counter()
         response: web.StreamResponse
         slug: str | None = None
@@ -49,13 +50,13 @@ def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            problem = problem_of(error) or _unexpected(error, request[REQUEST])
+            problem = problem_of(error) or _unexpected(error, number)
             if isinstance(error, ConfigurationError):
                 logger.error("%s", error)
             slug = problem.slug
             metrics.refused(slug, request.get(SUBJECT, ""))
             response = problem.response()
-        response.headers[HEADER] = request[REQUEST]
+        response.headers[HEADER] = number
         seconds = time.perf_counter() - start
         observe(request, response.status, seconds)
         request_log.note(request, response.status, seconds, slug)
@@ -64,10 +65,11 @@ def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         # A connection's requests share a context, so the id is taken out again.
-        held = REQUEST_ID.set(identify(request))
+        number = new_request_id()
+        held = REQUEST_ID.set(number)
         metrics.in_progress += 1
         try:
-            return await answer(request, handler)
+            return await answer(request, handler, number)
         finally:
             metrics.in_progress -= 1
             REQUEST_ID.reset(held)

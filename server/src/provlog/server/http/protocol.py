@@ -8,7 +8,7 @@ import logging
 
 from aiohttp import web
 
-from provlog.server.http.access import HEADER, identify
+from provlog.server.http.access import HEADER, new_request_id
 from provlog.server.http.problems import Problem, internal_problem
 from provlog.server.journal import REQUEST_ID
 
@@ -38,7 +38,7 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Return the answer where the application could not make one."""
-        number = identify(request)
+        number = new_request_id()
         held = REQUEST_ID.set(number)
         try:
             # Logs it, and ends the connection where an answer has begun already.
