@@ -1,5 +1,6 @@
 """Since when a source is silent: over appends, restarts and other processes."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from provlog.server.freshness import MAX_LEAVES, Freshness
 from provlog.server.intake.draft import EventDraft
 from provlog.server.log import Log
 from provlog.server.service import Service
-from provlog.server.storage.base import SourceRecord
+from provlog.server.storage.base import Reads, SourceRecord, StorageError
 from support.events import event_of
 from support.services import append, fill, make_instance, running
 
@@ -25,6 +26,12 @@ def of(log: Log, source: str, event_id: str) -> EventDraft:
 async def register(service: Service, log: Log, *sources: str) -> None:
     for uri in sources:
         await service.register_source(log, SourceRecord(uri, uri, None), "test")
+
+
+async def follow(service: Service, log: Log) -> None:
+    """Do what the service does once a second."""
+    await log.refresh()
+    await log.freshness.follow(service.storage, log.id, log.released.size)
 
 
 def ages(service: Service) -> dict[str, float]:
@@ -67,7 +74,7 @@ async def test_a_restart_does_not_hide_silence(tmp_path: Path) -> None:
     wall[0] += 60_000
     async with running(instance, clock=clock) as (service, log):
         assert ages(service) == {}
-        await service._catch_up(log)
+        await follow(service, log)
         # Who never sent anything is not silent.
         assert ages(service) == {ACME: 60, QUIET: 120}
         assert log.freshness.recorded == wall[0] - 60_000
@@ -89,9 +96,10 @@ async def test_a_source_of_long_ago_is_at_least_as_old_as_all_that_was_read(
             await append(service, log, of(log, ACME, str(number)))
     async with running(instance, clock=clock) as (service, log):
         read = _count_reads(service, monkeypatch)
-        await service._catch_up(log)
+        size = log.released.size
+        await follow(service, log)
         assert ages(service) == {ACME: 0, QUIET: 8}  # nine were read, in strides
-        assert sum(end - start for start, end in read) == 9
+        assert read == [(size - 3, size), (size - 6, size - 3), (size - 9, size - 6)]
 
 
 def _count_reads(
@@ -116,9 +124,9 @@ async def test_reading_stops_once_every_source_was_met(
         await fill(service, log, 500)
     async with running(instance) as (service, log):
         read = _count_reads(service, monkeypatch)
-        await service._catch_up(log)
+        await follow(service, log)
         assert len(read) == 1
-        await service._catch_up(log)
+        await follow(service, log)
         assert len(read) == 1, "nothing new, nothing read"
 
 
@@ -130,17 +138,17 @@ async def test_what_another_process_appends_is_seen(tmp_path: Path) -> None:
         running(instance, clock=clock) as (service, log),
         running(instance, clock=clock) as (other, theirs),
     ):
-        await service._catch_up(log)
+        await follow(service, log)
         await register(other, theirs, ACME, QUIET)
         await append(other, theirs, of(theirs, QUIET, "q"))
         wall[0] += 5_000
         # Theirs lie below ours now, and are read all the same.
         await append(service, log, of(log, ACME, "a"))
         assert ages(service) == {ACME: 0}
-        await service._catch_up(log)
+        await follow(service, log)
         assert ages(service) == {ACME: 0, QUIET: 5}
         await append(other, theirs, of(theirs, QUIET, "r"))
-        await service._catch_up(log)
+        await follow(service, log)
         assert ages(service) == {ACME: 0, QUIET: 0}
 
 
@@ -165,7 +173,48 @@ async def test_of_much_that_others_append_the_newest_is_read() -> None:
     reads.read.clear()
     known.appended(10_000, 10_001, 1, [])
     await known.follow(reads, 1, 20_000)  # type: ignore[arg-type]
-    assert reads.read == [(20_000 - MAX_LEAVES, 20_000)]
+    assert (reads.read[0][0], reads.read[-1][1]) == (20_000 - MAX_LEAVES, 20_000)
+    assert sum(end - start for start, end in reads.read) == MAX_LEAVES
+
+
+async def test_what_could_not_be_read_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise StorageError("disk I/O error")
+
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (service, log), running(instance) as (other, same):
+        for source in (ACME, QUIET):
+            await register(other, same, source)
+            await append(other, same, of(same, source, "a"))
+            monkeypatch.setattr(service.storage, "leaves", fail)
+            with pytest.raises(StorageError):
+                await log.freshness.follow(service.storage, log.id, same.released.size)
+            monkeypatch.undo()
+            await follow(service, log)
+            assert source in ages(service)
+
+
+async def test_the_service_follows_every_log_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, followed = Freshness.follow, asyncio.Event()
+
+    async def noted(self: Freshness, reads: Reads, log: int, size: int) -> None:
+        await plain(self, reads, log, size)
+        followed.set()
+
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (service, log):
+        await register(service, log, ACME)
+        await append(service, log, of(log, ACME, "a"))
+    monkeypatch.setattr(Freshness, "follow", noted)
+    async with running(instance) as (service, log):
+        tending = asyncio.create_task(service.tend())
+        await asyncio.wait_for(followed.wait(), 10)
+        tending.cancel()
+        assert ages(service).keys() == {ACME}
 
 
 @pytest.mark.parametrize(

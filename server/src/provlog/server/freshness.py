@@ -5,8 +5,9 @@ what other processes append, is read from the leaves: both in bounds, so that it
 a second's work little on a log of any size.
 """
 
+import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from provlog.merkle.encoding import parse_time
@@ -63,11 +64,16 @@ class Freshness:
             await self._begin(reads, log, size)
             return
         self._reach(size)
-        if self._unread is not None:
-            end = self._size
-            start = max(self._unread, end - MAX_LEAVES)
-            self._unread = None
-            self._read(await reads.leaves(log, start, end))
+        if self._unread is None:
+            return
+        unread, self._unread = self._unread, None
+        end = self._size
+        try:
+            for start in range(max(unread, end - MAX_LEAVES), end, _STRIDE):
+                await self._read(reads, log, start, min(start + _STRIDE, end))
+        except BaseException:
+            self._unread = unread
+            raise
 
     def _reach(self, size: int) -> None:
         """Remember that entries up to `size` exist that somebody else made."""
@@ -79,19 +85,25 @@ class Freshness:
     async def _begin(self, reads: Reads, log: int, size: int) -> None:
         sources = [source.uri for source in await reads.sources(log)]
         missing = set(sources[:MAX_SOURCES])
-        self._size = start = size
+        start = size
         while start > max(0, size - MAX_LEAVES) and (missing or start == size):
             end, start = start, max(0, start - _STRIDE)
-            oldest = self._read(await reads.leaves(log, start, end))
+            oldest = await self._read(reads, log, start, end)
             missing -= self.newest.keys()
         if start > 0:
             for uri in missing:
                 self._note(uri, oldest)
+        # What was appended meanwhile is read again at most.
+        self._size = size
 
-    def _read(self, leaves: Sequence[bytes]) -> int:
-        """Note what leaves say; return when the first of them was recorded."""
+    async def _read(self, reads: Reads, log: int, start: int, end: int) -> int:
+        """Note what leaves say; return when the first of them was recorded.
+
+        Reads do not wait, so others have their turn before this one.
+        """
+        await asyncio.sleep(0)
         first = 0
-        for leaf in leaves:
+        for leaf in await reads.leaves(log, start, end):
             found = _RECORDED.search(leaf)
             if found is None:  # of a version that this code does not know
                 continue

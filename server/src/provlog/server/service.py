@@ -210,6 +210,7 @@ class Service:
             for log in self.open_logs():
                 try:
                     await self._catch_up(log)
+                    await log.freshness.follow(self.storage, log.id, log.released.size)
                 except Exception as error:
                     logger.error("log %s: %s", log.origin, _why(error))
 
@@ -217,7 +218,6 @@ class Service:
         if log.halted is not None:
             return
         released = await log.refresh()
-        await log.freshness.follow(self.storage, log.id, released.size)
         if (await self.storage.head(log.id)).size <= released.size:
             return
         # Most often a commit of ours that is about to be released: the lock waits for
