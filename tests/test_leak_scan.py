@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from support.leaks import METRICS, OUTPUT, WATCH, Watch
+from support.leaks import METRICS, OUTPUT, PROBLEM, WATCH, Watch
 from support.servers import Server
 from support.vectors import REPOSITORY
 
@@ -74,8 +75,19 @@ def test_what_a_process_prints_and_counts_is_searched(tmp_path: Path) -> None:
     with Server.init(tmp_path):
         pass
     counts = WATCH.take_counts()
-    assert (counts[OUTPUT], counts[METRICS]) == (2, 1)  # of init and serve
+    assert counts == {OUTPUT: 3, METRICS: 1}  # of init, and of serve as it runs
     WATCH.findings()
+
+
+async def test_what_a_process_refuses_is_searched(tmp_path: Path) -> None:
+    with Server.init(tmp_path) as server:
+        WATCH.take_counts()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{server.url}/logs/main/checkpoint") as answer,
+        ):
+            assert (answer.status, len(await answer.read()) > 0) == (401, True)
+        assert WATCH.take_counts() == {PROBLEM: 1}
 
 
 def test_a_process_that_prints_its_own_secrets_is_found_out(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ import copy
 import json
 import logging
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import wraps
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientResponse, web
 from prometheus_client import generate_latest
 
+from provlog.server.http.access import HEADER
 from provlog.server.keyring import LogKeys
 from provlog.server.metrics import Metrics
 from provlog.server.tokens import MintedToken
@@ -28,6 +29,7 @@ _PLAIN = logging.Formatter()
 _STANDARD = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime"))
 
 _metrics: list[Metrics] = []
+_made: set[str] = set()
 
 
 class _Records(logging.Handler):
@@ -92,24 +94,36 @@ def _note_keys() -> None:
 
 
 def _note_answers() -> None:
-    prepare = web.StreamResponse.prepare
+    """Note answers where they are made, and where those of other processes arrive."""
+    prepare, read = web.StreamResponse.prepare, ClientResponse.read
 
     @wraps(prepare)
-    async def noted(self: web.StreamResponse, request: web.BaseRequest) -> Any:  # noqa: ANN401
-        if isinstance(self, web.Response):
-            _note_answer(self, request)
+    async def made(self: web.StreamResponse, request: web.BaseRequest) -> Any:  # noqa: ANN401
+        if isinstance(self, web.Response) and isinstance(self.body, bytes | None):
+            _made.add(self.headers.get(HEADER, ""))
+            place = f"{request.method} {self.status}"
+            _note_answer(place, self.status, self.headers, self.body or b"")
         return await prepare(self, request)
 
-    web.StreamResponse.prepare = noted  # type: ignore[method-assign]
+    @wraps(read)
+    async def arrived(self: ClientResponse) -> bytes:
+        body = await read(self)
+        if self.headers.get(HEADER) not in _made:
+            place = f"{self.method} {self.status}"
+            _note_answer(place, self.status, self.headers, body)
+        return body
+
+    web.StreamResponse.prepare = made  # type: ignore[method-assign]
+    ClientResponse.read = arrived  # type: ignore[method-assign]
 
 
-def _note_answer(answer: web.Response, request: web.BaseRequest) -> None:
-    body = answer.body if isinstance(answer.body, bytes) else b""
-    place = f"{request.method} {answer.status}"
-    if answer.status >= 400:
-        headers = dict(answer.headers)
-        WATCH.saw(PROBLEM, place, f"{body.decode('utf-8', 'replace')} {headers}")
-    elif answer.headers.get("Content-Type", "").startswith("text/plain; version="):
+def _note_answer(
+    place: str, status: int, headers: Mapping[str, str], body: bytes
+) -> None:
+    if status >= 400:
+        text = f"{body.decode('utf-8', 'replace')} {dict(headers)}"
+        WATCH.saw(PROBLEM, place, text)
+    elif headers.get("Content-Type", "").startswith("text/plain; version="):
         WATCH.saw(METRICS, place, body.decode())
     elif b'"results":[' in body and b'"problem":' in body:
         for result in json.loads(body)["results"]:
@@ -122,6 +136,7 @@ def _settle() -> None:
     for metrics in _metrics:
         WATCH.saw(METRICS, "at the end", generate_latest(metrics.registry).decode())
     _metrics.clear()
+    _made.clear()
     if found := WATCH.findings():
         pytest.fail("\n".join(["what was run here leaks:", *found]), pytrace=False)
 

@@ -46,6 +46,7 @@ class Watch:
         self._secrets: dict[str, str] = {}
         self._pieces: list[Piece] = []
         self._counts: Counter[str] = Counter()
+        self._clean: set[str] = set()
         self._personal = [
             (form, marker)
             for marker in personal_markers()
@@ -91,24 +92,36 @@ class Watch:
         return counts
 
     def _search(self, piece: Piece) -> Iterator[str]:
-        for text in (piece.text, *_unwrapped(piece.text)):
-            for name, position in self._hits(text):
-                yield f"{name} in {piece.kind}: {piece.place}{_line(piece, position)}"
+        where = f"{piece.kind}: {piece.place}"
+        if piece.kind != METRICS:
+            for name in self._hits(piece.text):
+                yield f"{name} in {where}"
+            return
+        # Pages repeat each other but for the numbers. A secret that is made later
+        # cannot stand in a line that was clean before.
+        lines = {line.rpartition(" ")[0] for line in piece.text.splitlines()}
+        for line in lines - self._clean:
+            found = [*self._hits(line)]
+            if not found:
+                self._clean.add(line)
+            for name in found:
+                yield f"{name} in {where} ({re.split('[{ ]', line)[0]})"
 
-    def _hits(self, text: str) -> Iterator[tuple[str, int]]:
-        """Yield the name of everything that stands in a text, and where."""
-        for token in _TOKEN.finditer(text):
-            yield f"token {token[1]}", token.start()
-        for run in _RUN.finditer(text):
-            for start in range(run.start(), run.end() - _WINDOW + 1):
-                name = self._secrets.get(text[start : start + _WINDOW])
-                if name is not None:
-                    yield name, start
-        for form, marker in self._personal:
-            if form in text:
-                match = re.search(rf"(?<![0-9A-Za-z]){re.escape(form)}(?!\w)", text)
-                if match is not None:
-                    yield f"personal data {marker!r}", match.start()
+    def _hits(self, shown: str) -> Iterator[str]:
+        """Yield the name of everything that stands in a text, in base64 too."""
+        for text in (shown, *_unwrapped(shown)):
+            for token in _TOKEN.finditer(text):
+                yield f"token {token[1]}"
+            for run in _RUN.findall(text):
+                for start in range(len(run) - _WINDOW + 1):
+                    name = self._secrets.get(run[start : start + _WINDOW])
+                    if name is not None:
+                        yield name
+            for form, marker in self._personal:
+                if form in text and re.search(
+                    rf"(?<![0-9A-Za-z]){re.escape(form)}(?!\w)", text
+                ):
+                    yield f"personal data {marker!r}"
 
 
 def _unwrapped(text: str) -> Iterable[str]:
@@ -119,14 +132,6 @@ def _unwrapped(text: str) -> Iterable[str]:
             yield base64.b64decode(whole, validate=True).decode("latin-1")
         except binascii.Error:
             continue
-
-
-def _line(piece: Piece, position: int) -> str:
-    """Return the name of the metric; the whole line would repeat what was found."""
-    if piece.kind != METRICS:
-        return ""
-    before = piece.text[:position].rpartition("\n")[2]
-    return f" ({re.split('[{ ]', before)[0]})"
 
 
 WATCH = Watch()

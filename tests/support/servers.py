@@ -126,6 +126,7 @@ class Server:
         if not line:
             code, errors = self.stop(signal.SIGKILL)
             raise RuntimeError(f"the server did not start ({code}): {errors}")
+        WATCH.saw(OUTPUT, "serve", str(line))
         announced = json.loads(line)
         self.url, self.metrics_url = announced["url"], announced["metrics_url"]
 
@@ -155,8 +156,8 @@ class Server:
             raise
         finally:
             assert process.stdout is not None
-            os.set_blocking(process.stdout.fileno(), False)
-            printed = process.stdout.read()
+            # A wrapper may live on, and hold the pipe open.
+            printed = "" if self.wrapper else process.stdout.read()
             process.stdout.close()
             self.process = self._errors = None
             errors.seek(0)
