@@ -157,6 +157,20 @@ async def test_a_provider_s_request_that_is_refused_counts_for_its_source(
     assert (await log.post([okta_record()], query=query)).status == 200
     assert (await log.post(b"nonsense", query=query)).status == 400
     assert refused(log) == {("malformed", ""): 1, ("malformed", ACME): 1}
+    slow = {"roles": ["submitter"], "sources": ["*"], "rate": 0.001}
+    made = await log.post(
+        slow, role="admin", path="/logs/main/tokens", media_type="application/json"
+    )
+    headers = {
+        "Authorization": f"Bearer {made.json()['token']}",
+        "Content-Type": "application/json",
+    }
+    for status in (200, 429):
+        async with log.client.post(
+            f"/logs/main/events{query}", json=[okta_record()], headers=headers
+        ) as answer:
+            assert answer.status == status
+    assert refused(log)["rate-limited", ACME] == 1
 
 
 async def test_a_full_queue_counts_for_the_source_that_met_it(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from provlog.merkle.edge import Growth
-from provlog.server.batch import Appended, Batch, Outcome, Release
+from provlog.server.batch import Batch, Outcome, Release, appended_sources
 from provlog.server.clock import Clock
 from provlog.server.errors import (
     OverloadedError,
@@ -25,7 +25,7 @@ from provlog.server.errors import (
     describe,
 )
 from provlog.server.guard import ReleasedHead
-from provlog.server.intake.draft import Draft, EventDraft
+from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
 from provlog.server.storage.base import (
@@ -361,7 +361,7 @@ class Sequencer:
         self._metrics.committed(plan.outcomes)
         if plan.extension is not None:
             recorded = plan.extension.head.recorded
-            sources = _sources(plan.outcomes)
+            sources = appended_sources(plan.outcomes)
             log.freshness.appended(plan.before.size, head.size, recorded, sources)
         for unit, outcomes in zip(plan.units, plan.outcomes, strict=True):
             if not unit.answer.done():
@@ -396,16 +396,6 @@ class Sequencer:
             logger.error("the barrier failed: %s", describe(error))
         _refuse({plan.log: plan.units}, _unknown())
         return False
-
-
-def _sources(outcomes: Sequence[Sequence[Outcome]]) -> set[str]:
-    """Return the sources of the events that were appended."""
-    return {
-        outcome.draft.source
-        for unit in outcomes
-        for outcome in unit
-        if isinstance(outcome, Appended) and isinstance(outcome.draft, EventDraft)
-    }
 
 
 async def _commit(transaction: Transaction) -> None:

@@ -43,7 +43,7 @@ from provlog.server.intake.members import sent_as
 from provlog.server.intake.problems import fail
 from provlog.server.reader import LogReader
 from provlog.server.sequencer import Committed
-from provlog.server.storage.base import SourceRecord, StorageError, TokenRecord
+from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import may_write
 
 T = TypeVar("T")
@@ -66,11 +66,11 @@ async def post_events(request: web.Request) -> web.Response:
     caller = await require_caller(request, SUBMITTER)
     options = _read_options(request)
     intake = _Intake(request.app, caller, options)
-    if options.format is not None:
-        await intake.require_source()
-    require_any_rate(request.app[SERVICE], caller.token)
     concerned: str | None = options.source
     try:
+        if options.format is not None:
+            await intake.require_source()
+        require_any_rate(request.app[SERVICE], caller.token)
         sent = await _read_submission(request, options)
         if isinstance(sent, Submission):
             return await intake.batch(sent)
@@ -79,7 +79,8 @@ async def post_events(request: web.Request) -> web.Response:
     except Exception as error:
         if isinstance(error, EventError):
             concerned = error.source or concerned
-        request[SUBJECT] = await intake.registered(concerned)
+        sources = request.app[SOURCES]
+        request[SUBJECT] = await sources.label(caller.log, concerned)
         raise
 
 
@@ -165,14 +166,6 @@ class _Intake:
         if source is not None:
             self._require_format(source)
 
-    async def registered(self, uri: str | None) -> str:
-        """Return a source's URI if it is registered, else nothing: for the metrics."""
-        try:
-            source = await self._sources.find(self._log, uri) if uri else None
-        except StorageError:
-            return ""
-        return "" if source is None else source.uri
-
     async def single(self, event: Event) -> web.Response:
         """Answer one event with its receipt, or raise its problem."""
         require_rate(self._service, self._token, 1)
@@ -243,7 +236,8 @@ class _Intake:
                 raise event
             await self._take(event, taken)
         except (EventError, Problem) as error:
-            taken.subjects.append(await self.registered(event.source))
+            subject = await self._sources.label(self._log, event.source)
+            taken.subjects.append(subject)
             return event_problem(error) if isinstance(error, EventError) else error
         # Registered by the time that it is answered.
         taken.subjects.append(event.source)
