@@ -35,6 +35,9 @@ check: $(STAMP) ## ruff, mypy, import rules
 bench: $(STAMP) ## figures of this machine, into bench.json too (BENCH: options)
 	@$(BIN)/python tests/benchmarks/bench.py --json bench.json $(BENCH)
 
+fairness: $(STAMP) ## what a quiet submitter notices of a busy one (BENCH: options)
+	@$(BIN)/python tests/benchmarks/fairness.py $(BENCH)
+
 lock: ## write requirements.lock anew from requirements.in; needs uv
 	@command -v uv >/dev/null || { \
 	    echo "make lock needs uv on the PATH: https://docs.astral.sh/uv/" >&2; exit 2; }
@@ -78,4 +81,4 @@ $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/p
 	    --no-deps --no-build-isolation -e ./merkle -e ./client -e ./server; \
 	touch $(STAMP)
 
-.PHONY: help run demo test check bench lock clean .venv
+.PHONY: help run demo test check bench fairness lock clean .venv

@@ -40,7 +40,8 @@ STAGES = (
     "answer",
     "encode",
 )
-_ids = itertools.count()
+# Apart for each process that sends.
+_ids = itertools.count(os.getpid() * 10**6)
 
 EVENT = json.dumps(
     {
@@ -79,11 +80,17 @@ class Scenario:
 
 
 def request_text(
-    server: Server, method: str, path: str, role: str, body: bytes = b"", kind: str = ""
+    server: Server,
+    method: str,
+    path: str,
+    role: str,
+    body: bytes = b"",
+    kind: str = "",
+    log: str = "main",
 ) -> bytes:
     """Return a whole HTTP/1.1 request."""
     head = (
-        f"{method} /logs/main/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"{method} /logs/{log}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Authorization: Bearer {server.tokens[role]}\r\n"
     )
     if body:
@@ -91,25 +98,26 @@ def request_text(
     return head.encode() + b"\r\n" + body
 
 
-def single(server: Server) -> Callable[[], bytes]:
+def single(
+    server: Server, log: str = "main", role: str = "submitter"
+) -> Callable[[], bytes]:
     """Return a maker of requests with one new event each."""
-    width = 12
+    width, kind = 12, "application/cloudevents+json"
     body = (EVENT % 0).replace('"0"', f'"{"0" * width}"').encode()
-    whole = request_text(
-        server, "POST", "events", "submitter", body, "application/cloudevents+json"
-    )
+    whole = request_text(server, "POST", "events", role, body, kind, log)
     before, after = whole.split(b"0" * width, 1)
     return lambda: b"%s%0*d%s" % (before, width, next(_ids), after)
 
 
-def batch(server: Server) -> Callable[[], bytes]:
+def batch(
+    server: Server, log: str = "main", role: str = "submitter"
+) -> Callable[[], bytes]:
     """Return a maker of requests with a batch of new events each."""
 
     def make() -> bytes:
         body = "\n".join(EVENT % next(_ids) for _ in range(BATCH)).encode()
-        return request_text(
-            server, "POST", "events", "submitter", body, "application/x-ndjson"
-        )
+        kind = "application/x-ndjson"
+        return request_text(server, "POST", "events", role, body, kind, log)
 
     return make
 

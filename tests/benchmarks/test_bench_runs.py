@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 BENCH = Path(__file__).with_name("bench.py")
+FAIRNESS = Path(__file__).with_name("fairness.py")
 
 
 def test_a_short_run_gives_every_figure_and_verifies_receipts(tmp_path: Path) -> None:
@@ -32,3 +33,18 @@ def test_a_short_run_gives_every_figure_and_verifies_receipts(tmp_path: Path) ->
     assert {"parse", "draft", "tree", "store", "commit", "sign"} <= set(
         results[1]["stages_us"]
     )
+
+
+def test_a_quiet_submitter_is_answered_beside_every_flood(tmp_path: Path) -> None:
+    figures = tmp_path / "fairness.json"
+    options = ["--rounds", "1", "--seconds", "0.5", "--json", str(figures)]
+    subprocess.run(
+        [sys.executable, str(FAIRNESS), *options],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    alone, *beside = json.loads(figures.read_bytes())["results"]
+    assert alone["flood_rate"] == 0
+    assert len(beside) == 4
+    assert all(row["flood_rate"] > 0 and row["p50_ms"] > 0 for row in beside)

@@ -22,7 +22,7 @@ from provlog.server.errors import (
 )
 from provlog.server.guard import ReleasedHead
 from provlog.server.intake.event import Event
-from provlog.server.sequencer import QueueLimits
+from provlog.server.queueing import QueueLimits
 from provlog.server.storage.base import CommitUnknownError, SourceRecord
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from support.events import event_of

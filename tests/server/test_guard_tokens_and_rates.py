@@ -13,7 +13,7 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.guard import SLOT, FileGuard, ReleasedHead
-from provlog.server.rates import RateLimiter
+from provlog.server.rates import Bucket, LogRates, RateLimiter
 from provlog.server.registry import store_tokens
 from provlog.server.storage.sqlite import SqliteStorage
 from provlog.server.tokens import authenticate, may_write, mint_token, reaches
@@ -172,6 +172,11 @@ def test_roles_and_sources_belong_together() -> None:
         (["root"], []),
         (["submitter"], []),
         (["monitor"], ["urn:x"]),
+        (["hook"], []),
+        (["hook"], ["*"]),
+        (["hook"], ["urn:x", "urn:y"]),
+        (["hook", "submitter"], ["urn:x"]),
+        (["hook"], ["urn:x"]),
     ):
         with pytest.raises(ValueError, match=r"role|sources"):
             mint_token(logs=None, roles=roles, sources=sources, now=0)
@@ -190,32 +195,51 @@ def test_a_submitter_writes_its_sources_and_a_star_any() -> None:
     assert reaches(replace(named, logs=None), 2)
 
 
+T = Bucket("t", 10)
+
+
 def test_a_bucket_fills_at_its_rate() -> None:
     now = [0.0]
     limiter = RateLimiter(lambda: now[0])
-    assert limiter.take("t", 10, 10) == 0
-    assert limiter.take("t", 10, 5) == pytest.approx(0.5)
-    assert limiter.take("other", 10, 5) == 0
+    assert limiter.take([T], 10) == 0
+    assert limiter.take([T], 5) == pytest.approx(0.5)
+    assert limiter.take([Bucket("other", 10)], 5) == 0
     now[0] = 0.5
-    assert limiter.take("t", 10, 5) == 0
+    assert limiter.take([T], 5) == 0
     now[0] = 100.0
-    assert limiter.take("t", 10, 10) == 0
-    assert limiter.take("t", 10, 1) > 0
+    assert limiter.take([T], 10) == 0
+    assert limiter.take([T], 1) > 0
 
 
 def test_a_bucket_can_be_asked_and_can_be_charged_in_any_case() -> None:
     limiter = RateLimiter(lambda: 0.0)
-    assert [limiter.wait("t", 10, 10) for _ in range(3)] == [0, 0, 0]
-    limiter.charge("t", 10, 10)
-    assert limiter.wait("t", 10, 1) == pytest.approx(0.1)
-    limiter.charge("t", 10, 10)
-    assert limiter.take("t", 10, 1) == pytest.approx(1.1)
+    assert [limiter.wait([T], 10) for _ in range(3)] == [0, 0, 0]
+    limiter.charge([T], 10)
+    assert limiter.wait([T], 1) == pytest.approx(0.1)
+    limiter.charge([T], 10)
+    assert limiter.take([T], 1) == pytest.approx(1.1)
 
 
 def test_a_request_larger_than_the_bucket_goes_through_and_is_paid_for() -> None:
     now = [0.0]
     limiter = RateLimiter(lambda: now[0])
-    assert limiter.take("t", 10, 100) == 0
-    assert limiter.take("t", 10, 1) == pytest.approx(9.1)
+    assert limiter.take([T], 100) == 0
+    assert limiter.take([T], 1) == pytest.approx(9.1)
     now[0] = 9.2
-    assert limiter.take("t", 10, 1) == 0
+    assert limiter.take([T], 1) == 0
+
+
+def test_an_event_comes_out_of_every_bucket_or_out_of_none() -> None:
+    limiter = RateLimiter(lambda: 0.0)
+    narrow = Bucket("narrow", 2)
+    assert limiter.take([T, narrow], 2) == 0
+    assert limiter.take([T, narrow], 1) == pytest.approx(0.5)
+    assert limiter.take([T], 8) == 0
+    assert limiter.take([], 10**6) == 0
+
+
+def test_a_log_has_the_rate_of_its_name_or_of_all_others() -> None:
+    rates = LogRates(100, {"main": 5})
+    assert rates.bucket("main") == Bucket("log main", 5)
+    assert rates.bucket("else") == Bucket("log else", 100)
+    assert LogRates().bucket("main") is None

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from provlog.server.cli.common import parse_log_rates
+from provlog.server.errors import ConfigurationError
 from provlog.server.http import submit
 from provlog.server.intake.cloudevents import BATCH, Submission
+from provlog.server.rates import LogRates
 from provlog.server.tokens import mint_token
 from support.events import event_json
 from support.instances import SOURCE, Reply, Served, served
@@ -193,7 +196,7 @@ async def test_an_exhausted_token_is_refused_before_anything_is_read(
     def unread(*_: object) -> None:
         raise AssertionError("read all the same")
 
-    monkeypatch.setattr(submit, "_read_submission", unread)
+    monkeypatch.setattr(submit, "read_body", unread)
     assert (await _post_with(log, text)).status == 429
 
 
@@ -241,3 +244,27 @@ async def test_a_batch_counts_by_its_events(log: Served) -> None:
             statuses.append(answer.status)
     assert statuses == [200, 429]
     assert log.log.released.size == size + 4
+
+
+async def test_a_log_over_its_rate_refuses_whoever_sends(log: Served) -> None:
+    log.service.log_rates = LogRates(named={"main": 2})
+    assert (await log.post(event_json(id="a"))).status == 201
+    assert (await log.post(event_json(id="b"), role="submitter+auditor")).status == 201
+    size = log.log.released.size
+    reply = await log.post(event_json(id="c"))
+    assert (reply.status, reply.slug) == (429, "rate-limited")
+    assert int(reply.headers["Retry-After"]) >= 1
+    assert log.log.released.size == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "main=", "0", "-1", "nan", "1e3", "main=0"])
+def test_a_log_rate_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="rate"):
+        parse_log_rates([text])
+
+
+def test_log_rates_are_read_for_one_log_and_for_all_others() -> None:
+    assert parse_log_rates(["500", "main=2000.5"]) == LogRates(500, {"main": 2000.5})
+    for repeated in (["1", "2"], ["a=1", "a=1"]):
+        with pytest.raises(ConfigurationError, match="repeated"):
+            parse_log_rates(repeated)

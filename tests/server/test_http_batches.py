@@ -18,7 +18,7 @@ from provlog.server.intake.cloudevents import BATCH, NDJSON
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import Event
 from provlog.server.intake.records import STEP_RECORDS
-from provlog.server.sequencer import QueueLimits
+from provlog.server.queueing import QueueLimits
 from provlog.server.storage.base import SourceRecord
 from support.events import event_json
 from support.instances import Served, served

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from provlog.merkle.receipts import verify_receipt
+from provlog.server.queueing import QueueLimits
 from provlog.server.reader import LogReader, StoredEntry
-from provlog.server.sequencer import QueueLimits
 from support.events import event_json
 from support.instances import SOURCE, Reply, Served, served
 
@@ -212,7 +212,7 @@ async def test_a_full_queue_answers_when_to_come_back(tmp_path: Path) -> None:
 async def _until_queued(log: Served, events: int) -> None:
     """Wait until a submission was taken and that many events are left in the queue."""
     lanes = log.service.sequencer._lanes
-    while 0 not in lanes or lanes[0].events != events:  # noqa: ASYNC110  others' state
+    while 0 not in lanes or lanes[0].queue.waiting.count != events:  # noqa: ASYNC110  others' state
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
 

@@ -20,8 +20,8 @@ from provlog.server.initialise import initialise
 from provlog.server.instance import Instance
 from provlog.server.intake.cloudevents import BATCH
 from provlog.server.log import Log
+from provlog.server.queueing import QueueLimits
 from provlog.server.registry import store_tokens
-from provlog.server.sequencer import QueueLimits
 from provlog.server.service import Service
 from provlog.server.storage.base import LogRecord
 from provlog.server.storage.sqlite import SqliteStorage

@@ -14,7 +14,7 @@ from provlog.server.instance import Instance
 from provlog.server.intake.draft import EventDraft
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
-from provlog.server.sequencer import QueueLimits
+from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
 from provlog.server.storage.base import CommitUnknownError
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction

@@ -1,6 +1,7 @@
 """The command `provlog-server` as real processes, beside a running server or alone."""
 
 import json
+import re
 import stat
 import urllib.error
 import urllib.request
@@ -256,6 +257,42 @@ def test_tokens_take_effect_at_once_and_are_entries(server: Server) -> None:
     }
     ended = admin_entry(server, revoked["index"])
     assert (ended["action"], ended["token"]) == ("token.revoke", {"id": made["id"]})
+
+
+def test_a_source_with_a_hook_is_told_where_and_with_what_secret(
+    server: Server,
+) -> None:
+    made = manage(
+        server,
+        *("source", "create", "urn:okta:a/b", "--connector", "okta"),
+        *("--public-url", f"{server.url}/"),
+    )
+    hook = made["hook"]
+    assert hook["url"] == f"{server.url}/logs/main/hooks/urn%3Aokta%3Aa%2Fb"
+    assert hook["header"] == "Authorization"
+    request = urllib.request.Request(
+        hook["url"],
+        headers={
+            hook["header"]: hook["value"],
+            "X-Okta-Verification-Challenge": "challenge",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer) == {"verification": "challenge"}
+    again = manage(server, "token", "create", *("--role", "hook"), "--source", SOURCE)
+    assert again["token"].startswith("plt_")
+
+
+def test_what_to_enter_at_the_provider_is_printed_to_be_pasted(
+    tmp_path: Path,
+) -> None:
+    server = Server.init(tmp_path)
+    text = provlog_server(
+        *("source", "create", "urn:okta:acme", "--connector", "okta"),
+        *("--dir", server.folder, "--public-url", "https://log.example.com"),
+    )
+    assert "https://log.example.com/logs/main/hooks/urn%3Aokta%3Aacme\n" in text
+    assert re.search(r"secret +Bearer plt_\w{12}_[\w-]{43}\n", text)
 
 
 def test_a_source_is_registered_by_an_entry(server: Server) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +17,6 @@ from provlog.merkle.edge import Growth
 from provlog.server.batch import Batch, Outcome, Release, appended_sources
 from provlog.server.clock import Clock
 from provlog.server.errors import (
-    OverloadedError,
-    OversizedError,
     ServiceError,
     UnavailableError,
     describe,
@@ -28,6 +25,8 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
+from provlog.server.queueing import FairQueue, QueueLimits
+from provlog.server.sharing import Load
 from provlog.server.storage.base import (
     CommitUnknownError,
     Extension,
@@ -38,16 +37,6 @@ from provlog.server.storage.base import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """Bounds of one lane's queue and of one batch."""
-
-    queued_events: int = 20_000
-    queued_bytes: int = 64 << 20
-    batch_events: int = 2_000
-    batch_bytes: int = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +52,9 @@ class _Unit:
     """One submission in the queue: committed as a whole, answered by its future."""
 
     log: Log
+    sender: str
     drafts: Sequence[Draft]
-    cost: int
+    load: Load
     answer: "asyncio.Future[Committed]"
     queued: float = field(default_factory=time.perf_counter)
 
@@ -99,29 +89,14 @@ class _Plan:
         return self.extension is not None or self.before.size > self.log.released.size
 
 
-@dataclass(slots=True, eq=False)
 class _Lane:
-    """The queue of the logs that share their transactions."""
+    """The queue of the logs that share their transactions, and what works it off."""
 
-    queues: dict[Log, deque[_Unit]] = field(default_factory=dict)
-    events: int = 0
-    bytes: int = 0
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    task: "asyncio.Task[None] | None" = None
-
-    def push(self, unit: _Unit) -> None:
-        self.queues.setdefault(unit.log, deque()).append(unit)
-        self.events += len(unit.drafts)
-        self.bytes += unit.cost
-        self.arrived.set()
-
-    def pop(self, log: Log) -> _Unit:
-        unit = self.queues[log].popleft()
-        if not self.queues[log]:
-            del self.queues[log]
-        self.events -= len(unit.drafts)
-        self.bytes -= unit.cost
-        return unit
+    def __init__(self, limits: QueueLimits) -> None:
+        self.queue: FairQueue[_Unit] = FairQueue(limits)
+        self.units = 0
+        self.arrived = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
 
 
 class Sequencer:
@@ -142,37 +117,30 @@ class Sequencer:
         self._distrusted: set[Log] = set()
         self._closing = False
 
-    async def submit(self, log: Log, drafts: Sequence[Draft]) -> Committed:
+    async def submit(
+        self, log: Log, drafts: Sequence[Draft], sender: str = ""
+    ) -> Committed:
         """Return once all drafts are durable entries, or were found to be repetitions.
 
         Admitted whole or refused whole with `OverloadedError`. Any `UnavailableError`
         may be tried again with the same events: their ids keep them single. One that
-        the empty queue could not take is refused with `OversizedError`. A caller that
-        goes away does not take its submission back.
+        the empty queue could not take is refused with `OversizedError`. Logs, and the
+        senders of one log, share queue and batches fairly; `sender` tells these apart.
+        A caller that goes away does not take its submission back.
         """
-        self.require_room(log, drafts)
+        self.require_room(log, drafts, sender)
         lane = self._lane(log)
-        cost = sum(draft.cost for draft in drafts)
-        unit = _Unit(log, drafts, cost, asyncio.get_running_loop().create_future())
-        lane.push(unit)
-        return await asyncio.shield(unit.answer)
+        answer = asyncio.get_running_loop().create_future()
+        lane.queue.push(_Unit(log, sender, drafts, _load(drafts), answer))
+        lane.units += 1
+        lane.arrived.set()
+        return await asyncio.shield(answer)
 
-    def require_room(self, log: Log, drafts: Sequence[Draft]) -> None:
+    def require_room(self, log: Log, drafts: Sequence[Draft], sender: str = "") -> None:
         """Raise what `submit` would refuse these drafts with now."""
         if self._closing:
             raise UnavailableError("the server is stopping")
-        events, cost = len(drafts), sum(draft.cost for draft in drafts)
-        limits, lane = self._limits, self._lane(log)
-        if events > limits.queued_events or cost > limits.queued_bytes:
-            raise OversizedError(
-                "the events of one request take more than the whole queue has room for;"
-                " send fewer at a time"
-            )
-        if (
-            lane.events + events > limits.queued_events
-            or lane.bytes + cost > limits.queued_bytes
-        ):
-            raise OverloadedError("the queue is full")
+        self._lane(log).queue.require_room(log, sender, _load(drafts))
 
     def trouble(self) -> str | None:
         """Return why submissions are not taken, None where they are."""
@@ -186,9 +154,9 @@ class Sequencer:
         """Return how much waits for the next commit, in all lanes."""
         lanes = self._lanes.values()
         return Waiting(
-            sum(len(queue) for lane in lanes for queue in lane.queues.values()),
-            sum(lane.events for lane in lanes),
-            sum(lane.bytes for lane in lanes),
+            sum(lane.units for lane in lanes),
+            sum(lane.queue.waiting.count for lane in lanes),
+            sum(lane.queue.waiting.bytes for lane in lanes),
         )
 
     @property
@@ -207,7 +175,7 @@ class Sequencer:
         number = self._storage.lane(log.id)
         lane = self._lanes.get(number)
         if lane is None:
-            lane = self._lanes[number] = _Lane()
+            lane = self._lanes[number] = _Lane(self._limits)
             # Nothing of the request that happens to be the first: the lane outlives it.
             lane.task = asyncio.create_task(
                 self._run(lane),
@@ -217,15 +185,17 @@ class Sequencer:
         return lane
 
     async def _run(self, lane: _Lane) -> None:
-        while lane.events or not self._closing:
-            if not lane.events:
+        queue = lane.queue
+        while queue or not self._closing:
+            if not queue:
                 lane.arrived.clear()
                 await lane.arrived.wait()
             # One turn of the loop: requests that arrived together commit together.
             await asyncio.sleep(0)
-            if lane.events:
-                work = self._take(lane)
-                self._count_waits(work)
+            if queue:
+                units = queue.take()
+                self._count_taken(lane, units)
+                work = _by_log(units)
                 try:
                     await self._commit(work)
                 except Exception as error:
@@ -234,30 +204,11 @@ class Sequencer:
                     self._distrusted.update(work)
                     _refuse(work, _unknown())
 
-    def _count_waits(self, work: dict[Log, list[_Unit]]) -> None:
+    def _count_taken(self, lane: _Lane, units: Sequence[_Unit]) -> None:
         now = time.perf_counter()
-        for units in work.values():
-            for unit in units:
-                self._metrics.spent("wait", now - unit.queued)
-
-    def _take(self, lane: _Lane) -> dict[Log, list[_Unit]]:
-        """Take the next batch: by turns from every waiting log, up to the bounds."""
-        work: dict[Log, list[_Unit]] = {}
-        events = size = 0
-        while lane.queues:
-            for log in list(lane.queues):
-                unit = lane.queues[log][0]
-                events, size = events + len(unit.drafts), size + unit.cost
-                full = (
-                    events > self._limits.batch_events
-                    or size > self._limits.batch_bytes
-                )
-                if work and full:
-                    # Whose turn it is now comes first the next time.
-                    lane.queues = {log: lane.queues.pop(log), **lane.queues}
-                    return work
-                work.setdefault(log, []).append(lane.pop(log))
-        return work
+        lane.units -= len(units)
+        for unit in units:
+            self._metrics.spent("wait", now - unit.queued)
 
     async def _commit(self, work: dict[Log, list[_Unit]]) -> None:
         """Commit one batch: the one place where heads move.
@@ -396,6 +347,17 @@ class Sequencer:
             logger.error("the barrier failed: %s", describe(error))
         _refuse({plan.log: plan.units}, _unknown())
         return False
+
+
+def _by_log(units: Sequence[_Unit]) -> dict[Log, list[_Unit]]:
+    work: dict[Log, list[_Unit]] = {}
+    for unit in units:
+        work.setdefault(unit.log, []).append(unit)
+    return work
+
+
+def _load(drafts: Sequence[Draft]) -> Load:
+    return Load(len(drafts), sum(draft.cost for draft in drafts))
 
 
 async def _commit(transaction: Transaction) -> None:

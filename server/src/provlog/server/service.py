@@ -22,10 +22,11 @@ from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log, open_log
 from provlog.server.metrics import Metrics
-from provlog.server.rates import RateLimiter
+from provlog.server.queueing import QueueLimits
+from provlog.server.rates import LogRates, RateLimiter
 from provlog.server.registry import create_log
 from provlog.server.selfcheck.background import SelfCheck
-from provlog.server.sequencer import QueueLimits, Sequencer
+from provlog.server.sequencer import Sequencer
 from provlog.server.storage.base import (
     LogRecord,
     SourceRecord,
@@ -35,6 +36,7 @@ from provlog.server.storage.base import (
 )
 from provlog.server.storage.sqlite import SqliteStorage
 from provlog.server.tree import TileCache
+from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ class Service:
         self.sequencer = Sequencer(storage, clock, self.metrics, limits)
         self.rates = RateLimiter(time.monotonic)
         self.guard = guard
+        self.log_rates = LogRates()
+        self.workplace = Workplace()
         self._keyring = keyring
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
@@ -150,7 +154,7 @@ class Service:
         }
         draft = log.drafter.admin("source.create", members)
         committed = await self.sequencer.submit(
-            log, [replace(draft, sources=(source,))]
+            log, [replace(draft, sources=(source,))], by
         )
         return not isinstance(committed.outcomes[0], AlreadyRegistered)
 
@@ -174,9 +178,9 @@ class Service:
             },
         }
         for other in also:
-            await self._record(other, other.drafter.admin("token.create", members))
+            await self._record(other, other.drafter.admin("token.create", members), by)
         draft = log.drafter.admin("token.create", members)
-        return await self._record(log, replace(draft, tokens=(token,)))
+        return await self._record(log, replace(draft, tokens=(token,)), by)
 
     async def revoke_token(
         self, log: Log, token_id: str, by: str, also: Sequence[Log] = ()
@@ -188,9 +192,9 @@ class Service:
         members: dict[str, JsonValue] = {"by": {"id": by}, "token": {"id": token_id}}
         draft = log.drafter.admin("token.revoke", members)
         revoked = {token_id: self.clock.now()}
-        index = await self._record(log, replace(draft, revoked_tokens=revoked))
+        index = await self._record(log, replace(draft, revoked_tokens=revoked), by)
         for other in also:
-            await self._record(other, other.drafter.admin("token.revoke", members))
+            await self._record(other, other.drafter.admin("token.revoke", members), by)
         return index
 
     async def tend(self) -> None:
@@ -230,8 +234,8 @@ class Service:
         log.edge = edge
         await log.release(ReleasedHead(head.size, head.root))
 
-    async def _record(self, log: Log, draft: AdminDraft) -> int:
-        committed = await self.sequencer.submit(log, [draft])
+    async def _record(self, log: Log, draft: AdminDraft, by: str) -> int:
+        committed = await self.sequencer.submit(log, [draft], by)
         outcome = committed.outcomes[0]
         if not isinstance(outcome, Appended):
             raise ConfigurationError("the change was made already")

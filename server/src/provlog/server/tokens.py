@@ -13,7 +13,9 @@ from provlog.merkle.encoding import parse_time
 from provlog.server.intake.event import is_event_name
 from provlog.server.storage.base import Reads, TokenRecord
 
-ROLES: Final = ("submitter", "monitor", "auditor", "privacy", "admin")
+ROLES: Final = ("submitter", "monitor", "auditor", "privacy", "admin", "hook")
+WRITERS: Final = frozenset({"submitter", "hook"})
+"""The roles that are given sources: what they may write."""
 ANY_SOURCE: Final = "*"
 LATEST: Final = parse_time("9999-12-31T23:59:59.999Z")
 
@@ -46,16 +48,20 @@ def mint_token(
     """Return a new token of 256 random bits.
 
     `logs` are log numbers, None for all of them; `sources` the URIs a submitter may
-    write, `ANY_SOURCE` for any; `rate` events per second, None for no bound; `now` and
-    `expires` are Unix milliseconds. Raises `ValueError` for an unknown role, a
-    submitter without sources, sources without the submitter's role, and for a source,
-    rate or expiry that is none.
+    write, `ANY_SOURCE` for any, or the one that a hook delivers; `rate` events per
+    second, None for no bound; `now` and `expires` are Unix milliseconds. Raises
+    `ValueError` for an unknown role, a submitter without sources, sources without the
+    submitter's role, a hook that could do anything else, and for a source, rate or
+    expiry that is none.
     """
     chosen, allowed = frozenset(roles), tuple(sources)
+    reached = None if logs is None else frozenset(logs)
     if not chosen or not chosen.issubset(ROLES):
         raise ValueError(f"roles are one or more of {', '.join(ROLES)}")
-    if ("submitter" in chosen) != bool(allowed):
+    if bool(chosen & WRITERS) != bool(allowed):
         raise ValueError("a submitter, and nobody else, is given sources to write")
+    if "hook" in chosen:
+        _require_hook(chosen, allowed, reached)
     if not all(uri == ANY_SOURCE or is_event_name(uri) for uri in allowed):
         raise ValueError("a source is 1 to 256 printable ASCII characters")
     if rate is not None and not 0 < rate < math.inf:
@@ -67,7 +73,7 @@ def mint_token(
     record = TokenRecord(
         id=token_id,
         digest=_digest(secret),
-        logs=None if logs is None else frozenset(logs),
+        logs=reached,
         roles=chosen,
         sources=allowed,
         note=note,
@@ -77,6 +83,15 @@ def mint_token(
         revoked=None,
     )
     return MintedToken(f"plt_{token_id}_{secret}", record)
+
+
+def _require_hook(
+    roles: frozenset[str], sources: tuple[str, ...], logs: frozenset[int] | None
+) -> None:
+    """Refuse a hook's secret that opens more than one source of one log."""
+    single = len(sources) == 1 and ANY_SOURCE not in sources
+    if roles != {"hook"} or not single or logs is None or len(logs) != 1:
+        raise ValueError("the role hook is for one source of one log, and stands alone")
 
 
 async def authenticate(reads: Reads, text: str, now: int) -> TokenRecord | None:

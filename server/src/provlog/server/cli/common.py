@@ -14,11 +14,16 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import ConfigurationError
 from provlog.server.instance import load_instance
 from provlog.server.log import Log
+from provlog.server.rates import LogRates
 from provlog.server.service import Service
 
 F = TypeVar("F", bound=Callable[..., object])
 
+ACTOR = "provlog-server"
+"""Who acts, in the entries of what is done by a command."""
+
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+_RATE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 dir_option = click.option(
@@ -77,6 +82,25 @@ def parse_duration(text: str) -> int:
     if match is None:
         raise ConfigurationError(f"{text!r} is no duration; write 90d, 12h or 30m")
     return int(match[1]) * _UNITS[match[2]] * 1000
+
+
+def parse_log_rates(texts: Sequence[str]) -> LogRates:
+    """Return the rates of LOG=RATE for one log and RATE for all others."""
+    other: float | None = None
+    named: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if _RATE.fullmatch(number) is None or not float(number):
+            raise ConfigurationError(
+                f"{text!r} is no rate; write 500, or main=2000 for one log"
+            )
+        if name in named or (not name and other is not None):
+            raise ConfigurationError(f"the rate of {name or 'all others'} is repeated")
+        if name:
+            named[name] = float(number)
+        else:
+            other = float(number)
+    return LogRates(other, named)
 
 
 def print_json(value: JsonValue) -> None:

@@ -9,6 +9,7 @@ import click
 
 from provlog.merkle.encoding import format_time
 from provlog.server.cli.common import (
+    ACTOR,
     instance_options,
     log_option,
     opened,
@@ -18,6 +19,7 @@ from provlog.server.cli.common import (
     require_log,
     run,
 )
+from provlog.server.cli.hooks import mint_hook, public_url_option
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import is_event_name
@@ -25,8 +27,6 @@ from provlog.server.log import Log
 from provlog.server.representations import log_json, source_json, token_json
 from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import ROLES, mint_token
-
-ACTOR = "provlog-server"
 
 
 @click.group()
@@ -213,7 +213,13 @@ def source() -> None:
     help="Whose ids its events carry; sources of one identity provider share it, for"
     " ever.  [default: URI]",
 )
-@click.option("--connector", type=click.Choice(sorted(CONNECTORS)), help="Its format.")
+@click.option(
+    "--connector",
+    type=click.Choice(sorted(CONNECTORS)),
+    help="Its format. Where the provider delivers by itself, what to enter there is"
+    " printed, with a secret that is shown once.",
+)
+@public_url_option
 def source_create(
     folder: Path,
     guard: Path | None,
@@ -222,8 +228,16 @@ def source_create(
     uri: str,
     ns: str | None,
     connector: str | None,
+    public_url: str,
 ) -> None:
-    """Register a source URI, such as urn:okta:acme."""
+    """Register a source URI, such as urn:okta:acme.
+
+    \b
+    provlog-server source create urn:okta:acme --dir data --connector okta \\
+        --public-url https://log.example.com
+
+    A new secret for its hook, in place of a lost one: token create --role hook.
+    """
     if not is_event_name(uri) or not is_event_name(ns or uri):
         raise click.UsageError(
             "a source or namespace is 1 to 256 printable ASCII characters"
@@ -235,10 +249,14 @@ def source_create(
             log = await require_log(service, log_name)
             if not await service.register_source(log, record, ACTOR):
                 raise ConfigurationError("the source is registered already")
+            hook = await mint_hook(service, log, record, public_url)
         if as_json:
-            print_json(source_json(record))
-        else:
-            click.echo(f"registered {record.uri} with namespace {record.ns}")
+            shown = {} if hook is None else {"hook": hook.json()}
+            print_json({**source_json(record), **shown})
+            return
+        click.echo(f"registered {record.uri} with namespace {record.ns}")
+        if hook is not None:
+            click.echo(hook.text())
 
     run(create())
 

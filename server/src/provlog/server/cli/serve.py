@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from aiohttp import web
 
-from provlog.server.cli.common import instance_options
+from provlog.server.cli.common import instance_options, parse_log_rates
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import (
     HttpSettings,
@@ -24,6 +24,7 @@ from provlog.server.http.app import (
 )
 from provlog.server.instance import Instance, load_instance
 from provlog.server.journal import FORMATS, log_unhandled, set_up
+from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
 
@@ -63,6 +64,14 @@ BACKLOG = 1024
     help="Entries a second that are re-read and recomputed meanwhile; 0 for none.",
 )
 @click.option(
+    "--log-rate",
+    "log_rates",
+    multiple=True,
+    metavar="[LOG=]RATE",
+    help="Events a second that each log takes, or the one named; may be given several"
+    " times.  [default: no bound]",
+)
+@click.option(
     "--log-format",
     type=click.Choice([*FORMATS]),
     default="text",
@@ -80,6 +89,7 @@ def serve(
     metrics_listen: str,
     insecure: bool,
     rate: float,
+    log_rates: tuple[str, ...],
     log_format: str,
     log_requests: bool,
 ) -> None:
@@ -100,11 +110,14 @@ def serve(
                 f"{host} can be reached from other machines, and this is plain HTTP:"
                 " serve on 127.0.0.1 behind a proxy with TLS, or add --insecure"
             )
+    limits = parse_log_rates(log_rates)
+    settings = HttpSettings(log_requests=log_requests)
     set_up(log_format)
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        settings = HttpSettings(log_requests=log_requests)
-        runner.run(_serve(folder, guard, as_json, address, metrics, rate, settings))
+        runner.run(
+            _serve(folder, guard, as_json, address, metrics, rate, limits, settings)
+        )
 
 
 async def _serve(
@@ -114,11 +127,13 @@ async def _serve(
     address: tuple[str, int],
     metrics: tuple[str, int] | None,
     rate: float,
+    log_rates: LogRates,
     settings: HttpSettings,
 ) -> None:
     stop = asyncio.Event()
     instance = load_instance(folder, guard)
     async with Service.of(instance) as service:
+        service.log_rates = log_rates
         if not service.open_logs():
             raise ConfigurationError(
                 f"{folder} holds no log; make one with provlog-server log create"

@@ -5,13 +5,14 @@ from typing import Any
 from aiohttp import web
 
 from provlog.server.http.context import (
+    CROWD,
     POLLS,
     SERVICE,
     SETTINGS,
     SOURCES,
     HttpSettings,
-    Polls,
 )
+from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.gate import make_gate, set_headers
 from provlog.server.http.ops import get_metrics
 from provlog.server.http.protocol import Runner, protocol_logger
@@ -33,6 +34,7 @@ def create_app(
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
     app[POLLS] = Polls(chosen.polls)
+    app[CROWD] = Crowd(chosen.requests, chosen.body_bytes)
     app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(_end_polls)
     app.add_routes(routes())

@@ -9,6 +9,7 @@ from provlog.server.http.access import LOG, TOKEN
 from provlog.server.http.context import SERVICE
 from provlog.server.http.problems import Problem, rate_problem
 from provlog.server.log import Log
+from provlog.server.rates import Bucket
 from provlog.server.service import Service
 from provlog.server.storage.base import TokenRecord
 from provlog.server.tokens import authenticate, reaches
@@ -16,6 +17,7 @@ from provlog.server.tokens import authenticate, reaches
 SUBMITTER: Final = frozenset({"submitter"})
 AUDITOR: Final = frozenset({"auditor"})
 ADMIN: Final = frozenset({"admin"})
+HOOK: Final = frozenset({"hook"})
 MONITORS: Final = frozenset({"monitor", "auditor"})
 """Who reads what outsiders may read; an auditor sees the same and more."""
 FOLLOWERS: Final = MONITORS | SUBMITTER
@@ -50,16 +52,39 @@ async def require_token(request: web.Request) -> TokenRecord:
     if header is None:
         raise _unauthenticated("send Authorization: Bearer plt_…", "")
     scheme, _, text = header.partition(" ")
+    return await _authenticate(request, text if scheme.lower() == "bearer" else "")
+
+
+async def _authenticate(request: web.Request, text: str) -> TokenRecord:
     service = request.app[SERVICE]
-    token = None
-    if scheme.lower() == "bearer":
-        token = await authenticate(service.storage, text, service.clock.now())
+    token = await authenticate(service.storage, text, service.clock.now())
     if token is None:
         raise _unauthenticated(
             "the token is unknown, expired or revoked", ', error="invalid_token"'
         )
     request[TOKEN] = token.id
     return token
+
+
+async def require_hook(request: web.Request) -> Caller:
+    """Return who delivers to the hook of the path, or raise the problem.
+
+    The token may be sent without "Bearer", as providers send what they were given. A
+    log or source that it is not for is the same 404 as one that does not exist.
+    """
+    header = request.headers.get(hdrs.AUTHORIZATION, "")
+    if header.startswith("plt_"):
+        token = await _authenticate(request, header)
+    else:
+        token = await require_token(request)
+    log = await _log_of(request)
+    if log is None or not reaches(token, log.id):
+        raise _no_log()
+    require_role(token, HOOK)
+    if request.match_info["source"] not in token.sources:
+        raise Problem("not-found", "the token is for another source")
+    await _turn(request, log, token)
+    return Caller(log, token)
 
 
 async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
@@ -73,6 +98,7 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
     if log is None or not reaches(token, log.id):
         raise _no_log()
     require_role(token, roles)
+    await _turn(request, log, token)
     return Caller(log, token)
 
 
@@ -81,14 +107,15 @@ async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     if hdrs.AUTHORIZATION not in request.headers:
         log = await _log_of(request)
         if log is not None and log.record.public:
+            await _turn(request, log, None)
             return Reader(log, None)
     token = await require_token(request)
     log = await _log_of(request)
-    if log is not None and log.record.public:
-        return Reader(log, token)
-    if log is None or not reaches(token, log.id):
+    if log is None or not (log.record.public or reaches(token, log.id)):
         raise _no_log()
-    require_role(token, roles)
+    if not log.record.public:
+        require_role(token, roles)
+    await _turn(request, log, token)
     return Reader(log, token)
 
 
@@ -98,27 +125,37 @@ def require_role(token: TokenRecord, roles: frozenset[str]) -> None:
         raise Problem("forbidden", f"this needs the role {' or '.join(sorted(roles))}")
 
 
-def require_rate(service: Service, token: TokenRecord, events: int) -> None:
-    """Take `events` from a token's rate, or raise the problem (429)."""
-    if token.rate is not None:
-        _admit(service.rates.take(token.id, token.rate, events))
+def require_rate(service: Service, caller: Caller, events: int) -> None:
+    """Take `events` from the rates of token and log, or raise the problem (429)."""
+    _admit(service.rates.take(_buckets(service, caller), events))
 
 
-def require_any_rate(service: Service, token: TokenRecord) -> None:
-    """Raise the problem (429) where a token's rate would not take one event now."""
-    if token.rate is not None:
-        _admit(service.rates.wait(token.id, token.rate, 1))
+def require_any_rate(service: Service, caller: Caller) -> None:
+    """Raise the problem (429) where a rate would not take one event now."""
+    _admit(service.rates.wait(_buckets(service, caller), 1))
 
 
-def charge_rate(service: Service, token: TokenRecord, events: int) -> None:
-    """Take `events` that came along with others from a token's rate in any case."""
-    if token.rate is not None:
-        service.rates.charge(token.id, token.rate, events)
+def charge_rate(service: Service, caller: Caller, events: int) -> None:
+    """Take `events` that came along with others from the rates in any case."""
+    service.rates.charge(_buckets(service, caller), events)
+
+
+def _buckets(service: Service, caller: Caller) -> list[Bucket]:
+    token = caller.token
+    own = None if token.rate is None else Bucket(token.id, token.rate)
+    shared = service.log_rates.bucket(caller.log.record.name)
+    return [bucket for bucket in (own, shared) if bucket is not None]
 
 
 def _admit(seconds: float) -> None:
     if seconds > 0:
         raise rate_problem(seconds)
+
+
+async def _turn(request: web.Request, log: Log, token: TokenRecord | None) -> None:
+    """Let others work first whose turn it is."""
+    sender = None if token is None else token.id
+    await request.app[SERVICE].workplace.turn(log.id, sender)
 
 
 async def _log_of(request: web.Request) -> Log | None:

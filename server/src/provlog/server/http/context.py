@@ -1,15 +1,15 @@
 """What the handlers share: the settings, and the application's typed keys."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
+from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.sources import SourceCache
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
-from provlog.server.sequencer import QueueLimits
+from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
 
 
@@ -17,8 +17,11 @@ from provlog.server.service import Service
 class HttpSettings:
     """Bounds of what a request may send and how long it may take.
 
-    Sizes are in bytes, times in seconds. `body_seconds` bounds the arrival of a body;
-    `drafted_bytes` is what the events of one request may come to once they are drafted;
+    Sizes are in bytes, times in seconds. `body_seconds` bounds the arrival of a body,
+    `hook_seconds` is how long a provider's delivery may take until it is durable. At
+    most `requests` that send something are in hand at a time, with bodies of
+    `body_bytes` in all; logs and tokens share both. `drafted_bytes` is what the events
+    of one request may come to once they are drafted;
     `poll_seconds` is the longest a long-poll waits, `poll_default` how long it waits
     unless told otherwise, and at most `polls` wait at a time. `log_requests`: each
     request leaves a line in the server's log.
@@ -27,33 +30,18 @@ class HttpSettings:
     event_bytes: int = MAX_EVENT_BYTES
     batch_bytes: int = MAX_BATCH_BYTES
     management_bytes: int = 64 * 1024
+    requests: int = 4096
+    body_bytes: int = 256 * 1024 * 1024
     drafted_bytes: int = QueueLimits().queued_bytes
     body_seconds: float = 30.0
+    hook_seconds: float = 2.5
     poll_seconds: int = 60
     poll_default: int = 30
     polls: int = 1000
     log_requests: bool = False
 
 
-class Polls:
-    """How many long-polls wait, and what ends them all."""
-
-    def __init__(self, most: int) -> None:
-        self.stopping = asyncio.Event()
-        self._room = most
-
-    def enter(self) -> bool:
-        """Begin to wait, if there is room for one more."""
-        if self._room == 0 or self.stopping.is_set():
-            return False
-        self._room -= 1
-        return True
-
-    def leave(self) -> None:
-        """Stop waiting."""
-        self._room += 1
-
-
+CROWD: Final = web.AppKey("crowd", Crowd)
 SERVICE: Final = web.AppKey("service", Service)
 SETTINGS: Final = web.AppKey("settings", HttpSettings)
 SOURCES: Final = web.AppKey("sources", SourceCache)

@@ -39,7 +39,7 @@ from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token, reaches
 
 MAX_NOTE = 200
 MAX_SOURCES = 100
-MAX_ROLES = 5
+MAX_ROLES = 6
 MAX_RATE = 1_000_000
 
 

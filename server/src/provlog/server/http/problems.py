@@ -43,7 +43,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "invalid-event": (422, "The event is not valid"),
     "invalid-request": (422, "A member of the request is not valid"),
     "not-witnessed": (422, "The log has no witnesses"),
-    "rate-limited": (429, "The token is over its rate"),
+    "rate-limited": (429, "The rate of events is too high"),
     "internal": (500, "The server made a mistake"),
     "unavailable": (503, "Not now"),
     "overloaded": (503, "The server has too much to do"),
@@ -115,10 +115,10 @@ def event_problem(error: EventError) -> Problem:
 
 
 def rate_problem(seconds: float) -> Problem:
-    """Return the refusal of a token that has to wait."""
+    """Return the refusal of a request that has to wait."""
     return Problem(
         "rate-limited",
-        "the token is over its rate of events; nothing of the request was taken",
+        "the token or the log is over its rate of events; nothing was taken",
         headers=_retry_after(seconds),
     )
 
@@ -130,6 +130,11 @@ def internal_problem(request_id: str) -> Problem:
         "a mistake in the server; its log has more under this request_id",
         more={"request_id": request_id},
     )
+
+
+def unavailable(detail: str) -> Problem:
+    """Return the refusal of what may succeed a moment later."""
+    return Problem("unavailable", detail, headers=_retry_after(RETRY_SECONDS))
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -148,11 +153,7 @@ def problem_of(error: Exception) -> Problem | None:
         case ConfigurationError():
             return Problem("unavailable", "the log cannot be opened")
         case StorageError():
-            return Problem(
-                "unavailable",
-                "the database does not answer",
-                headers=_retry_after(RETRY_SECONDS),
-            )
+            return unavailable("the database does not answer")
         case web.HTTPException():
             return _http_problem(error)
     return None

@@ -9,19 +9,22 @@ from provlog.merkle.errors import MalformedError
 from provlog.merkle.tiles import Tile, parse_path
 from provlog.server.guard import ReleasedHead
 from provlog.server.http.auth import FOLLOWERS, MONITORS, Reader, require_reader
-from provlog.server.http.context import POLLS, SERVICE, SETTINGS, Polls
+from provlog.server.http.context import POLLS, SERVICE, SETTINGS
+from provlog.server.http.crowd import Polls
 from provlog.server.http.problems import Problem
 from provlog.server.http.requests import read_number, read_query
 from provlog.server.http.responses import text_response
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
+from provlog.server.sharing import Holder
 
 IMMUTABLE = "max-age=31536000, immutable"
 
 
 async def get_checkpoint(request: web.Request) -> web.Response:
     """Return the newest checkpoint; `newer_than` waits for a larger one."""
-    log = (await require_reader(request, FOLLOWERS)).log
+    reader = await require_reader(request, FOLLOWERS)
+    log = reader.log
     query = read_query(request, "newer_than", "timeout")
     size = read_number(query, "newer_than")
     seconds = read_number(query, "timeout")
@@ -31,13 +34,15 @@ async def get_checkpoint(request: web.Request) -> web.Response:
         if seconds is None:
             seconds = settings.poll_default
         seconds = min(seconds, settings.poll_seconds)
-        head = await _wait(request.app[POLLS], log, size, seconds)
+        head = await _wait(request.app[POLLS], reader, size, seconds)
     return text_response(log.note(head))
 
 
-async def _wait(polls: Polls, log: Log, size: int, seconds: int) -> ReleasedHead:
+async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> ReleasedHead:
     """Wait for a larger head, but not when too many wait, nor into a shutdown."""
-    if not polls.enter():
+    log = reader.log
+    who = Holder(log, None if reader.token is None else reader.token.id)
+    if not polls.enter(who):
         return await log.refresh()
     waiting = asyncio.ensure_future(log.wait_beyond(size, seconds))
     stopping = asyncio.ensure_future(polls.stopping.wait())
@@ -46,7 +51,7 @@ async def _wait(polls: Polls, log: Log, size: int, seconds: int) -> ReleasedHead
     finally:
         waiting.cancel()
         stopping.cancel()
-        polls.leave()
+        polls.leave(who)
     return await log.refresh()
 
 

@@ -2,13 +2,15 @@
 
 from aiohttp import web
 
-from provlog.server.http import entries, manage, ops, proofs, read, submit
+from provlog.server.http import entries, hooks, manage, ops, proofs, read, submit
 
 
 def routes() -> list[web.RouteDef]:
     """Return the routes of the API."""
     return [
         web.post("/logs/{log}/events", submit.post_events),
+        web.get("/logs/{log}/hooks/{source}", hooks.get_hook),
+        web.post("/logs/{log}/hooks/{source}", hooks.post_hook),
         web.get("/logs/{log}/checkpoint", read.get_checkpoint),
         web.get("/logs/{log}/tile/{path:.+}", read.get_tile),
         web.get("/logs/{log}/proofs/inclusion", proofs.get_inclusion),

@@ -6,7 +6,6 @@ costs no other. Many events are read and drafted in steps, between which other r
 have their turn.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,7 +25,7 @@ from provlog.server.http.auth import (
     require_caller,
     require_rate,
 )
-from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
+from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, event_problem
 from provlog.server.http.requests import read_body, read_choice, read_query
 from provlog.server.http.responses import json_response
@@ -70,12 +69,16 @@ async def post_events(request: web.Request) -> web.Response:
     try:
         if options.format is not None:
             await intake.require_source()
-        require_any_rate(request.app[SERVICE], caller.token)
-        sent = await _read_submission(request, options)
-        if isinstance(sent, Submission):
-            return await intake.batch(sent)
-        concerned = sent.source
-        return await intake.single(sent)
+        require_any_rate(request.app[SERVICE], caller)
+        limit = _body_limit(request, options)
+        length, crowd = request.content_length, request.app[CROWD]
+        with crowd.place(caller.log, caller.token.id, length, limit):
+            body = await read_body(request, limit)
+            sent = _parse(request, options, body)
+            if isinstance(sent, Submission):
+                return await intake.batch(sent)
+            concerned = sent.source
+            return await intake.single(sent)
     except Exception as error:
         if isinstance(error, EventError):
             concerned = error.source or concerned
@@ -105,15 +108,18 @@ def _read_options(request: web.Request) -> Options:
     return Options(receipts, name, source)
 
 
-async def _read_submission(
-    request: web.Request, options: Options
-) -> Event | Submission:
-    settings, service = request.app[SETTINGS], request.app[SERVICE]
-    content_type = request.headers.get(hdrs.CONTENT_TYPE)
-    media_type = (content_type or "").partition(";")[0].strip().lower()
+def _body_limit(request: web.Request, options: Options) -> int:
+    """Return how long the body may be: of one event, or of many."""
+    settings = request.app[SETTINGS]
+    content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
+    media_type = content_type.partition(";")[0].strip().lower()
     many = options.format is not None or media_type in (BATCH, NDJSON)
-    limit = settings.batch_bytes if many else settings.event_bytes
-    body = await read_body(request, limit)
+    return settings.batch_bytes if many else settings.event_bytes
+
+
+def _parse(request: web.Request, options: Options, body: bytes) -> Event | Submission:
+    service = request.app[SERVICE]
+    content_type = request.headers.get(hdrs.CONTENT_TYPE)
     now = service.clock.now()
     with service.metrics.stage("parse"):
         if options.format is None:
@@ -150,6 +156,7 @@ class _Intake:
         self._sources = app[SOURCES]
         self._most = app[SETTINGS].drafted_bytes
         self._metrics = self._service.metrics
+        self._caller = caller
         self._log = caller.log
         self._token = caller.token
         self._options = options
@@ -168,7 +175,7 @@ class _Intake:
 
     async def single(self, event: Event) -> web.Response:
         """Answer one event with its receipt, or raise its problem."""
-        require_rate(self._service, self._token, 1)
+        require_rate(self._service, self._caller, 1)
         taken = _Drafts()
         await self._take(event, taken)
         committed = await self._submit(taken)
@@ -209,12 +216,12 @@ class _Intake:
         records: list[bytes] = []
         async for cut in self._by_turns(submission.cut):
             records += cut
-        require_rate(self._service, self._token, len(records))
+        require_rate(self._service, self._caller, len(records))
         taken = _Drafts()
         refused: list[Problem | None] = []
         async for events in self._by_turns(submission.decode(records)):
             refused += [await self._refusal(event, taken) for event in events]
-        charge_rate(self._service, self._token, len(refused) - len(records))
+        charge_rate(self._service, self._caller, len(refused) - len(records))
         return taken, refused
 
     async def _by_turns(self, steps: Iterator[list[T]]) -> AsyncIterator[list[T]]:
@@ -225,7 +232,8 @@ class _Intake:
             if made is None:
                 return
             yield made
-            await asyncio.sleep(0)
+            turn = self._service.workplace.turn
+            await turn(self._log.id, self._token.id, max(len(made), 1))
 
     async def _refusal(
         self, event: Event | EventError, taken: _Drafts
@@ -279,7 +287,9 @@ class _Intake:
         """Submit drafts, once nothing but a full queue can refuse them."""
         if taken.unregistered:
             # A submission that is refused must not leave its sources registered.
-            self._service.sequencer.require_room(self._log, taken.drafts)
+            self._service.sequencer.require_room(
+                self._log, taken.drafts, self._token.id
+            )
             uris = {event.source for _, event in taken.unregistered}
             registered = await self._sources.register(self._log, uris, self._token.id)
             for place, event in taken.unregistered:
@@ -287,7 +297,9 @@ class _Intake:
                 self._require_format(source)
                 if source.ns != event.source:
                     taken.drafts[place] = self._draft(event, source.ns)
-        return await self._service.sequencer.submit(self._log, taken.drafts)
+        return await self._service.sequencer.submit(
+            self._log, taken.drafts, self._token.id
+        )
 
     async def _answers(self, committed: Committed) -> Sequence[Answer | Problem]:
         if not self._options.receipts:

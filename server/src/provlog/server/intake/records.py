@@ -10,7 +10,7 @@ iterator: between two of them other requests can have their turn.
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from provlog.server.intake.problems import EventError
@@ -60,12 +60,12 @@ def in_steps(
         yield made
 
 
-def cut_array(body: bytes) -> Iterator[list[bytes]]:
+def cut_array(body: bytes, most: int = MAX_BATCH_EVENTS) -> Iterator[list[bytes]]:
     """Yield the elements of a JSON array, each exactly as it stands in `body`.
 
     In steps, some of which may be empty. Raises `EventError` on the way: 400 when the
-    body is not one array, 413 when it holds more than `MAX_BATCH_EVENTS` elements or is
-    longer than `MAX_BATCH_BYTES`.
+    body is not one array, 413 when it holds more than `most` elements or is longer than
+    `MAX_BATCH_BYTES`.
     """
     check_batch_size(body)
     # Latin-1 maps each byte to one character, so positions in the text are positions in
@@ -80,12 +80,10 @@ def cut_array(body: bytes) -> Iterator[list[bytes]]:
         return
     window, elements, count, begun = _Window(text), list[bytes](), 0, position
     while True:
-        end = window.end_of(position)
-        if end is None:
-            end = yield from _pass_long(text, position)
+        end = yield from window.pass_value(position)
         elements.append(body[position:end])
         count += 1
-        _check_count(count)
+        _check_count(count, most)
         end = _skip_blanks(text, end)
         separator = text[end : end + 1]
         if separator != ",":
@@ -100,6 +98,18 @@ def cut_array(body: bytes) -> Iterator[list[bytes]]:
     yield elements
 
 
+def cut_member(body: bytes, path: Sequence[str], most: int) -> Iterator[list[bytes]]:
+    """Yield the elements of an array inside a JSON object, as `cut_array` does.
+
+    `path` holds the names of the members that lead to it. Raises `EventError` 400 also
+    where one of them is missing or repeated.
+    """
+    check_batch_size(body)
+    for name in path:
+        body = body[(yield from _find_member(body.decode("latin-1"), name))]
+    yield from cut_array(body, most)
+
+
 def cut_lines(body: bytes) -> Iterator[list[bytes]]:
     """Yield the lines of an NDJSON body that are not blank, without outer blanks.
 
@@ -111,7 +121,7 @@ def cut_lines(body: bytes) -> Iterator[list[bytes]]:
     count = 0
     for step in in_steps(lines, lambda line: [line]):
         count += len(step)
-        _check_count(count)
+        _check_count(count, MAX_BATCH_EVENTS)
         yield step
 
 
@@ -138,6 +148,16 @@ class _Window:
         self._text = text
         self._start = 0
         self._part = text[:WINDOW]
+
+    def pass_value(self, position: int) -> Generator[list[bytes], None, int]:
+        """Return where the value at `position` ends, after empty steps if it is long.
+
+        Raises `EventError` (400) where no JSON value stands.
+        """
+        end = self.end_of(position)
+        if end is None:
+            end = yield from _pass_long(self._text, position)
+        return end
 
     def end_of(self, position: int) -> int | None:
         """Return where the value at `position` ends, None if that is too far away.
@@ -166,6 +186,36 @@ class _Window:
         if end == len(self._part) and not self._is_last():
             return None  # a number may go on
         return self._start + end
+
+
+def _find_member(text: str, wanted: str) -> Generator[list[bytes], None, slice]:
+    """Return where in the object that `text` is the value of its one such member is."""
+    window, found = _Window(text), list[slice]()
+    position = _pass_mark(text, 0, "{")
+    while True:
+        name = _STRING.match(text, position)
+        if name is None:
+            raise _no_json(position)
+        position = _pass_mark(text, name.end(), ":")
+        end = yield from window.pass_value(position)
+        # A name may be spelled with escapes.
+        if json.loads(name[0], strict=False) == wanted:
+            found.append(slice(position, end))
+        position = _skip_blanks(text, end)
+        if text[position : position + 1] != ",":
+            break
+        position = _skip_blanks(text, position + 1)
+    _require_end(text, _pass_mark(text, position, "}"))
+    if len(found) != 1:
+        raise EventError(400, f"not one member {wanted}")
+    return found[0]
+
+
+def _pass_mark(text: str, position: int, mark: str) -> int:
+    position = _skip_blanks(text, position)
+    if text[position : position + 1] != mark:
+        raise _no_json(position)
+    return _skip_blanks(text, position + 1)
 
 
 def _pass_long(text: str, position: int) -> Generator[list[bytes], None, int]:
@@ -208,9 +258,9 @@ def _skip_blanks(text: str, position: int) -> int:
 
 def _require_end(text: str, position: int) -> None:
     if _skip_blanks(text, position) != len(text):
-        raise EventError(400, "something follows the JSON array")
+        raise EventError(400, "something follows the JSON value")
 
 
-def _check_count(count: int) -> None:
-    if count > MAX_BATCH_EVENTS:
-        raise EventError(413, f"a batch has at most {MAX_BATCH_EVENTS} events")
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise EventError(413, f"a batch has at most {most} events")

@@ -14,7 +14,7 @@ from provlog.merkle.entries import Entry
 from provlog.server.selfcheck.findings import Report
 from provlog.server.selfcheck.rows import TokenRow, shown_text
 from provlog.server.selfcheck.sources import SourceCheck
-from provlog.server.tokens import ANY_SOURCE, LATEST, ROLES
+from provlog.server.tokens import ANY_SOURCE, LATEST, ROLES, WRITERS
 
 CREATED, REVOKED = "token.create", "token.revoke"
 ALL_LOGS = b"*"
@@ -122,8 +122,8 @@ class TokenCheck:
                 self._report("tokens", name, column, "not of the form of a token's")
         if not roles or sources is None:
             return None
-        if ("submitter" in roles) != bool(sources):
-            what = "a submitter, and nobody else, has sources"
+        if WRITERS.isdisjoint(roles) == bool(sources):
+            what = "a submitter or hook, and nobody else, has sources"
             self._report("tokens", name, "sources", what)
         return roles, sources
 

@@ -5,14 +5,32 @@ each; `building` does what is the same for all of them. What cannot be mapped is
 as `other.…` with the record in `original`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors.okta import OktaConnector
 from provlog.server.intake.event import Event
 
-__all__ = ["CONNECTORS", "Connector", "decode_records"]
+__all__ = ["CONNECTORS", "Connector", "Hook", "decode_records"]
+
+
+class Hook(Protocol):
+    """How a provider delivers by itself, to an address and with a secret given to it.
+
+    Pure, like connectors.
+    """
+
+    def verification(self, headers: Mapping[str, str]) -> JsonValue:
+        """Return the answer to a GET that asks whose the address is, None if none."""
+
+    def cut(self, body: bytes) -> Iterator[list[bytes]]:
+        """Yield the records of a POST in steps, each exactly as it was sent.
+
+        Raises `EventError`, also on the way, when the body is no delivery; it is one
+        record then, since nothing of what a provider sends is dropped.
+        """
 
 
 class Connector(Protocol):
@@ -29,6 +47,10 @@ class Connector(Protocol):
     @property
     def version(self) -> str:
         """The version of the mapping."""
+
+    @property
+    def hook(self) -> Hook | None:
+        """How the provider delivers by itself, if it does."""
 
     def parse(self, body: bytes) -> Iterator[list[bytes]]:
         """Yield the body's records in steps, each exactly as it was sent.

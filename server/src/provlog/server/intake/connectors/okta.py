@@ -34,6 +34,7 @@ from provlog.server.intake.connectors.building import (
     fitting_id,
     text_members,
 )
+from provlog.server.intake.connectors.okta_hook import OktaHook
 from provlog.server.intake.data_members import MAX_CHANGES
 from provlog.server.intake.event import Event
 from provlog.server.intake.problems import EventError
@@ -121,6 +122,7 @@ class OktaConnector:
 
     name = "okta"
     version = "1"
+    hook = OktaHook()
 
     def parse(self, body: bytes) -> Iterator[list[bytes]]:
         """Yield the records of an array, of NDJSON or of a single object.

@@ -1,0 +1,72 @@
+"""What an operator enters at a provider, so that it delivers to a source's hook."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import click
+
+from provlog.merkle.encoding import JsonValue
+from provlog.server.cli.common import ACTOR
+from provlog.server.delivery import connector_of
+from provlog.server.log import Log
+from provlog.server.service import Service
+from provlog.server.storage.base import SourceRecord
+from provlog.server.tokens import mint_token
+
+HEADER = "Authorization"
+
+public_url_option = click.option(
+    "--public-url",
+    default="http://127.0.0.1:8470",
+    show_default=True,
+    envvar="PROVLOG_PUBLIC_URL",
+    help="Where the provider reaches the server.  [env: PROVLOG_PUBLIC_URL]",
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HookAccess:
+    """The address of a source's hook, and the header that opens it."""
+
+    url: str
+    secret: str
+
+    def json(self) -> dict[str, JsonValue]:
+        """Return it as JSON."""
+        return {"url": self.url, "header": HEADER, "value": self.secret}
+
+    def text(self) -> str:
+        """Return it as lines to paste from."""
+        return (
+            "enter this at the provider (the secret is shown once):\n"
+            f"  URL                     {self.url}\n"
+            f"  Authentication field    {HEADER}\n"
+            f"  Authentication secret   {self.secret}"
+        )
+
+
+async def mint_hook(
+    service: Service, log: Log, source: SourceRecord, public_url: str
+) -> HookAccess | None:
+    """Return the access to a new hook of a source; None where it can have none.
+
+    Its token does nothing but deliver to this source, and is recorded by an entry.
+    """
+    if source.connector is None or connector_of(source).hook is None:
+        return None
+    minted = mint_token(
+        logs=[log.id],
+        roles=["hook"],
+        sources=[source.uri],
+        now=service.clock.now(),
+        note=f"hook of {source.uri}"[:200],
+    )
+    await service.store_token(log, minted.record, ACTOR)
+    return HookAccess(
+        hook_url(public_url, log.record.name, source.uri), f"Bearer {minted.text}"
+    )
+
+
+def hook_url(public_url: str, log: str, source: str) -> str:
+    """Return the address of a source's hook."""
+    return f"{public_url.rstrip('/')}/logs/{log}/hooks/{quote(source, safe='')}"

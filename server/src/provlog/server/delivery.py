@@ -1,0 +1,97 @@
+"""What providers deliver: records in, durable entries out, and none is lost.
+
+Hooks and pollers have nobody to show a refusal to, so every record becomes an entry,
+whatever it is: one that was logged before is found again, another one under a taken id
+gets an id of its own, and one that cannot be read is logged as it is.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from provlog.merkle.encoding import JsonValue
+from provlog.server.batch import Appended, Erased, Outcome
+from provlog.server.errors import ConfigurationError
+from provlog.server.intake.connectors import CONNECTORS, Connector
+from provlog.server.intake.draft import EventDraft
+from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, in_steps
+from provlog.server.log import Log
+from provlog.server.service import Service
+from provlog.server.storage.base import SourceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a delivery's events: new entries, known ones, erased ones."""
+
+    logged: int = 0
+    repeated: int = 0
+    erased: int = 0
+
+
+def connector_of(source: SourceRecord) -> Connector:
+    """Return a source's connector; `ConfigurationError` where it has none."""
+    if source.connector not in CONNECTORS:
+        raise ConfigurationError(f"source {source.uri} is registered without connector")
+    return CONNECTORS[source.connector]
+
+
+async def deliver(
+    service: Service,
+    log: Log,
+    source: SourceRecord,
+    records: Sequence[bytes],
+    ingest: dict[str, JsonValue],
+    sender: str = "",
+) -> Delivered:
+    """Return once the events of all records are durable entries.
+
+    `records` are as the source's connector cuts them, `ingest` says how they came,
+    `sender` is who shares the queue fairly with others (see `Sequencer.submit`). They
+    go in as many submissions as their size asks for, each record whole in one of them.
+    Raises `UnavailableError` and `StorageError`: some may be entries then, and all of
+    them may be delivered again.
+    """
+    counts: Counter[type[Outcome]] = Counter()
+    async for group in _groups(service, log, source, records, ingest, sender):
+        committed = await service.sequencer.submit(log, group, sender)
+        counts.update(type(outcome) for outcome in committed.outcomes)
+    logged, erased = counts[Appended], counts[Erased]
+    return Delivered(logged, counts.total() - logged - erased, erased)
+
+
+async def _groups(
+    service: Service,
+    log: Log,
+    source: SourceRecord,
+    records: Sequence[bytes],
+    ingest: dict[str, JsonValue],
+    sender: str,
+) -> AsyncIterator[list[EventDraft]]:
+    """Yield drafts, those of one record together, as many as one submission takes."""
+    connector, now = connector_of(source), service.clock.now()
+
+    def draft(record: bytes) -> list[list[EventDraft]]:
+        with service.metrics.stage("parse"):
+            events = connector.to_events(record, source.uri, now)
+        with service.metrics.stage("draft"):
+            return [[log.drafter.event(each, source.ns, ingest) for each in events]]
+
+    group: list[EventDraft] = []
+    cost = 0
+    for step in in_steps(records, draft):
+        # Making drafts takes time: others have their turn after each step.
+        await service.workplace.turn(log.id, sender, len(step))
+        for drafts in step:
+            size = sum(each.cost for each in drafts)
+            full = (
+                len(group) + len(drafts) > MAX_BATCH_EVENTS
+                or cost + size > MAX_BATCH_BYTES
+            )
+            if group and full:
+                yield group
+                group, cost = [], 0
+            group += drafts
+            cost += size
+    if group:
+        yield group

@@ -1,0 +1,100 @@
+"""/logs/{log}/hooks/{source}: a provider's own deliveries.
+
+Answered with 200 only when everything delivered is durable, whether new, known or
+erased since; a provider that gets an answer has no reason to send again. What does not
+come to an end within the provider's patience is answered 503, and found to be known
+when it is delivered again.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from provlog.merkle.encoding import JsonValue
+from provlog.server.delivery import connector_of, deliver
+from provlog.server.http.access import SUBJECT
+from provlog.server.http.auth import (
+    Caller,
+    require_any_rate,
+    require_hook,
+    require_rate,
+)
+from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
+from provlog.server.http.problems import Problem, unavailable
+from provlog.server.http.requests import read_body, read_query
+from provlog.server.http.responses import json_response
+from provlog.server.intake.connectors import Hook
+from provlog.server.intake.problems import EventError
+from provlog.server.storage.base import SourceRecord
+
+
+async def get_hook(request: web.Request) -> web.Response:
+    """Answer a provider that asks whether the address is its customer's."""
+    _, _, hook = await _hook(request)
+    answer = hook.verification(request.headers)
+    if answer is None:
+        raise Problem("malformed", "this is no verification request of the provider's")
+    return json_response(answer)
+
+
+async def post_hook(request: web.Request) -> web.Response:
+    """Take a delivery; say what became of it once it is durable."""
+    caller, source, hook = await _hook(request)
+    try:
+        async with asyncio.timeout(request.app[SETTINGS].hook_seconds):
+            return await _take(request, caller, source, hook)
+    except TimeoutError:
+        raise unavailable("not durable within the time there is; send again") from None
+
+
+async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:
+    """Return who delivers, for which source, and how its provider does it."""
+    caller = await require_hook(request)
+    read_query(request)
+    source = await request.app[SOURCES].find(caller.log, request.match_info["source"])
+    hook = None
+    if source is not None and source.connector is not None:
+        hook = connector_of(source).hook
+    if source is None or hook is None:
+        raise Problem("not-found", "the source has no connector that takes deliveries")
+    request[SUBJECT] = source.uri
+    return caller, source, hook
+
+
+async def _take(
+    request: web.Request, caller: Caller, source: SourceRecord, hook: Hook
+) -> web.Response:
+    service = request.app[SERVICE]
+    require_any_rate(service, caller)
+    token, limit = caller.token.id, request.app[SETTINGS].batch_bytes
+    length, crowd = request.content_length, request.app[CROWD]
+    with crowd.place(caller.log, token, length, limit):
+        body = await read_body(request, limit)
+        records = await _cut(hook, body)
+        require_rate(service, caller, len(records))
+        delivered = await deliver(
+            service, caller.log, source, records, _ingest(token), token
+        )
+    return json_response(
+        {
+            "logged": delivered.logged,
+            "repeated": delivered.repeated,
+            "erased": delivered.erased,
+        }
+    )
+
+
+def _ingest(token: str) -> dict[str, JsonValue]:
+    return {"token": token, "authentication": "shared_secret"}
+
+
+async def _cut(hook: Hook, body: bytes) -> list[bytes]:
+    """Return the records of a delivery; one that cannot be read is a record itself."""
+    records: list[bytes] = []
+    try:
+        for step in hook.cut(body):
+            records += step
+            await asyncio.sleep(0)
+    except EventError:
+        return [body]
+    return records

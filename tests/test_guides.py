@@ -1,0 +1,88 @@
+"""The commands of the guides, run as they stand there, and what they are said to print.
+
+A block that begins to serve is left running on free ports; the blocks after it talk to
+that server.
+"""
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.pages import (
+    Snippet,
+    make_checkout,
+    make_variables,
+    matches,
+    run_snippets,
+    snippets,
+)
+from support.vectors import REPOSITORY
+
+GUIDES = ("quick-start.md", "http-api.md", "connect-okta.md")
+SERVE = ".venv/bin/provlog-server serve"
+
+pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(
+    serve: Snippet, port: int, checkout: Path, variables: dict[str, str]
+) -> Iterator[None]:
+    """Run the block that serves, and hold it to what it is said to print."""
+    output = checkout.parent / "serve.txt"
+    command = f"exec {serve.code.strip()} --listen 127.0.0.1:{port} "
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            ["bash", "-c", command + "--metrics 127.0.0.1:0"],
+            cwd=checkout,
+            env=variables,
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "metrics on" not in (text := output.read_text()):
+            assert process.poll() is None, text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+        assert serve.prints is None or matches(text, serve.prints), text
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_s_commands_print_what_it_says(page: str, tmp_path: Path) -> None:
+    port = free_port()
+    checkout = make_checkout(tmp_path / "checkout")
+    (checkout / "data").mkdir()
+    home = tmp_path / "home"
+    home.mkdir()
+    variables = make_variables(home)
+    run = [moved(each, port) for each in snippets(REPOSITORY / "docs" / page)]
+    [place] = [at for at, each in enumerate(run) if each.code.startswith(SERVE)]
+    run_snippets(run[:place], checkout, variables)
+    for path in (checkout / "data").glob("*.env"):
+        path.write_text(path.read_text().replace("127.0.0.1:8470", f"127.0.0.1:{port}"))
+    with serving(run[place], port, checkout, variables):
+        run_snippets(run[place + 1 :], checkout, variables)
+
+
+def moved(snippet: Snippet, port: int) -> Snippet:
+    """Return a block that talks to another port."""
+    code = re.sub(r"127\.0\.0\.1:8470", f"127.0.0.1:{port}", snippet.code)
+    return Snippet(snippet.language, code, snippet.prints)
