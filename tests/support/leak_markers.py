@@ -1,7 +1,8 @@
 """The personal data in the tests' events, as far as it does not occur by chance.
 
 Taken from the events and records themselves, so that whoever adds one adds its people:
-`support.events`, `support.okta`, `docs/examples` and, where they are, the samples.
+`support.events`, `support.okta`, the examples in `docs` and, where they are, the
+samples.
 """
 
 import json
@@ -43,7 +44,7 @@ def _fixtures() -> Iterator[Any]:
 
 
 def _files() -> Iterator[Any]:
-    paths = [*(REPOSITORY / "docs" / "examples").iterdir()]
+    paths = [*(REPOSITORY / "docs").glob("*/*json")]
     samples = located("PROVLOG_SAMPLES", "samples")
     if samples is not None:
         paths += samples.rglob("*.ndjson")
