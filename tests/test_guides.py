@@ -1,9 +1,10 @@
 """The commands of the guides, run as they stand there, and what they are said to print.
 
 A block that begins to serve is left running on free ports; the blocks after it talk to
-that server.
+that server, and where they poll Okta, to one that behaves as Okta on the loopback.
 """
 
+import asyncio
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fake_okta import fake_okta
 from support.pages import (
     Snippet,
     make_checkout,
@@ -27,6 +29,8 @@ from support.vectors import REPOSITORY
 
 GUIDES = ("quick-start.md", "http-api.md", "connect-okta.md")
 SERVE = ".venv/bin/provlog-server serve"
+OKTA = "https://acme.okta.com"
+TOKEN = "a-token-of-okta-s"
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")
 
@@ -66,14 +70,21 @@ def serving(
 
 
 @pytest.mark.parametrize("page", GUIDES)
-def test_a_guide_s_commands_print_what_it_says(page: str, tmp_path: Path) -> None:
+async def test_a_guide_s_commands_print_what_it_says(page: str, tmp_path: Path) -> None:
+    async with fake_okta(authorization=f"SSWS {TOKEN}") as okta:
+        await asyncio.to_thread(run_guide, page, tmp_path, okta.url)
+    polls = f"--url {OKTA}" in (REPOSITORY / "docs" / page).read_text()
+    assert [each.status for each in okta.asked] == [200] * polls
+
+
+def run_guide(page: str, tmp_path: Path, okta: str) -> None:
     port = free_port()
     checkout = make_checkout(tmp_path / "checkout")
     (checkout / "data").mkdir()
     home = tmp_path / "home"
     home.mkdir()
     variables = make_variables(home)
-    run = [moved(each, port) for each in snippets(REPOSITORY / "docs" / page)]
+    run = [moved(each, port, okta) for each in snippets(REPOSITORY / "docs" / page)]
     [place] = [at for at, each in enumerate(run) if each.code.startswith(SERVE)]
     run_snippets(run[:place], checkout, variables)
     for path in (checkout / "data").glob("*.env"):
@@ -82,7 +93,8 @@ def test_a_guide_s_commands_print_what_it_says(page: str, tmp_path: Path) -> Non
         run_snippets(run[place + 1 :], checkout, variables)
 
 
-def moved(snippet: Snippet, port: int) -> Snippet:
-    """Return a block that talks to another port."""
+def moved(snippet: Snippet, port: int, okta: str) -> Snippet:
+    """Return a block that talks to another port, and to another Okta."""
     code = re.sub(r"127\.0\.0\.1:8470", f"127.0.0.1:{port}", snippet.code)
+    code = code.replace(OKTA, okta)
     return Snippet(snippet.language, code, snippet.prints)

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from provlog.server.instance import Instance
 from provlog.server.selfcheck.findings import Finding
-from provlog.server.storage.sqlite import apply_schema
+from provlog.server.storage.sqlite_schema import apply_schema
 from support.checked_instance import (
     check,
     copy_of,

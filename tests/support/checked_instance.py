@@ -17,7 +17,7 @@ from provlog.server.log import Log
 from provlog.server.selfcheck.findings import Finding
 from provlog.server.selfcheck.passes import Pass
 from provlog.server.service import Service
-from provlog.server.storage.base import SourceRecord
+from provlog.server.storage.base import Cursor, SourceRecord
 from provlog.server.tokens import mint_token
 from support.events import NOW_MS, event_of
 from support.services import ORIGIN, now_ms
@@ -58,6 +58,8 @@ async def make_checked_instance(folder: Path) -> Instance:
         await _register(service, main, other)
         await _fill(service, main, ENTRIES)
         await _fill(service, other, 4)
+        await _set_cursor(service, main, PROVIDER)
+        await _set_cursor(service, other, SOURCE)
     return made.instance
 
 
@@ -80,6 +82,12 @@ async def _register(service: Service, main: Log, other: Log) -> None:
         await service.store_token(other, minted.record, "me")
         if logs is not None:
             await service.revoke_token(other, minted.record.id, "me")
+
+
+async def _set_cursor(service: Service, log: Log, uri: str) -> None:
+    async with service.storage.transaction() as transaction:
+        await transaction.set_cursor(log.id, Cursor(uri, "read up to here", now_ms()))
+        await transaction.commit()
 
 
 async def _fill(service: Service, log: Log, size: int) -> None:

@@ -92,7 +92,7 @@ class FaultyStorage(SqliteStorage):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.faults: list[str] = []
+        self.faults: list[str | None] = []
         self.commits = 0
 
     @asynccontextmanager

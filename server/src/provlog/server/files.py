@@ -1,7 +1,10 @@
 """Files that are the owner's alone, and durable."""
 
 import os
+import stat
 from pathlib import Path
+
+from provlog.server.errors import ConfigurationError
 
 
 def write_private(path: Path, text: str) -> None:
@@ -11,6 +14,24 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(descriptor)
+
+
+def read_private(path: Path, most: int = 4096) -> str:
+    """Return the text of a secret's file, without outer blanks.
+
+    Raises `ConfigurationError` where it cannot be read or others may read it, and
+    `ValueError` where it is not ASCII or longer than `most` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise ConfigurationError(f"{path} is open to others: chmod 600 it")
+            data = file.read(most + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    if len(data) > most:
+        raise ValueError("too long for a secret")
+    return data.decode("ascii").strip()
 
 
 def flush_path(path: Path) -> None:

@@ -8,9 +8,7 @@ label a tag hides, or to blind an id. For each log there is a folder with
 ``epoch-1.key``    K_e, which makes the labels of epoch 1; one file for each epoch
 """
 
-import os
 import secrets
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from provlog.merkle.errors import MalformedError
 from provlog.merkle.keys import SigningKey
 from provlog.merkle.labels import KEY_SIZE
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import flush_path, write_private
+from provlog.server.files import flush_path, read_private, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class Keyring:
         """Return the secrets of a log, or raise `ConfigurationError`."""
         folder = self._folder / name
         try:
-            signing = SigningKey.parse(_read(folder / "signing.key"))
+            signing = SigningKey.parse(read_private(folder / "signing.key"))
             epochs = {
                 int(path.stem.removeprefix("epoch-")): _read_key(path)
                 for path in sorted(folder.glob("epoch-*.key"))
@@ -91,17 +89,7 @@ class Keyring:
 
 
 def _read_key(path: Path) -> bytes:
-    key = decode_base64(_read(path))
+    key = decode_base64(read_private(path))
     if len(key) != KEY_SIZE:
         raise ValueError("a key of another length")
     return key
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise ConfigurationError(f"{path} is open to others: chmod 600 it")
-            return file.read(4096).decode("ascii").strip()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None

@@ -11,9 +11,11 @@ from provlog.server.cli.common import report
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, source, token
+from provlog.server.cli.migrate import migrate
+from provlog.server.cli.poll import poll
 from provlog.server.cli.serve import serve
 from provlog.server.errors import ConfigurationError, ServiceError
-from provlog.server.storage.base import StorageError
+from provlog.server.storage.base import SchemaError, StorageError
 
 
 @click.group(
@@ -32,7 +34,7 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck):
+for command in (init, serve, token, log, source, fsck, migrate, poll):
     commands.add_command(command)
 
 
@@ -45,7 +47,7 @@ def main() -> None:
         code = 2
     except click.Abort:
         code = 130
-    except ConfigurationError as error:
+    except (ConfigurationError, SchemaError) as error:
         code = report(error, 2)
     except (ServiceError, StorageError, OSError) as error:
         code = report(error, 3)

@@ -8,6 +8,7 @@ from provlog.server.errors import ConfigurationError
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring, LogKeys
+from provlog.server.selfcheck.cursors import check_cursors
 from provlog.server.selfcheck.findings import Findings, Report
 from provlog.server.selfcheck.log_check import LogCheck, Step
 from provlog.server.selfcheck.reader import CheckReader, UnreadableError
@@ -104,6 +105,7 @@ class Pass:
         if head is None:
             return None
         self.sizes[name] = head.size
+        check_cursors(row.log, snapshot, report)
         sources: list[SourceRow] = [
             source for source in snapshot.sources if source.log == row.log
         ]

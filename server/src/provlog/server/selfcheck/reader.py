@@ -14,6 +14,7 @@ import apsw
 
 from provlog.server.selfcheck.rows import (
     Chunk,
+    CursorRow,
     HeadRow,
     KeyRow,
     LogRow,
@@ -24,11 +25,11 @@ from provlog.server.selfcheck.rows import (
     TileRow,
     TokenRow,
 )
-from provlog.server.storage.base import SchemaError, StorageError
-from provlog.server.storage.sqlite import SCHEMA_VERSION, apply_schema
+from provlog.server.storage.base import StorageError
+from provlog.server.storage.sqlite_schema import apply_schema, require_schema
 
 TABLES_OF_LOGS: Final = (
-    "heads", "entries", "tiles", "keys", "private", "openings", "sources",
+    "heads", "entries", "tiles", "keys", "private", "openings", "sources", "cursors",
 )  # fmt: skip
 BUSY_MS: Final = 10_000
 INTEGRITY_FINDINGS: Final = 100
@@ -80,6 +81,13 @@ _SOURCES = _select(
     "CAST(connector AS BLOB)",
     _integer("idx"),
 )
+_CURSORS = _select(
+    "cursors",
+    "log",
+    *map(_bytes, ("source", "position")),
+    _integer("updated"),
+    _bytes("digest"),
+)
 _TOKENS = _select(
     "tokens",
     *map(_bytes, ("id", "digest", "logs", "roles", "sources", "note")),
@@ -112,12 +120,7 @@ class CheckReader:
             self._connection.set_busy_timeout(BUSY_MS)
             self._connection.execute("PRAGMA query_only=ON")
             self._connection.execute("PRAGMA trusted_schema=OFF")
-            version = self._connection.pragma("user_version")
-        if version != SCHEMA_VERSION:
-            raise SchemaError(
-                f"{path} has schema version {version}, this program reads"
-                f" {SCHEMA_VERSION}"
-            )
+            require_schema(self._connection, path)
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +136,7 @@ class CheckReader:
                 {row[0]: HeadRow(*row) for row in self._all(_HEADS)},
                 [SourceRow(*row) for row in self._all(_SOURCES)],
                 [TokenRow(*row) for row in self._all(_TOKENS)],
+                [CursorRow(*row) for row in self._all(_CURSORS)],
             )
 
     def chunk(self, log: int, start: int, end: int) -> Chunk:

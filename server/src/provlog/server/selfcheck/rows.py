@@ -39,6 +39,16 @@ class SourceRow(NamedTuple):
     idx: int
 
 
+class CursorRow(NamedTuple):
+    """A row of `cursors`."""
+
+    log: int
+    source: bytes
+    position: bytes
+    updated: int
+    digest: bytes
+
+
 class TokenRow(NamedTuple):
     """A row of `tokens`."""
 
@@ -96,6 +106,7 @@ class Snapshot:
     heads: dict[int, HeadRow]
     sources: list[SourceRow]
     tokens: list[TokenRow]
+    cursors: list[CursorRow]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,15 @@ own has returned.
     ├── StorageBusyError       somebody else holds the lock; try again
     ├── CommitUnknownError     a commit may or may not have been made durable
     ├── SchemaError            the database is not of the version this code reads
+    ├── DamagedCursorError     a cursor is not what was written
     └── AlreadyExistsError     a name, origin or row that has to be new is taken
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -46,6 +49,10 @@ class CommitUnknownError(StorageError):
 
 class SchemaError(StorageError):
     """The database has another schema version than this program reads."""
+
+
+class DamagedCursorError(StorageError):
+    """A cursor does not have the digest that was stored with it."""
 
 
 class AlreadyExistsError(StorageError):
@@ -85,6 +92,23 @@ class SourceRecord:
     uri: str
     ns: str
     connector: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a source has been polled. `updated` is in Unix milliseconds.
+
+    `position` is 1 to 1024 characters that only the source's poller understands.
+    """
+
+    source: str
+    position: str
+    updated: int
+
+    def digest(self, log: int) -> bytes:
+        """Return what is stored beside the cursor, so that damage to it shows."""
+        row = ["provlog cursor", log, self.source, self.position, self.updated]
+        return sha256(json.dumps(row).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +215,12 @@ class Reads(Protocol):
     async def sources(self, log: int) -> list[SourceRecord]:
         """Return a log's sources, by URI."""
 
+    async def cursor(self, log: int, source: str) -> Cursor | None:
+        """Return how far a source has been polled, None where it never was.
+
+        `DamagedCursorError` where the row is not what was written.
+        """
+
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
 
@@ -212,6 +242,12 @@ class Transaction(Reads, Protocol):
 
     async def extend(self, extension: Extension) -> None:
         """Insert what the extension holds and move the log's head."""
+
+    async def set_cursor(self, log: int, cursor: Cursor) -> None:
+        """Write a source's cursor in the place of the one before.
+
+        `StorageError` where the source is not registered.
+        """
 
     async def commit(self) -> None:
         """Make everything durable; `CommitUnknownError` where that is not known."""

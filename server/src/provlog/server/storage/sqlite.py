@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,10 +20,10 @@ import apsw
 from provlog.server.storage.base import (
     AlreadyExistsError,
     CommitUnknownError,
+    Cursor,
     Extension,
     Head,
     LogRecord,
-    SchemaError,
     StorageBusyError,
     StorageError,
 )
@@ -32,12 +31,18 @@ from provlog.server.storage.sqlite_rows import (
     EMPTY_HEAD,
     Row,
     SqliteReads,
+    cursor_row,
     opening_row,
     private_row,
     token_row,
 )
+from provlog.server.storage.sqlite_schema import (
+    SCHEMA_VERSION,
+    apply_schema,
+    require_schema,
+    upgrade,
+)
 
-SCHEMA_VERSION: Final = 1
 MINIMUM_LIBRARY: Final = (3, 51, 3)
 BUSY_SECONDS: Final = 10.0
 CACHE_KIBIBYTES: Final = 65_536
@@ -62,10 +67,22 @@ def create_database(path: Path) -> None:
         connection.close()
 
 
-def apply_schema(connection: apsw.Connection) -> None:
-    """Give an empty database the current schema."""
-    connection.execute(_migration("sqlite-0001-initial.sql"))
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+def migrate_database(path: Path) -> tuple[int, int]:
+    """Bring a database up to the current schema; return the versions before and after.
+
+    Raises `StorageBusyError` where another process goes on writing, and `SchemaError`
+    where the database is newer than this program.
+    """
+    connection = _connect(_require_file(path))
+    try:
+        connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        return upgrade(connection, path), SCHEMA_VERSION
+    except apsw.BusyError as error:
+        raise StorageBusyError("another process holds the database") from error
+    except apsw.Error as error:
+        raise StorageError(f"{path}: {_explain(error)}") from error
+    finally:
+        connection.close()
 
 
 class SqliteStorage(SqliteReads):
@@ -73,14 +90,11 @@ class SqliteStorage(SqliteReads):
 
     def __init__(self, path: Path) -> None:
         """Open an existing database; `SchemaError` if its version is another."""
-        _require_library()
-        if not path.exists():
-            raise StorageError(f"there is no database at {path}")
-        self._path = path
+        self._path = _require_file(path)
         self._usable = True
         self._writer = _connect(path)
         super().__init__(_connect(path))
-        _require_schema(self._writer, path)
+        require_schema(self._writer, path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._lock = asyncio.Lock()
 
@@ -246,6 +260,19 @@ class SqliteTransaction(SqliteReads):
             [(*_head_row(extension.head), log)],
         )
 
+    async def set_cursor(self, log: int, cursor: Cursor) -> None:
+        """Write a source's cursor in the place of the one before."""
+        try:
+            self._run(
+                "INSERT INTO cursors (log, source, position, updated, digest)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " (position, updated, digest)"
+                " = (excluded.position, excluded.updated, excluded.digest)",
+                [cursor_row(log, cursor)],
+            )
+        except AlreadyExistsError as error:
+            raise StorageError(str(error)) from error
+
     async def commit(self) -> None:
         """Make everything durable; `CommitUnknownError` where that is not known."""
         await self._in_thread(self._commit)
@@ -322,17 +349,11 @@ def _require_library() -> None:
         )
 
 
-def _require_schema(connection: apsw.Connection, path: Path) -> None:
-    version = connection.pragma("user_version")
-    if version != SCHEMA_VERSION:
-        raise SchemaError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}"
-        )
-
-
-def _migration(name: str) -> str:
-    folder = resources.files("provlog.server.storage") / "sql"
-    return (folder / name).read_text(encoding="utf-8")
+def _require_file(path: Path) -> Path:
+    _require_library()
+    if not path.exists():
+        raise StorageError(f"there is no database at {path}")
+    return path
 
 
 def _explain(error: apsw.Error) -> str:

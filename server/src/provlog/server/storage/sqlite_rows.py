@@ -11,6 +11,8 @@ from provlog.merkle.hashing import EMPTY_ROOT
 from provlog.merkle.labels import LABEL_SIZE, LabelKind
 from provlog.merkle.receipts import Openings
 from provlog.server.storage.base import (
+    Cursor,
+    DamagedCursorError,
     Head,
     LogRecord,
     Private,
@@ -119,6 +121,22 @@ class SqliteReads:
             "SELECT uri, ns, connector FROM sources WHERE log = ? ORDER BY uri", log
         )
         return [SourceRecord(*row) for row in rows]
+
+    async def cursor(self, log: int, source: str) -> Cursor | None:
+        """Return how far a source has been polled."""
+        row = self._one(
+            "SELECT position, updated, digest FROM cursors"
+            " WHERE log = ? AND source = ?",
+            log,
+            source,
+        )
+        if row is None:
+            return None
+        position, updated, digest = row
+        cursor = Cursor(source, position, updated)
+        if digest != cursor.digest(log):
+            raise DamagedCursorError(f"the cursor of {source} is damaged")
+        return cursor
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
@@ -238,6 +256,11 @@ def token_row(token: TokenRecord) -> tuple[object, ...]:
         token.expires,
         token.revoked,
     )
+
+
+def cursor_row(log: int, cursor: Cursor) -> tuple[object, ...]:
+    """Return the row of a cursor."""
+    return log, cursor.source, cursor.position, cursor.updated, cursor.digest(log)
 
 
 def _array(items: Iterable[int | str]) -> str:

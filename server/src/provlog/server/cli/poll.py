@@ -1,0 +1,237 @@
+"""`provlog-server poll`: a provider's records, fetched with its own API."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from provlog.merkle.encoding import JsonValue, format_time, parse_time
+from provlog.server.cli.common import (
+    instance_options,
+    log_option,
+    opened,
+    parse_duration,
+    require_log,
+    run,
+)
+from provlog.server.delivery import Delivered, deliver
+from provlog.server.errors import ConfigurationError
+from provlog.server.files import read_private
+from provlog.server.intake.times import normalise_time
+from provlog.server.log import Log
+from provlog.server.polling import FEEDS
+from provlog.server.polling.cursors import SourceCursor
+from provlog.server.polling.feed import Feed
+from provlog.server.polling.poller import Poller, Settings, Taken
+from provlog.server.polling.stopping import Stop
+from provlog.server.service import Service
+from provlog.server.storage.base import SourceRecord
+
+FIRST: Final = "7d"
+MAX_TOKEN: Final = 8192
+_TOKEN = re.compile(r"(?:(?:SSWS|Bearer) )?[!-~]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options, as given."""
+
+    source: str
+    url: str
+    token_file: Path
+    once: bool
+    since: str | None
+    interval: str
+    overlap: str
+
+
+@click.command()
+@instance_options
+@log_option
+@click.option("--source", required=True, help="The registered source to poll for.")
+@click.option("--url", required=True, help="The provider's, as https://acme.okta.com.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File of mode 0600 with the provider's token; read for each request.",
+)
+@click.option("--once", is_flag=True, help="End when there is nothing more to read.")
+@click.option(
+    "--since",
+    help="Where to begin without a cursor: a duration such as 30d, or a time."
+    f"  [default: {FIRST}]",
+)
+@click.option(
+    "--interval", default="60s", show_default=True, help="Pause between two rounds."
+)
+@click.option(
+    "--overlap",
+    default="10m",
+    show_default=True,
+    help="How far before the cursor a round begins: for records that are stored late.",
+)
+def poll(
+    folder: Path,
+    guard: Path | None,
+    as_json: bool,
+    log_name: str,
+    **given: Any,  # noqa: ANN401  the rest, as click has checked it
+) -> None:
+    """Fetch a provider's records and log each of them once.
+
+    Goes on until it is told to stop with SIGTERM or Ctrl-C, beside a running server or
+    without. The cursor is kept in the database and moves only when everything before
+    it is durable in the log.
+
+    \b
+    provlog-server source create --dir data --connector okta urn:okta:acme
+    provlog-server poll --dir data --source urn:okta:acme \\
+        --url https://acme.okta.com --token-file okta.token
+    """
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING
+    )
+    options = Options(**given)
+
+    async def work() -> None:
+        async with opened(folder, guard) as service:
+            log = await require_log(service, log_name)
+            await _poll(service, log, options, partial(_tell, as_json))
+
+    run(work())
+
+
+async def _poll(
+    service: Service, log: Log, options: Options, tell: Callable[[Taken], None]
+) -> None:
+    source = await _require_source(service, log, options.source)
+    settings = Settings(
+        parse_since(options.since or FIRST, service.clock.now()),
+        parse_duration(options.interval) / 1000,
+        parse_duration(options.overlap),
+        options.once,
+    )
+    stop = Stop()
+    cursor = SourceCursor(
+        service.storage,
+        log.id,
+        source.uri,
+        service.clock,
+        replace=options.since is not None,
+    )
+    async with _feed(source, options) as feed, _tended(service, stop):
+        poller = Poller(
+            feed,
+            partial(_deliver, service, log, source),
+            cursor,
+            settings,
+            service.clock.now,
+            stop,
+            tell,
+        )
+        await poller.run()
+
+
+async def _deliver(
+    service: Service, log: Log, source: SourceRecord, records: Sequence[bytes]
+) -> Delivered:
+    ingest: dict[str, JsonValue] = {
+        "poller": source.connector,
+        "authentication": "poll",
+    }
+    return await deliver(service, log, source, records, ingest)
+
+
+async def _require_source(service: Service, log: Log, uri: str) -> SourceRecord:
+    """Return a source that can be polled, or say how to register one."""
+    source = await service.storage.source(log.id, uri)
+    if source is None:
+        raise ConfigurationError(
+            f"log {log.record.name} has no source {uri!a}: register it with"
+            f" provlog-server source create --log {log.record.name}"
+            f" --connector {'|'.join(sorted(FEEDS))}"
+        )
+    if source.connector not in FEEDS:
+        raise ConfigurationError(
+            f"source {uri} is registered with {source.connector or 'no connector'} for"
+            " good; only sources registered with"
+            f" --connector {'|'.join(sorted(FEEDS))} can be polled"
+        )
+    return source
+
+
+@contextlib.asynccontextmanager
+async def _feed(source: SourceRecord, options: Options) -> AsyncIterator[Feed]:
+    read_token(options.token_file)
+    make = FEEDS[str(source.connector)]
+    feed = make(options.url, partial(read_token, options.token_file))
+    try:
+        yield feed
+    finally:
+        await feed.close()
+
+
+@contextlib.asynccontextmanager
+async def _tended(service: Service, stop: Stop) -> AsyncIterator[None]:
+    """Listen to signals, and tend the service as a server does."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.request)
+    loop.add_signal_handler(signal.SIGUSR1, service.clock.accept)
+    tending = asyncio.create_task(service.tend())
+    try:
+        yield
+    finally:
+        tending.cancel()
+        await asyncio.gather(tending, return_exceptions=True)
+
+
+def read_token(path: Path) -> str:
+    """Return a provider's token from its file; `ConfigurationError` without one."""
+    try:
+        token = read_private(path, MAX_TOKEN)
+    except ValueError:
+        token = ""
+    if _TOKEN.fullmatch(token) is None:
+        raise ConfigurationError(
+            f"{path} holds no token: one line of printable ASCII, with SSWS or Bearer"
+            " and a blank before it, or without"
+        )
+    return token
+
+
+def parse_since(text: str, now: int) -> int:
+    """Return the Unix milliseconds of a time, or of a duration before `now`."""
+    try:
+        return max(0, parse_time(normalise_time(text)))
+    except ValueError:
+        return max(0, now - parse_duration(text))
+
+
+def _tell(as_json: bool, taken: Taken) -> None:
+    cursor = None if taken.cursor is None else format_time(taken.cursor)
+    made = taken.delivered
+    if as_json:
+        line = {
+            "records": taken.records,
+            "logged": made.logged,
+            "repeated": made.repeated,
+            "erased": made.erased,
+            "cursor": cursor,
+        }
+        click.echo(json.dumps(line))
+    elif made.logged:
+        click.echo(
+            f"{taken.records} records: {made.logged} events logged,"
+            f" {made.repeated + made.erased} known; cursor {cursor or 'not set'}"
+        )
