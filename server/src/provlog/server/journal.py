@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -65,11 +65,11 @@ class JsonFormatter(logging.Formatter):
 FORMATS: Final = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def set_up(form: str, stream: IO[str] | None = None) -> None:
+def set_up(form: str, level: int = logging.INFO) -> None:
     """Write the process's log to standard error in one of the `FORMATS`."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[form]())
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.basicConfig(handlers=[handler], level=level)
     # What cannot be formatted would be printed with its arguments.
     logging.raiseExceptions = False
 
