@@ -1,8 +1,10 @@
 """What all tests share: what they may need of the machine, and the closing report.
 
 ``@pytest.mark.needs("vectors", "program:openssl")`` skips a test, with a named reason,
-where the machine lacks something. The terminal summary ends with the number of
-published vectors that were run and with every reason for which a test was skipped.
+where the machine lacks something. What tests serve is searched for leaks
+(`support.leak_plugin`). The terminal summary ends with the number of published vectors
+that were run, with every reason for which a test was skipped, and with how much was
+searched.
 """
 
 import os
@@ -13,6 +15,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from support import leak_plugin
 from support.vectors import located, take_recorded
 
 # Two runs on a busy machine must give one verdict, so no example has a deadline.
@@ -31,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "needs(*what): skip unless the machine has all of it "
         "(vectors, samples, program:NAME, env:NAME)",
     )
+    config.pluginmanager.register(leak_plugin)
     for name in list(os.environ):
         if name.startswith("PROVLOG_") and not name.startswith(_LOCATORS):
             del os.environ[name]

@@ -291,6 +291,9 @@ async def test_a_hook_over_its_rate_is_told_when_to_come_back(log: Served) -> No
     assert (await deliver(log, token, EXAMPLE)).status == 200
     reply = await deliver(log, token, EXAMPLE)
     assert (reply.status, reply.slug) == (429, "rate-limited")
+    labels = {"problem": "rate-limited", "source": SOURCE}
+    registry = log.service.metrics.registry
+    assert registry.get_sample_value("provlog_refusals_total", labels) == 1
 
 
 async def test_a_body_beyond_a_batch_is_refused(log: Served) -> None:

@@ -132,15 +132,15 @@ async def test_metrics_count_outcomes_refusals_and_routes(log: Served) -> None:
     for line in (
         'provlog_outcomes_total{outcome="appended"} 1.0',
         'provlog_outcomes_total{outcome="repeated"} 1.0',
-        'provlog_refusals_total{problem="conflict"} 2.0',
-        'provlog_refusals_total{problem="invalid-event"} 1.0',
-        'provlog_refusals_total{problem="unauthenticated"} 1.0',
-        'provlog_refusals_total{problem="not-found"} 1.0',
+        'provlog_refusals_total{problem="conflict",source="urn:okta:acme"} 2.0',
+        'provlog_refusals_total{problem="invalid-event",source=""} 1.0',
+        'provlog_refusals_total{problem="unauthenticated",source=""} 1.0',
+        'provlog_refusals_total{problem="not-found",source=""} 1.0',
         'request_seconds_count{route="POST /logs/{log}/events",status="201"} 1.0',
         'provlog_request_seconds_count{route="unmatched",status="404"} 1.0',
     ):
         assert line in text
-    for stage in ("parse", "draft", "answer", "encode"):
+    for stage in ("parse", "draft", "wait", "commit", "answer", "encode"):
         assert f'provlog_stage_seconds_count{{stage="{stage}"}}' in text
     assert "alice" not in text
     assert (await log.get("/metrics", role="admin")).status == 404

@@ -122,6 +122,10 @@ async def test_a_request_that_is_no_http_is_logged_by_kind(
         writer.write(f"GET /healthz HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
         answer = await asyncio.wait_for(reader.read(), 5)
         assert answer.split()[1] == b"400"
+        assert b"urn:provlog:problem:malformed" in answer
+        assert b"X-Request-Id: " in answer
+        assert SECRET.encode() not in answer
+        assert token.encode() not in answer
         writer.close()
     assert "Error handling request" in caplog.text
     _require_silent(log, caplog)

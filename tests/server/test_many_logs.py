@@ -114,7 +114,7 @@ def test_a_log_that_cannot_be_looked_after_costs_the_others_nothing(
             twin = await other.log(last.record.name)
             assert twin is not None
             await append(other, twin, draft(twin, "a"))
-        guard = log.service._guard.path(first.origin)
+        guard = log.service.guard.path(first.origin)
         kept = guard.read_bytes()
         guard.write_bytes(b"damaged")
         before = last.released.size

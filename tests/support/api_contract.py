@@ -61,7 +61,7 @@ class ApiContract:
             return f"status {response.status} is not announced"
         announced = self.resolve(announced)
         for name, header in announced.get("headers", {}).items():
-            if header.get("required") and name not in response.headers:
+            if self.resolve(header).get("required") and name not in response.headers:
                 return f"no header {name}"
         contents = announced.get("content")
         if contents is None or request.method == "HEAD":

@@ -1,5 +1,6 @@
 """A real `provlog-server serve` in a process of its own, on free ports."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import IO, Self
 
 from provlog.merkle.trust import Trust
+from provlog.server.errors import ConfigurationError
+from provlog.server.keyring import Keyring
+from support.leaks import METRICS, OUTPUT, WATCH
 
 COMMAND = [sys.executable, "-m", "provlog.server.cli"]
 
@@ -29,7 +33,7 @@ def environment() -> dict[str, str]:
 
 def run_server_command(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run the command `provlog-server` to its end, whatever that is."""
-    return subprocess.run(
+    done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env=environment(),
         check=False,
@@ -37,6 +41,9 @@ def run_server_command(*arguments: str | Path) -> "subprocess.CompletedProcess[s
         text=True,
         timeout=60,
     )
+    WATCH.note_tokens(done.stdout)  # which shows those it makes, once
+    WATCH.saw(OUTPUT, f"provlog-server {arguments[0]}", done.stderr)
+    return done
 
 
 def provlog_server(*arguments: str | Path) -> str:
@@ -119,6 +126,7 @@ class Server:
         if not line:
             code, errors = self.stop(signal.SIGKILL)
             raise RuntimeError(f"the server did not start ({code}): {errors}")
+        WATCH.saw(OUTPUT, "serve", str(line))
         announced = json.loads(line)
         self.url, self.metrics_url = announced["url"], announced["metrics_url"]
 
@@ -127,6 +135,8 @@ class Server:
     ) -> tuple[int, str]:
         """Send a signal, wait for the end, and return exit code and error output."""
         assert self.process is not None
+        if number != signal.SIGKILL:  # which is to come when it comes
+            self._show_metrics()
         self.process.send_signal(number)
         return self.await_end(seconds)
 
@@ -146,11 +156,14 @@ class Server:
             raise
         finally:
             assert process.stdout is not None
+            # A wrapper may live on, and hold the pipe open.
+            printed = "" if self.wrapper else process.stdout.read()
             process.stdout.close()
             self.process = self._errors = None
             errors.seek(0)
             text = errors.read()
             errors.close()
+            self._show_output(printed + text)
         return code, text
 
     def __enter__(self) -> Self:
@@ -162,11 +175,31 @@ class Server:
     def end(self) -> None:
         """Kill it if it runs: after a test, however that went."""
         if self.process is not None:
+            self._show_metrics()
             self.stop(signal.SIGKILL)
+
+    def metrics_page(self, seconds: float = 10.0) -> str:
+        """Return the text of its metrics."""
+        url = f"{self.metrics_url}/metrics"
+        with urllib.request.urlopen(url, timeout=seconds) as page:
+            text: str = page.read().decode()
+        return text
+
+    def _show_metrics(self) -> None:
+        """Let its metrics be searched, if it serves any; it may be stuck or dead."""
+        if self.metrics_url:
+            with contextlib.suppress(OSError):
+                WATCH.saw(METRICS, "serve", self.metrics_page(2.0))
+
+    def _show_output(self, text: str) -> None:
+        """Let what it printed be searched, for its own secrets too."""
+        with contextlib.suppress(ConfigurationError):  # a test may damage them
+            for folder in (self.folder / "keys").glob("*"):
+                Keyring(folder.parent).load(folder.name)
+        WATCH.saw(OUTPUT, "serve", text)
 
     def metrics(self) -> dict[str, float]:
         """Return the samples of its metrics by name and labels."""
-        with urllib.request.urlopen(f"{self.metrics_url}/metrics", timeout=10) as page:
-            lines = page.read().decode().splitlines()
+        lines = self.metrics_page().splitlines()
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}

@@ -179,6 +179,16 @@ class Batch:
         return index
 
 
+def appended_sources(outcomes: Sequence[Sequence[Outcome]]) -> set[str]:
+    """Return the sources of the events that were appended."""
+    return {
+        outcome.draft.source
+        for unit in outcomes
+        for outcome in unit
+        if isinstance(outcome, Appended) and isinstance(outcome.draft, EventDraft)
+    }
+
+
 class Release:
     """A head that may leave the server, with the proofs of what it added.
 

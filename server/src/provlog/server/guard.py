@@ -14,6 +14,7 @@ write where replacing the file would cost ten times the commit's own work.
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,10 +45,13 @@ class FileGuard:
     """The guard of one machine: a folder with a file for each log.
 
     The machine's processes share it under a lock. Killing a process loses nothing;
-    `flush` makes what was recorded survive the machine.
+    `flush` makes what was recorded survive the machine. `failures` counts how often a
+    file could not be read, written or flushed.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.failures = 0
+        self._flushed = time.monotonic()
         self._folder = folder
         self._records: dict[str, _Record] = {}
         try:
@@ -67,7 +71,7 @@ class FileGuard:
         Raises `ConfigurationError` for a file that holds no record, `UnavailableError`
         where it cannot be read now.
         """
-        with _translated():
+        with self._counted():
             return self._record(origin).read()
 
     def replace(
@@ -81,20 +85,45 @@ class FileGuard:
         """
         if known is not None and head.size <= known.size:
             raise ValueError("the guard only advances")
-        with _translated():
+        with self._counted():
             return self._record(origin).replace(known, head)
 
     def flush(self) -> None:
         """Make everything recorded so far survive a crash of the machine."""
-        flushed = [record.flush() for record in list(self._records.values())]
-        if any(flushed):
-            flush_path(self._folder)
+        try:
+            flushed = [record.flush() for record in list(self._records.values())]
+            if any(flushed):
+                flush_path(self._folder)
+        except OSError:
+            self.failures += 1
+            raise
+        self._flushed = time.monotonic()
+
+    def flush_age(self) -> float:
+        """Return the seconds since a flush succeeded, or since this object was made."""
+        return time.monotonic() - self._flushed
+
+    def size(self, origin: str) -> int | None:
+        """Return the size that was last read or recorded here; nothing is read."""
+        record = self._records.get(origin)
+        return None if record is None else record.size
 
     def _record(self, origin: str) -> "_Record":
         record = self._records.get(origin)
         if record is None:
             record = self._records[origin] = _Record(self.path(origin), origin)
         return record
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failures += 1
+            raise UnavailableError(f"the guard: {error.strerror}") from error
+        except ConfigurationError:
+            self.failures += 1
+            raise
 
 
 class _Record:
@@ -107,6 +136,7 @@ class _Record:
         self._unflushed = False
         # What the newest record of the bytes read last was: most reads find the same.
         self._parsed: tuple[bytes, tuple[int, ReleasedHead]] | None = None
+        self.size: int | None = None
 
     def __del__(self) -> None:
         if self._lock is not None:
@@ -119,7 +149,9 @@ class _Record:
         except FileNotFoundError:
             return None
         try:
-            return self._newest(os.pread(descriptor, 2 * SLOT, 0))[1]
+            head = self._newest(os.pread(descriptor, 2 * SLOT, 0))[1]
+            self.size = head.size
+            return head
         finally:
             os.close(descriptor)
 
@@ -132,6 +164,7 @@ class _Record:
                 if known is not None:
                     return False
                 self._create(head)
+                self.size = head.size
                 return True
             try:
                 slot, current = self._newest(os.pread(descriptor, 2 * SLOT, 0))
@@ -139,6 +172,7 @@ class _Record:
                     return False
                 os.pwrite(descriptor, self._format(head), (1 - slot) * SLOT)
                 self._unflushed = True
+                self.size = head.size
                 return True
             finally:
                 os.close(descriptor)
@@ -225,14 +259,6 @@ class _Record:
             yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnavailableError(f"the guard: {error.strerror}") from error
 
 
 def _check_sum(text: bytes) -> str:

@@ -19,6 +19,7 @@ from provlog.server.errors import (
     GuardBusyError,
     HaltedError,
 )
+from provlog.server.freshness import Freshness
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
@@ -38,6 +39,7 @@ class Log:
     are committed here, and guarded, ever get there. `edge` is this process's copy of
     the right edge, right for the head it was computed for and replaced when another
     process has moved the head on. A log with a `halted` reason takes no entries.
+    `freshness` knows the newest events of its sources once it has been followed.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Log:
         self.edge = edge
         self.released = ReleasedHead(edge.size, edge.root())
         self.halted: str | None = None
+        self.freshness = Freshness()
         self._keys = keys
         self._reads = reads
         self._guard = guard

@@ -1,13 +1,22 @@
-"""What the service counts, for Prometheus. No label ever holds personal data."""
+"""What the service counts, for Prometheus. No label ever holds personal data.
 
-import time
+What can be read off the service when somebody asks is not counted here: see `gauges`.
+"""
+
 from collections.abc import Iterable, Sequence
+from typing import Final, Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import SummaryMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from provlog.server.batch import Outcome
+from provlog.server.batch import Appended, Outcome
+from provlog.server.stages import Span, Stages
+
+MAX_SOURCES: Final = 1_000
+"""How many sources have refusals of their own; those of further ones are `OTHER`."""
+
+OTHER: Final = "other"
+
+CommitResult: TypeAlias = Literal["durable", "failed", "unknown"]
 
 _SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
@@ -15,75 +24,37 @@ _SECONDS = (
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
 
-class _Stages(Collector):
-    """Time and runs of each stage.
-
-    Each event passes several, and a histogram of the library would cost more than some
-    of them take: two numbers in a dictionary do not. Used by one thread.
-    """
-
-    def __init__(self) -> None:
-        self._totals: dict[str, tuple[float, int]] = {}
-
-    def add(self, name: str, seconds: float) -> None:
-        total, runs = self._totals.get(name, (0.0, 0))
-        self._totals[name] = (total + seconds, runs + 1)
-
-    def collect(self) -> Iterable[Metric]:
-        family = SummaryMetricFamily(
-            "provlog_stage_seconds",
-            "Time spent in each stage, by batch in the commit path, by request beside.",
-            labels=["stage"],
-        )
-        for name, (total, runs) in sorted(self._totals.items()):
-            family.add_metric([name], count_value=runs, sum_value=total)
-        yield family
-
-
-class _Span:
-    """Measures the time between entering and leaving it."""
-
-    __slots__ = ("_begun", "_name", "_stages")
-
-    def __init__(self, stages: _Stages, name: str) -> None:
-        self._stages = stages
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._stages.add(self._name, time.perf_counter() - self._begun)
-
-
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._stages = _Stages()
+        self._stages = Stages()
         self.registry.register(self._stages)
         self._outcomes = self._counter(
             "outcomes", "Events by what became of them.", "outcome"
         )
-        self._outcome_children: dict[str, Counter] = {}
+        self._outcome_children: dict[type[Outcome], Counter] = {}
         self._batches = self._histogram(
             "batch_entries", "New entries by commit and log.", _SIZES
         )
-        self.refusals = self._counter(
-            "refusals", "Requests that were refused, by problem.", "problem"
+        self._commits = self._counter("commits", "Commits, by their result.", "result")
+        self._commit_children = {
+            result: self._commits.labels(result)
+            for result in ("durable", "failed", "unknown")
+        }
+        self._refusals = self._counter(
+            "refusals",
+            "Requests and events that were refused, by problem and registered source.",
+            "problem",
+            "source",
         )
+        self._refused_sources: set[str] = set()
         self.requests = self._histogram(
             "request_seconds", "Time to answer, by route.", _SECONDS, "route", "status"
         )
-        self.queued_events = self._gauge(
-            "queued_events", "Events that wait for the next commit."
-        )
-        self.log_size = self._gauge("log_size", "Released size of each log.", "log")
-        self.clock_drift = self._gauge(
-            "clock_drift_seconds",
-            "How far the wall clock has jumped since it was trusted.",
-        )
+        # Counted up and down for every request: a gauge of the library has a lock.
+        self.in_progress = 0
         self._add_selfcheck()
 
     def _add_selfcheck(self) -> None:
@@ -120,25 +91,43 @@ class Metrics:
             f"provlog_{name}", text, labels, buckets=buckets, registry=self.registry
         )
 
-    def stage(self, name: str) -> "_Span":
+    def stage(self, name: str) -> Span:
         """Return a context; the time until it is left counts as spent in a stage."""
-        return _Span(self._stages, name)
+        return Span(self._stages.stage(name))
 
     def spent(self, name: str, seconds: float) -> None:
         """Count time spent in a stage."""
-        self._stages.add(name, seconds)
+        self._stages.stage(name).add(seconds)
 
     def committed(self, outcomes: Sequence[Iterable[Outcome]]) -> None:
         """Count what one commit did to one log."""
-        counts: dict[str, int] = {}
+        counts: dict[type[Outcome], int] = {}
         for unit in outcomes:
             for outcome in unit:
-                name = type(outcome).__name__.lower()
-                counts[name] = counts.get(name, 0) + 1
-        for name, count in counts.items():
-            child = self._outcome_children.get(name)
+                kind = type(outcome)
+                counts[kind] = counts.get(kind, 0) + 1
+        for kind, count in counts.items():
+            child = self._outcome_children.get(kind)
             if child is None:
-                child = self._outcome_children[name] = self._outcomes.labels(name)
+                child = self._outcomes.labels(kind.__name__.lower())
+                self._outcome_children[kind] = child
             child.inc(count)
-        if appended := counts.get("appended"):
+        if appended := counts.get(Appended):
             self._batches.observe(appended)
+
+    def commit(self, result: CommitResult) -> None:
+        """Count a commit: durable, failed with no trace, or of unknown outcome."""
+        self._commit_children[result].inc()
+
+    def refused(self, problem: str, source: str = "") -> None:
+        """Count a refusal.
+
+        `source` is the URI of a source that is registered, empty where there is none:
+        what a client made up must not become a label.
+        """
+        if source and source not in self._refused_sources:
+            if len(self._refused_sources) < MAX_SOURCES:
+                self._refused_sources.add(source)
+            else:
+                source = OTHER
+        self._refusals.labels(problem, source).inc()

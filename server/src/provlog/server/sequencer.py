@@ -7,12 +7,14 @@ other processes may write the same logs.
 """
 
 import asyncio
+import contextvars
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provlog.merkle.edge import Growth
-from provlog.server.batch import Batch, Outcome, Release
+from provlog.server.batch import Batch, Outcome, Release, appended_sources
 from provlog.server.clock import Clock
 from provlog.server.errors import (
     ServiceError,
@@ -54,10 +56,20 @@ class _Unit:
     drafts: Sequence[Draft]
     load: Load
     answer: "asyncio.Future[Committed]"
+    queued: float = field(default_factory=time.perf_counter)
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How much waits for the next commit."""
+
+    units: int
+    events: int
+    bytes: int
 
 
 @dataclass(slots=True)
@@ -82,6 +94,7 @@ class _Lane:
 
     def __init__(self, limits: QueueLimits) -> None:
         self.queue: FairQueue[_Unit] = FairQueue(limits)
+        self.units = 0
         self.arrived = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -119,8 +132,8 @@ class Sequencer:
         lane = self._lane(log)
         answer = asyncio.get_running_loop().create_future()
         lane.queue.push(_Unit(log, sender, drafts, _load(drafts), answer))
+        lane.units += 1
         lane.arrived.set()
-        self._metrics.queued_events.set(lane.queue.waiting.count)
         return await asyncio.shield(answer)
 
     def require_room(self, log: Log, drafts: Sequence[Draft], sender: str = "") -> None:
@@ -136,6 +149,15 @@ class Sequencer:
         if any(lane.task and lane.task.done() for lane in self._lanes.values()):
             return "a commit task has ended"
         return None
+
+    def waiting(self) -> Waiting:
+        """Return how much waits for the next commit, in all lanes."""
+        lanes = self._lanes.values()
+        return Waiting(
+            sum(lane.units for lane in lanes),
+            sum(lane.queue.waiting.count for lane in lanes),
+            sum(lane.queue.waiting.bytes for lane in lanes),
+        )
 
     @property
     def is_closing(self) -> bool:
@@ -154,7 +176,12 @@ class Sequencer:
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = _Lane(self._limits)
-            lane.task = asyncio.create_task(self._run(lane), name=f"commit-{number}")
+            # Nothing of the request that happens to be the first: the lane outlives it.
+            lane.task = asyncio.create_task(
+                self._run(lane),
+                name=f"commit-{number}",
+                context=contextvars.Context(),
+            )
         return lane
 
     async def _run(self, lane: _Lane) -> None:
@@ -166,8 +193,9 @@ class Sequencer:
             # One turn of the loop: requests that arrived together commit together.
             await asyncio.sleep(0)
             if queue:
-                work = _by_log(queue.take())
-                self._metrics.queued_events.set(queue.waiting.count)
+                units = queue.take()
+                self._count_taken(lane, units)
+                work = _by_log(units)
                 try:
                     await self._commit(work)
                 except Exception as error:
@@ -175,6 +203,12 @@ class Sequencer:
                     logger.critical("a bug in the commit path: %s", describe(error))
                     self._distrusted.update(work)
                     _refuse(work, _unknown())
+
+    def _count_taken(self, lane: _Lane, units: Sequence[_Unit]) -> None:
+        now = time.perf_counter()
+        lane.units -= len(units)
+        for unit in units:
+            self._metrics.spent("wait", now - unit.queued)
 
     async def _commit(self, work: dict[Log, list[_Unit]]) -> None:
         """Commit one batch: the one place where heads move.
@@ -198,12 +232,15 @@ class Sequencer:
                     # to be repetitions.
                     with self._metrics.stage("commit"):
                         await _commit(transaction)
+                    self._metrics.commit("durable")
         except CommitUnknownError as error:
+            self._metrics.commit("unknown")
             logger.error("commit of unknown outcome: %s", error)
             if not plans:  # it was a barrier's
                 _refuse(work, _unknown())
             plans = [plan for plan in plans if await self._settle(plan)]
         except (ServiceError, StorageError) as error:
+            self._metrics.commit("failed")
             logger.error("nothing was committed: %s", error)
             _refuse(work, UnavailableError("the database does not answer"))
             return
@@ -273,6 +310,10 @@ class Sequencer:
             _refuse({log: plan.units}, UnavailableError("the head cannot be released"))
             return
         self._metrics.committed(plan.outcomes)
+        if plan.extension is not None:
+            recorded = plan.extension.head.recorded
+            sources = appended_sources(plan.outcomes)
+            log.freshness.appended(plan.before.size, head.size, recorded, sources)
         for unit, outcomes in zip(plan.units, plan.outcomes, strict=True):
             if not unit.answer.done():
                 unit.answer.set_result(Committed(outcomes, release))

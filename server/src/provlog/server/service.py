@@ -13,11 +13,8 @@ from typing import Self
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
-from provlog.server.errors import (
-    ConfigurationError,
-    ServiceError,
-    describe,
-)
+from provlog.server.errors import ConfigurationError, ServiceError, describe
+from provlog.server.gauges import Gauges
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
@@ -63,10 +60,11 @@ class Service:
         self.metrics = Metrics()
         self.sequencer = Sequencer(storage, clock, self.metrics, limits)
         self.rates = RateLimiter(time.monotonic)
+        self.guard = guard
         self.log_rates = LogRates()
         self.workplace = Workplace()
         self.logs = OpenLogs(storage, keyring, guard)
-        self._guard = guard
+        self.metrics.registry.register(Gauges(self))
         # When `tend` last began a round, on the monotonic clock; None before.
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
@@ -93,7 +91,7 @@ class Service:
 
     async def __aexit__(self, *_: object) -> None:
         await self.sequencer.close()
-        self._guard.flush()
+        self.guard.flush()
         await self.storage.close()
 
     async def log(self, name: str) -> Log | None:
@@ -187,9 +185,8 @@ class Service:
         while True:
             await asyncio.sleep(1)
             self.tended = time.monotonic()
-            self.metrics.clock_drift.set(self.clock.drift() / 1000)
             try:
-                await asyncio.to_thread(self._guard.flush)
+                await asyncio.to_thread(self.guard.flush)
             except Exception as error:
                 logger.error("the guard cannot be flushed: %s", _why(error))
             try:
@@ -204,7 +201,7 @@ class Service:
         for place, log in enumerate(logs):
             if place % TURN == 0:
                 await asyncio.sleep(0)
-            await self._one(log, self._catch_up(log, heads[log.id]))
+            await self._one(log, self._look_after(log, heads[log.id]))
         if not self.logs.holds(heads.keys()):
             for record in await self.storage.logs():
                 await self._one(record, self.log(record.name))
@@ -218,11 +215,14 @@ class Service:
         except Exception as error:
             logger.error("log %s: %s", log.origin, _why(error))
 
+    async def _look_after(self, log: Log, head: Head) -> None:
+        await self._catch_up(log, head)
+        await log.freshness.follow(self.storage, log.id, log.released.size)
+
     async def _catch_up(self, log: Log, head: Head) -> None:
         if log.halted is not None:
             return
         released = await log.refresh()
-        self.metrics.log_size.labels(log.record.name).set(released.size)
         if head.size <= released.size:
             return
         # Most often a commit of ours that is about to be released: the lock waits for

@@ -27,6 +27,7 @@ from provlog.server.delivery import Delivered, deliver
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import read_private
 from provlog.server.intake.times import normalise_time
+from provlog.server.journal import set_up
 from provlog.server.log import Log
 from provlog.server.polling import FEEDS
 from provlog.server.polling.cursors import SourceCursor
@@ -98,9 +99,7 @@ def poll(
     provlog-server poll --dir data --source urn:okta:acme \\
         --url https://acme.okta.com --token-file okta.token
     """
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING
-    )
+    set_up("text", logging.WARNING)
     options = Options(**given)
 
     async def work() -> None:

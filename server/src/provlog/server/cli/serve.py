@@ -16,8 +16,14 @@ from aiohttp import web
 
 from provlog.server.cli.common import instance_options, parse_log_rates
 from provlog.server.errors import ConfigurationError
-from provlog.server.http.app import create_app, create_metrics_app, create_runner
+from provlog.server.http.app import (
+    HttpSettings,
+    create_app,
+    create_metrics_app,
+    create_runner,
+)
 from provlog.server.instance import Instance, load_instance
+from provlog.server.journal import FORMATS, log_unhandled, set_up
 from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
@@ -65,6 +71,16 @@ BACKLOG = 1024
     help="Events a second that each log takes, or the one named; may be given several"
     " times.  [default: no bound]",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([*FORMATS]),
+    default="text",
+    show_default=True,
+    help="How the log is written to standard error; json: one object per line.",
+)
+@click.option(
+    "--log-requests", is_flag=True, help="Write one line to the log for each request."
+)
 def serve(
     folder: Path,
     guard: Path | None,
@@ -74,6 +90,8 @@ def serve(
     insecure: bool,
     rate: float,
     log_rates: tuple[str, ...],
+    log_format: str,
+    log_requests: bool,
 ) -> None:
     """Serve every log of an instance.
 
@@ -93,12 +111,13 @@ def serve(
                 " serve on 127.0.0.1 behind a proxy with TLS, or add --insecure"
             )
     limits = parse_log_rates(log_rates)
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
-    )
+    settings = HttpSettings(log_requests=log_requests)
+    set_up(log_format)
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_serve(folder, guard, as_json, address, metrics, rate, limits))
+        runner.run(
+            _serve(folder, guard, as_json, address, metrics, rate, limits, settings)
+        )
 
 
 async def _serve(
@@ -109,6 +128,7 @@ async def _serve(
     metrics: tuple[str, int] | None,
     rate: float,
     log_rates: LogRates,
+    settings: HttpSettings,
 ) -> None:
     stop = asyncio.Event()
     instance = load_instance(folder, guard)
@@ -119,12 +139,13 @@ async def _serve(
                 f"{folder} holds no log; make one with provlog-server log create"
             )
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(log_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
         tending = asyncio.create_task(service.tend())
         async with contextlib.AsyncExitStack() as stack:
-            url = await _listen(stack, create_app(service), address)
+            url = await _listen(stack, create_app(service, settings), address)
             metrics_url = None
             if metrics is not None:
                 app = create_metrics_app(service)

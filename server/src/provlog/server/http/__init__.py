@@ -4,7 +4,9 @@
 ``context``   what handlers share: settings and the application's typed keys
 ``routes``    which path and method is whose; ``unmatched`` what is nobody's
 ``problems``  RFC 9457 problem details, and what becomes one
+``protocol``  connections: what is no HTTP is answered without repeating it
 ``gate``      the middleware around every handler: errors, metrics, headers
+``access``    request ids, and the line a request leaves in the log
 ``auth``      bearer tokens, roles, rates
 ``requests``  bodies and query parameters, strictly; ``responses`` what goes back
 ``submit``    events in; ``answers`` receipts out; ``sources`` their namespaces

@@ -1,6 +1,5 @@
 """The applications: the API, and the metrics on a listener of their own."""
 
-import logging
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from provlog.server.http.context import (
 from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.gate import make_gate, set_headers
 from provlog.server.http.ops import get_metrics
+from provlog.server.http.protocol import Runner, protocol_logger
 from provlog.server.http.routes import routes
 from provlog.server.http.sources import SourceCache
 from provlog.server.http.unmatched import add_routes
@@ -29,7 +29,8 @@ def create_app(
 ) -> web.Application:
     """Return the API of an open service. The caller keeps the service open."""
     chosen = settings or HttpSettings()
-    app = web.Application(middlewares=[make_gate(service.metrics)])
+    gate = make_gate(service.metrics, log_requests=chosen.log_requests)
+    app = web.Application(middlewares=[gate])
     app[SERVICE] = service
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
@@ -57,11 +58,11 @@ def create_runner(app: web.Application, **options: Any) -> web.AppRunner:  # noq
     because compressed ones are refused; and what the HTTP parser finds wrong is logged
     by kind only. `options` are further ones of `web.AppRunner`.
     """
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         auto_decompress=False,
-        logger=_protocol_logger(),
+        logger=protocol_logger(),
         handle_signals=False,
         **options,
     )
@@ -69,18 +70,3 @@ def create_runner(app: web.Application, **options: Any) -> web.AppRunner:  # noq
 
 async def _end_polls(app: web.Application) -> None:
     app[POLLS].stopping.set()
-
-
-def _protocol_logger() -> logging.Logger:
-    logger = logging.getLogger(f"{__package__}.protocol")
-    if _only_kind not in logger.filters:
-        logger.addFilter(_only_kind)
-    return logger
-
-
-def _only_kind(record: logging.LogRecord) -> bool:
-    # The parser's exceptions quote the line they stumbled over.
-    if record.exc_info and record.exc_info[0] is not None:
-        record.msg = f"{record.msg}: {record.exc_info[0].__name__}"
-        record.exc_info = record.exc_text = None
-    return True

@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from provlog.server.http.access import LOG, TOKEN
 from provlog.server.http.context import SERVICE
 from provlog.server.http.problems import Problem, rate_problem
 from provlog.server.log import Log
@@ -61,6 +62,7 @@ async def _authenticate(request: web.Request, text: str) -> TokenRecord:
         raise _unauthenticated(
             "the token is unknown, expired or revoked", ', error="invalid_token"'
         )
+    request[TOKEN] = token.id
     return token
 
 
@@ -156,6 +158,7 @@ async def _reached(request: web.Request, token: TokenRecord) -> Log:
         raise Problem(
             "not-found", "there is no log of that name that the token reaches"
         )
+    request[LOG] = log.record.name
     return log
 
 

@@ -23,7 +23,8 @@ class HttpSettings:
     `body_bytes` in all; logs and tokens share both. `drafted_bytes` is what the events
     of one request may come to once they are drafted;
     `poll_seconds` is the longest a long-poll waits, `poll_default` how long it waits
-    unless told otherwise, and at most `polls` wait at a time.
+    unless told otherwise, and at most `polls` wait at a time. `log_requests`: each
+    request leaves a line in the server's log.
     """
 
     event_bytes: int = MAX_EVENT_BYTES
@@ -37,6 +38,7 @@ class HttpSettings:
     poll_seconds: int = 60
     poll_default: int = 30
     polls: int = 1000
+    log_requests: bool = False
 
 
 CROWD: Final = web.AppKey("crowd", Crowd)

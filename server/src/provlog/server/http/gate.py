@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 import time
 
 from aiohttp import web
@@ -10,40 +9,70 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Histogram
 
 from provlog.server.errors import ConfigurationError, describe
-from provlog.server.http.problems import Problem, problem_of
-from provlog.server.http.unmatched import NOWHERE
+from provlog.server.http.access import (
+    HEADER,
+    SUBJECT,
+    RequestLog,
+    new_request_id,
+    route_of,
+)
+from provlog.server.http.problems import Problem, internal_problem, problem_of
+from provlog.server.journal import REQUEST_ID
 from provlog.server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 
-def make_gate(metrics: Metrics) -> Middleware:
-    """Return the middleware that turns exceptions into problems, and counts."""
+def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
+    """Return the middleware that turns exceptions into problems, counts and logs.
+
+    While a request is handled, its id is in the context. `log_requests`: each request
+    leaves a line in the log.
+    """
     children: dict[tuple[str, int], Histogram] = {}
+    request_log = RequestLog(log_requests)
 
     def observe(request: web.Request, status: int, seconds: float) -> None:
-        key = (_route_of(request), status)
+        key = (route_of(request), status)
         child = children.get(key)
         if child is None:
             child = children[key] = metrics.requests.labels(key[0], str(status))
         child.observe(seconds)
 
-    @web.middleware
-    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answer(
+        request: web.Request, handler: Handler, number: str
+    ) -> web.StreamResponse:
         start = time.perf_counter()
         response: web.StreamResponse
+        slug: str | None = None
         try:
             response = await handler(request)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            problem = problem_of(error) or _unexpected(error)
+            problem = problem_of(error) or _unexpected(error, number)
             if isinstance(error, ConfigurationError):
                 logger.error("%s", error)
-            metrics.refusals.labels(problem.slug).inc()
+            slug = problem.slug
+            metrics.refused(slug, request.get(SUBJECT, ""))
             response = problem.response()
-        observe(request, response.status, time.perf_counter() - start)
+        response.headers[HEADER] = number
+        seconds = time.perf_counter() - start
+        observe(request, response.status, seconds)
+        request_log.note(request, response.status, seconds, slug)
         return response
+
+    @web.middleware
+    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # A connection's requests share a context, so the id is taken out again.
+        number = new_request_id()
+        held = REQUEST_ID.set(number)
+        metrics.in_progress += 1
+        try:
+            return await answer(request, handler, number)
+        finally:
+            metrics.in_progress -= 1
+            REQUEST_ID.reset(held)
 
     return gate
 
@@ -56,24 +85,11 @@ async def set_headers(_: web.Request, response: web.StreamResponse) -> None:
     headers.setdefault("Cache-Control", "no-store")
 
 
-def _route_of(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    # Only paths we know, and methods they take: labels must not be made by clients.
-    if resource is None or resource.canonical == NOWHERE:
-        return "unmatched"
-    return f"{request.method} {resource.canonical}"
-
-
-def _unexpected(error: Exception) -> Problem:
+def _unexpected(error: Exception, number: str) -> Problem:
     """Log a bug and return the answer to it.
 
     An exception's own text may repeat what was sent, so only its kind and where it
     was raised are logged.
     """
-    number = secrets.token_hex(8)
     logger.error("request %s failed: %s", number, describe(error))
-    return Problem(
-        "internal",
-        "a mistake in the server; its log has more under this request_id",
-        more={"request_id": number},
-    )
+    return internal_problem(number)

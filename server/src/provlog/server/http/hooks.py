@@ -12,6 +12,7 @@ from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.delivery import connector_of, deliver
+from provlog.server.http.access import SUBJECT
 from provlog.server.http.auth import (
     Caller,
     require_any_rate,
@@ -56,6 +57,7 @@ async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:
         hook = connector_of(source).hook
     if source is None or hook is None:
         raise Problem("not-found", "the source has no connector that takes deliveries")
+    request[SUBJECT] = source.uri
     return caller, source, hook
 
 

@@ -123,6 +123,15 @@ def rate_problem(seconds: float) -> Problem:
     )
 
 
+def internal_problem(request_id: str) -> Problem:
+    """Return the answer to a bug of ours; the server's log has more under the id."""
+    return Problem(
+        "internal",
+        "a mistake in the server; its log has more under this request_id",
+        more={"request_id": request_id},
+    )
+
+
 def unavailable(detail: str) -> Problem:
     """Return the refusal of what may succeed a moment later."""
     return Problem("unavailable", detail, headers=_retry_after(RETRY_SECONDS))

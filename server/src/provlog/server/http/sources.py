@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from provlog.server.log import Log
 from provlog.server.service import Service
-from provlog.server.storage.base import SourceRecord
+from provlog.server.storage.base import SourceRecord, StorageError
 
 MAX_REMEMBERED = 100_000
 
@@ -25,6 +25,14 @@ class SourceCache:
             if known is not None:
                 self._remember(log, known)
         return known
+
+    async def label(self, log: Log, uri: str | None) -> str:
+        """Return a source's URI if it is registered, else nothing: for the metrics."""
+        try:
+            source = await self.find(log, uri) if uri else None
+        except StorageError:
+            return ""
+        return "" if source is None else source.uri
 
     async def register(
         self, log: Log, uris: Iterable[str], by: str

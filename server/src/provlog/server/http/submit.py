@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from provlog.merkle.disclosures import OversizedValueError
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import OversizedError
+from provlog.server.http.access import SUBJECT
 from provlog.server.http.answers import Answer, Prover, acknowledge
 from provlog.server.http.auth import (
     SUBMITTER,
@@ -64,17 +65,26 @@ async def post_events(request: web.Request) -> web.Response:
     caller = await require_caller(request, SUBMITTER)
     options = _read_options(request)
     intake = _Intake(request.app, caller, options)
-    if options.format is not None:
-        await intake.require_source()
-    require_any_rate(request.app[SERVICE], caller)
-    limit = _body_limit(request, options)
-    length, crowd = request.content_length, request.app[CROWD]
-    with crowd.place(caller.log, caller.token.id, length, limit):
-        body = await read_body(request, limit)
-        sent = _parse(request, options, body)
-        if isinstance(sent, Submission):
-            return await intake.batch(sent)
-        return await intake.single(sent)
+    concerned: str | None = options.source
+    try:
+        if options.format is not None:
+            await intake.require_source()
+        require_any_rate(request.app[SERVICE], caller)
+        limit = _body_limit(request, options)
+        length, crowd = request.content_length, request.app[CROWD]
+        with crowd.place(caller.log, caller.token.id, length, limit):
+            body = await read_body(request, limit)
+            sent = _parse(request, options, body)
+            if isinstance(sent, Submission):
+                return await intake.batch(sent)
+            concerned = sent.source
+            return await intake.single(sent)
+    except Exception as error:
+        if isinstance(error, EventError):
+            concerned = error.source or concerned
+        sources = request.app[SOURCES]
+        request[SUBJECT] = await sources.label(caller.log, concerned)
+        raise
 
 
 def _read_options(request: web.Request) -> Options:
@@ -127,11 +137,15 @@ def _require_source(token: TokenRecord, source: str) -> None:
 
 @dataclass(slots=True)
 class _Drafts:
-    """The drafts of one request, and its events of sources that are not registered."""
+    """The drafts of one request, and its events of sources that are not registered.
+
+    `subjects` has, for each event that was read, the source it is counted under.
+    """
 
     drafts: list[EventDraft] = field(default_factory=list)
     cost: int = 0
     unregistered: list[tuple[int, Event]] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
 
 
 class _Intake:
@@ -188,7 +202,10 @@ class _Intake:
             body = {
                 "checkpoint": note,
                 "origin": self._log.origin,
-                "results": [self._result(each) for each in results],
+                "results": [
+                    self._result(each, subject)
+                    for each, subject in zip(results, taken.subjects, strict=True)
+                ],
             }
             return json_response(body)
 
@@ -226,10 +243,12 @@ class _Intake:
             if isinstance(event, EventError):
                 raise event
             await self._take(event, taken)
-        except EventError as error:
-            return event_problem(error)
-        except Problem as problem:
-            return problem
+        except (EventError, Problem) as error:
+            subject = await self._sources.label(self._log, event.source)
+            taken.subjects.append(subject)
+            return event_problem(error) if isinstance(error, EventError) else error
+        # Registered by the time that it is answered.
+        taken.subjects.append(event.source)
         return None
 
     async def _take(self, event: Event, taken: _Drafts) -> None:
@@ -294,8 +313,8 @@ class _Intake:
         )
         return await prover.prove(committed.outcomes)
 
-    def _result(self, answer: Answer | Problem) -> dict[str, JsonValue]:
+    def _result(self, answer: Answer | Problem, subject: str) -> dict[str, JsonValue]:
         if isinstance(answer, Problem):
-            self._metrics.refusals.labels(answer.slug).inc()
+            self._metrics.refused(answer.slug, subject)
             return {"status": answer.status, "problem": answer.to_json()}
         return answer.result()

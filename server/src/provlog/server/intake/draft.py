@@ -28,9 +28,9 @@ Entropy: TypeAlias = Callable[[int], bytes]
 class EventDraft(msgspec.Struct, frozen=True):
     """An event that is ready to become a leaf of one log.
 
-    `key` is its blinded id. `variant` makes the draft of the same record under the id
-    that tells it from another record with the same one; None where the source promised
-    unique ids, and a second use is therefore a conflict.
+    `key` is its blinded id, `source` its source's URI. `variant` makes the draft of the
+    same record under the id that tells it from another record with the same one; None
+    where the source promised unique ids, and a second use is therefore a conflict.
     """
 
     key: bytes
@@ -40,6 +40,7 @@ class EventDraft(msgspec.Struct, frozen=True):
     openings: Openings | None
     comparison: bytes
     compare_key: bytes
+    source: str
     variant: Callable[[], "EventDraft"] | None = None
 
     def compare_digest(self) -> bytes:
@@ -121,6 +122,7 @@ class Drafter:
             openings,
             event.comparison(),
             compare_key,
+            event.source,
             self._variant(event, event.id, ns, ingest, _VARIANTS),
         )
 

@@ -111,6 +111,16 @@ def parse_event(value: JsonValue, *, now_ms: int) -> Event:
     """
     if not isinstance(value, dict):
         raise EventError(422, "an event is a JSON object")
+    try:
+        return _parse_object(value, now_ms)
+    except EventError as error:
+        source = value.get("source")
+        if isinstance(source, str) and is_event_name(source):
+            error.source = source
+        raise
+
+
+def _parse_object(value: dict[str, JsonValue], now_ms: int) -> Event:
     if value.get("specversion") != "1.0":
         fail("/specversion", 'must be "1.0"')
     time_sent = value.get("time")

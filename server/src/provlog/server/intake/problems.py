@@ -12,8 +12,11 @@ class EventError(Exception):
     `status` is the HTTP status that says so: 400 not the format, 413 too large, 415
     not a format this server reads, 422 a member is wrong. `member` is the JSON pointer
     (RFC 6901) of that member. `detail` tells a person what to change and repeats no
-    value that was sent.
+    value that was sent. `source` is the source that the event names, None where it
+    names none that could be one; it is no part of any answer.
     """
+
+    source: str | None = None
 
     def __init__(self, status: int, detail: str, member: str | None = None) -> None:
         super().__init__(f"{member}: {detail}" if member else detail)
