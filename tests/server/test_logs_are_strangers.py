@@ -44,7 +44,7 @@ BODIES: Mapping[str, Any] = {
     "/logs/{log}/tokens": {"roles": ["monitor"]},
     "/logs/{log}/sources": {"uri": SOURCE},
 }
-CHANGING = {"Date", "X-Request-Id"}
+CHANGING = {"X-Request-Id", "Date", "X-Request-Id"}
 
 
 class Strangers:

@@ -92,6 +92,8 @@ def test_looking_after_many_logs_and_probes_read_as_much_as_for_one(
 ) -> None:
     async def read() -> tuple[list[str], list[str]]:
         log = loopback.served
+        # The first round looks when each source was heard of last.
+        await log.service._tend_logs()
         said = statements(log.service.storage)
         await log.service._tend_logs()
         tended = said.copy()
