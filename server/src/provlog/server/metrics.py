@@ -84,6 +84,12 @@ class Metrics:
             "clock_drift_seconds",
             "How far the wall clock has jumped since it was trusted.",
         )
+        self.connections = self._gauge(
+            "connections", "Open connections, by listener.", "listener"
+        )
+        self.connections_dropped = self._counter(
+            "connections_dropped", "Connections that were cut, by reason.", "reason"
+        )
         self._add_selfcheck()
 
     def _add_selfcheck(self) -> None:

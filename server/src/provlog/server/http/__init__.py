@@ -2,6 +2,8 @@
 
 ``app``       the applications, and how to run them
 ``context``   what handlers share: settings and the application's typed keys
+``listener``  sockets that accept; ``connections`` and ``roster`` bound what comes of it
+``addresses`` whose address a request came from
 ``routes``    which path and method is whose
 ``problems``  RFC 9457 problem details, and what becomes one
 ``gate``      the middleware around every handler: errors, metrics, headers

@@ -1,10 +1,10 @@
 """The applications: the API, and the metrics on a listener of their own."""
 
 import logging
-from typing import Any
 
 from aiohttp import web
 
+from provlog.server.http.connections import ConnectionRunner
 from provlog.server.http.context import (
     POLLS,
     SERVICE,
@@ -27,7 +27,7 @@ def create_app(
 ) -> web.Application:
     """Return the API of an open service. The caller keeps the service open."""
     chosen = settings or HttpSettings()
-    app = web.Application(middlewares=[make_gate(service.metrics)])
+    app = web.Application(middlewares=[make_gate(service.metrics, chosen)])
     app[SERVICE] = service
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
@@ -38,29 +38,40 @@ def create_app(
     return app
 
 
-def create_metrics_app(service: Service) -> web.Application:
+def create_metrics_app(
+    service: Service, settings: HttpSettings | None = None
+) -> web.Application:
     """Return the application that serves /metrics and nothing else."""
-    app = web.Application(middlewares=[make_gate(service.metrics)])
+    chosen = settings or HttpSettings()
+    app = web.Application(middlewares=[make_gate(service.metrics, chosen)])
     app[SERVICE] = service
+    app[SETTINGS] = chosen
     app.on_response_prepare.append(set_headers)
     app.add_routes([web.get("/metrics", get_metrics)])
     return app
 
 
-def create_runner(app: web.Application, **options: Any) -> web.AppRunner:  # noqa: ANN401
+def create_runner(
+    app: web.Application, *, shutdown_timeout: float, name: str = "api"
+) -> ConnectionRunner:
     """Return a runner of an application that logs nothing of what was sent.
+
+    Its connections are bounded as the application's settings say, and counted under
+    `name`.
 
     There is no access log, because queries hold ids; bodies are not decompressed,
     because compressed ones are refused; and what the HTTP parser finds wrong is logged
-    by kind only. `options` are further ones of `web.AppRunner`.
+    by kind only.
     """
-    return web.AppRunner(
+    return ConnectionRunner(
         app,
+        app[SETTINGS].connections,
+        app[SERVICE].metrics,
+        name,
+        shutdown_timeout=shutdown_timeout,
         access_log=None,
         auto_decompress=False,
         logger=_protocol_logger(),
-        handle_signals=False,
-        **options,
     )
 
 

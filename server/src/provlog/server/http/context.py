@@ -1,11 +1,13 @@
 """What the handlers share: the settings, and the application's typed keys."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
+from provlog.server.http.addresses import Network
+from provlog.server.http.roster import ConnectionSettings
 from provlog.server.http.sources import SourceCache
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
@@ -21,6 +23,9 @@ class HttpSettings:
     `drafted_bytes` is what the events of one request may come to once they are drafted;
     `poll_seconds` is the longest a long-poll waits, `poll_default` how long it waits
     unless told otherwise, and at most `polls` wait at a time.
+
+    `trusted_proxies` are believed whose requests they bring; with `proxies_only` nobody
+    else may ask, but for this machine. `public_url` is where others reach the service.
     """
 
     event_bytes: int = MAX_EVENT_BYTES
@@ -31,6 +36,10 @@ class HttpSettings:
     poll_seconds: int = 60
     poll_default: int = 30
     polls: int = 1000
+    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
+    trusted_proxies: tuple[Network, ...] = ()
+    proxies_only: bool = False
+    public_url: str | None = None
 
 
 class Polls:
@@ -51,6 +60,9 @@ class Polls:
         """Stop waiting."""
         self._room += 1
 
+
+CLIENT: Final = web.RequestKey("client", str)
+"""The address a request came from, in its canonical form; "" where it has none."""
 
 SERVICE: Final = web.AppKey("service", Service)
 SETTINGS: Final = web.AppKey("settings", HttpSettings)

@@ -10,14 +10,20 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Histogram
 
 from provlog.server.errors import ConfigurationError, describe
+from provlog.server.http.addresses import client_address, is_proxy_or_local
+from provlog.server.http.context import CLIENT, HttpSettings
 from provlog.server.http.problems import Problem, problem_of
 from provlog.server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 
-def make_gate(metrics: Metrics) -> Middleware:
-    """Return the middleware that turns exceptions into problems, and counts."""
+def make_gate(metrics: Metrics, settings: HttpSettings) -> Middleware:
+    """Return the middleware that turns exceptions into problems, and counts.
+
+    It also says whose request it is (`CLIENT`), and lets nobody past the proxies where
+    they alone may ask.
+    """
     children: dict[tuple[str, int], Histogram] = {}
 
     def observe(request: web.Request, status: int, seconds: float) -> None:
@@ -32,6 +38,7 @@ def make_gate(metrics: Metrics) -> Middleware:
         start = time.perf_counter()
         response: web.StreamResponse
         try:
+            _admit(request, settings)
             response = await handler(request)
         except asyncio.CancelledError:
             raise
@@ -45,6 +52,15 @@ def make_gate(metrics: Metrics) -> Middleware:
         return response
 
     return gate
+
+
+def _admit(request: web.Request, settings: HttpSettings) -> None:
+    """Note whose request it is; raise the problem (403) of going past a proxy."""
+    peer, trusted = request.remote or "", settings.trusted_proxies
+    if settings.proxies_only and not is_proxy_or_local(peer, trusted):
+        raise Problem("forbidden", "this server is reached through its proxy alone")
+    forwarded = request.headers.getall("X-Forwarded-For", ()) if trusted else ()
+    request[CLIENT] = client_address(peer, forwarded, trusted)
 
 
 async def set_headers(_: web.Request, response: web.StreamResponse) -> None:
