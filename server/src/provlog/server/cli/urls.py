@@ -16,6 +16,7 @@ _URL = re.compile(
     r"(?::(?P<port>[1-9][0-9]{0,4}))?"
     r"(?P<prefix>(?:/[A-Za-z0-9._~-]+)*)/?"
 )
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def parse_public_url(text: str) -> str:
@@ -55,11 +56,13 @@ def _is_sound(match: re.Match[str]) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    # A last label of digits makes an address of what looks like a name (WHATWG URL).
-    if not host.startswith("[") and not host.rpartition(".")[2].isdigit():
-        return True
     bare = host.strip("[]")
+    # A last label that is a number makes an address of what looks like a name
+    # (WHATWG URL).
+    if host == bare and not _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return True
     try:
-        return str(ipaddress.ip_address(bare)) == bare
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return False
+    return str(address) == bare and (address.version == 6) == (host != bare)

@@ -98,6 +98,8 @@ class Connection(RequestHandler):
             # Part of an answer is on its way; another one cannot follow it.
             raise ConnectionError(kind)
         response = problem.response()
+        # No hook sees this answer, and aiohttp would name itself.
+        response.headers.update({"Server": "provlog", "Cache-Control": "no-store"})
         response.force_close()
         return response
 
