@@ -1,23 +1,25 @@
 """Connections that do next to nothing are not kept, and keep nobody out."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from provlog.server.http.roster import ConnectionSettings
-from support.edges import HEALTH, Edge, Hook, listening
+from provlog.server.tls import ServerCertificate
+from support.edges import HEALTH, Edge, Hook, Pair, listening
 from support.services import append, draft
 
 LOOPS = ("asyncio", "uvloop")
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serving(
     folder: Path, before_answer: Hook | None = None, **bounds: float
 ) -> AsyncIterator[Edge]:
@@ -180,6 +182,41 @@ async def test_who_has_been_idle_longest_makes_room(tmp_path: Path) -> None:
         assert await ended(clients[0][0]) == b""
         assert b"ok" in await ask(*clients[2])
         assert edge.dropped("room") == 2
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_burst_beyond_the_cap_leaves_nobody_hanging(
+    tmp_path: Path, tls: bool
+) -> None:
+    pair = Pair.make(tmp_path)
+    certificate = ServerCertificate(pair.chain, pair.key) if tls else None
+    settings = ConnectionSettings(most=50)
+    async with listening(tmp_path / "served", settings, certificate) as edge:
+        # All at once, so that many have to go before they are established.
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.socket()) for _ in range(300)]
+            for client in clients:
+                client.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    client.connect(("127.0.0.1", edge.port))
+            await edge.until(lambda: edge.dropped("room") == 250)
+            await edge.until(lambda: _open(clients) == 50)
+            assert len(edge.runner.connections.roster) == 50
+            assert len(edge.runner.connections.connections) <= 50
+            assert await edge.asks(pair.trust() if tls else None) == OK
+
+
+def _open(clients: list[socket.socket]) -> int:
+    """Return how many connections the server has not closed."""
+    count = 0
+    for client in clients:
+        try:
+            client.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            count += 1
+        except ConnectionResetError:
+            pass
+    return count
 
 
 async def test_who_is_being_answered_does_not_give_way(tmp_path: Path) -> None:

@@ -20,25 +20,33 @@ logger = logging.getLogger(__name__)
 class Connection(RequestHandler):
     """One client's connection; what it does is entered in the roster."""
 
-    __slots__ = ("_greeting", "_link", "_roster")
+    __slots__ = ("_handshake", "_link", "_roster", "doomed")
 
     def __init__(self, server: "ConnectionServer", **options: Any) -> None:  # noqa: ANN401
         super().__init__(server, **options)
         self._roster = server.roster
-        self._greeting: asyncio.Task[None] | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        # It had to go before it was established, and is cut as soon as it is.
+        self.doomed = False
         # `transport` becomes None as soon as aiohttp has asked for the end; this one
         # stays, so that a connection whose end does not come can be cut.
         self._link: asyncio.Transport | None = None
 
-    def greet(self, greeting: "asyncio.Task[None]") -> None:
-        """Count the connection from here on; `greeting` is what establishes it."""
-        self._greeting = greeting
+    def expect(self) -> None:
+        """Count the connection from here on, before it is established."""
         self._roster.enter(self)
+
+    def shake_hands(self, handshake: "asyncio.Task[None] | None") -> None:
+        """Note what establishes it, and may be cancelled if it has to go."""
+        self._handshake = handshake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve."""
-        self._greeting = None
+        self._handshake = None
         self._link = cast(asyncio.Transport, transport)
+        if self.doomed:
+            self._link.abort()
+            return
         self._roster.enter(self)
         super().connection_made(transport)
 
@@ -115,8 +123,10 @@ class Connection(RequestHandler):
         """Cut the connection, without waiting for anything."""
         if self._link is not None:
             self._link.abort()
-        elif self._greeting is not None:
-            self._greeting.cancel()
+            return
+        self.doomed = True
+        if self._handshake is not None:
+            self._handshake.cancel()
 
 
 class ConnectionServer(web.Server):

@@ -61,7 +61,7 @@ class Listener(web.BaseSite):
         self._settings = runner.settings
         self._socket = listening
         self._context = context
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings: dict[asyncio.Task[None], Connection] = {}
         self._resuming: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -81,8 +81,8 @@ class Listener(web.BaseSite):
         if self._resuming is not None:
             self._resuming.cancel()
         self._socket.close()
-        for greeting in self._greetings:
-            greeting.cancel()
+        for connection in self._greetings.values():
+            connection.drop()
         await asyncio.gather(*self._greetings, return_exceptions=True)
         await super().stop()
 
@@ -101,10 +101,10 @@ class Listener(web.BaseSite):
                 continue
             accepted.setblocking(False)
             connection = self._connections()
+            connection.expect()
             greeting = self._loop.create_task(self._greet(connection, accepted))
-            self._greetings.add(greeting)
-            greeting.add_done_callback(self._greetings.discard)
-            connection.greet(greeting)
+            self._greetings[greeting] = connection
+            greeting.add_done_callback(self._greetings.pop)
 
     def _pause(self, error: OSError) -> None:
         """Wait a while: without descriptors or memory there is nothing else to do."""
@@ -116,17 +116,23 @@ class Listener(web.BaseSite):
 
     async def _greet(self, connection: Connection, accepted: socket.socket) -> None:
         """Establish a connection; one that comes to nothing is forgotten."""
-        context = None if self._context is None else self._context()
-        limits = {
-            "ssl_handshake_timeout": self._settings.handshake_seconds,
-            "ssl_shutdown_timeout": TLS_END_SECONDS,
-        }
+        if connection.doomed:
+            accepted.close()
+            return
+        context, limits = None, {}
+        if self._context is not None:
+            # A handshake may last; all else is over in an instant, and must not be
+            # cancelled in the middle: the protocol would never hear of its end.
+            connection.shake_hands(asyncio.current_task())
+            context = self._context()
+            limits["ssl_handshake_timeout"] = self._settings.handshake_seconds
+            limits["ssl_shutdown_timeout"] = TLS_END_SECONDS
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 accepted,
                 ssl=context,
-                **(limits if context is not None else {}),
+                **limits,
             )
         except OSError:
             # No TLS, another version, too slow, gone: all of it the client's doing.
