@@ -52,8 +52,8 @@ def client_address(
         found = _parse_hop(hop)
         if found is None:
             return near[1]
-        client = str(found)
-        if not is_within(found, trusted):
+        address, client = found
+        if not is_within(address, trusted):
             break
     return client
 
@@ -93,16 +93,22 @@ def _from_the_right(forwarded: Sequence[str]) -> Iterator[str]:
         yield from value.rsplit(",", MAX_HOPS)[::-1]
 
 
-def _parse_hop(text: str) -> Address | None:
-    """Return the address of one hop: bare, in brackets, or with a port."""
+def _parse_hop(text: str) -> tuple[Address, str] | None:
+    """Return the address of one hop, and its text."""
     hop = text.strip(" \t")
-    if len(hop) > MAX_HOP_CHARACTERS or "%" in hop:
+    return None if len(hop) > MAX_HOP_CHARACTERS else _read_hop(hop)
+
+
+@lru_cache(maxsize=4096)
+def _read_hop(hop: str) -> tuple[Address, str] | None:
+    """Return the address of a hop that is bare, in brackets, or has a port."""
+    if "%" in hop:
         return None
     match = _BRACKETED.fullmatch(hop)
     if match is not None and ":" not in match[1]:
         return None
     match = match or _WITH_PORT.fullmatch(hop)
-    return _parse(hop if match is None else match[1])
+    return _read(hop if match is None else match[1])
 
 
 @lru_cache(maxsize=4096)
