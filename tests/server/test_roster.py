@@ -172,6 +172,7 @@ def test_room_is_made_by_whoever_has_been_idle_longest(
     house = House()
     here: list[Client] = []
     idle: list[Client] = []
+    gone: list[Client] = []
     for step, number in steps:
         client = here[number % len(here)] if here else None
         if step == "enter":
@@ -198,6 +199,7 @@ def test_room_is_made_by_whoever_has_been_idle_longest(
             house.roster.leave(client)
             house.roster.ended(client)
             here.remove(client)
+            gone.append(client)
             idle = [each for each in idle if each is not client]
         assert len(house.roster) == len(here) <= SETTINGS.most
-        assert not any(each.cut() for each in here)
+        assert not any(each.cut() for each in [*here, *gone])
