@@ -8,6 +8,7 @@ searched.
 """
 
 import os
+import resource
 import shutil
 from collections import Counter
 from collections.abc import Generator
@@ -32,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "needs(*what): skip unless the machine has all of it "
-        "(vectors, samples, program:NAME, env:NAME)",
+        "(vectors, samples, program:NAME, env:NAME, files:NUMBER)",
     )
     config.pluginmanager.register(leak_plugin)
     for name in list(os.environ):
@@ -54,6 +55,9 @@ def _lacking(what: str) -> str | None:
         return None if located(_FOLDERS[what], what) else f"{what}: folder absent"
     if kind == "program":
         return None if shutil.which(name) else f"program: {name} is not installed"
+    if kind == "files":
+        least = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return None if least >= int(name) else f"files: fewer than {name} may be open"
     if kind == "env":
         return None if os.environ.get(name) else f"env: {name} is not set"
     raise pytest.UsageError(f"unknown need {what!r}")

@@ -44,7 +44,7 @@ BODIES: Mapping[str, Any] = {
     "/logs/{log}/tokens": {"roles": ["monitor"]},
     "/logs/{log}/sources": {"uri": SOURCE},
 }
-CHANGING = {"X-Request-Id", "Date", "X-Request-Id"}
+CHANGING = {"X-Request-Id", "Date"}
 
 
 class Strangers:
@@ -71,7 +71,7 @@ class Strangers:
             kept = {
                 name: value
                 for name, value in answer.headers.items()
-                if name not in CHANGING
+                if name.lower() not in CHANGING
             }
             return answer.status, kept, text, said.copy()
 

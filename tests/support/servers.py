@@ -93,7 +93,7 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port it listens on."""
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
 
     def start(self) -> Self:

@@ -136,6 +136,7 @@ def test_an_init_that_fails_leaves_nothing_behind(idle: Server, tmp_path: Path) 
 
 INIT = ["init", "--dir", "NEW", "--guard", "NEW-GUARD"]
 SERVE = ["serve", "--dir", "DIR", "--metrics", "off"]
+OUTSIDE = [*SERVE, "--listen", "0.0.0.0:0"]
 TOKEN = ["token", "create", "--dir", "DIR"]
 WRITER = [*TOKEN, "--role", "submitter", "--source"]
 
@@ -151,7 +152,15 @@ WRITER = [*TOKEN, "--role", "submitter", "--source"]
         (["serve", "--dir", "NEW"], "not initialised"),
         ([*SERVE, "--listen", "here"], "HOST:PORT"),
         ([*SERVE, "--listen", "0.0.0.0:0"], "--insecure"),
+        ([*OUTSIDE, "--public-url", "https://a.b"], "changes nothing about that"),
         ([*SERVE[:-1], "0.0.0.0:0", "--listen", "127.0.0.1:0"], "--insecure"),
+        ([*SERVE[:-1], "0.0.0.0:0", "--trusted-proxy", "192.0.2.1"], "--insecure"),
+        ([*OUTSIDE, "--trusted-proxy", "192.0.2.1/24"], "bits beyond"),
+        ([*OUTSIDE, "--trusted-proxy", "0.0.0.0/0"], "everybody"),
+        ([*SERVE, "--public-url", "http://a.b"], "https://"),
+        ([*SERVE, "--tls-cert", "/x.pem"], "--tls-cert and --tls-key go together"),
+        ([*SERVE, "--tls-cert", "/x.pem", "--tls-key", "/x.key"], "/x.key: No such"),
+        ([*SERVE, "--connections", "9000000"], "ulimit -n"),
         ([*TOKEN, "--role", "submitter"], "sources"),
         ([*TOKEN, "--role", "monitor", "--expires", "soon"], "90d"),
         ([*TOKEN, "--role", "monitor", "--expires", "999999w"], "year 10000"),

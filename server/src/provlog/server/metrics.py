@@ -55,6 +55,12 @@ class Metrics:
         )
         # Counted up and down for every request: a gauge of the library has a lock.
         self.in_progress = 0
+        self.connections = self._gauge(
+            "connections", "Open connections, by listener.", "listener"
+        )
+        self.connections_dropped = self._counter(
+            "connections_dropped", "Connections that were cut, by reason.", "reason"
+        )
         self._add_selfcheck()
 
     def _add_selfcheck(self) -> None:

@@ -7,6 +7,7 @@ import click
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.cli.common import ACTOR
+from provlog.server.cli.urls import PUBLIC_URL_VARIABLE
 from provlog.server.delivery import connector_of
 from provlog.server.log import Log
 from provlog.server.service import Service
@@ -19,8 +20,8 @@ public_url_option = click.option(
     "--public-url",
     default="http://127.0.0.1:8470",
     show_default=True,
-    envvar="PROVLOG_PUBLIC_URL",
-    help="Where the provider reaches the server.  [env: PROVLOG_PUBLIC_URL]",
+    envvar=PUBLIC_URL_VARIABLE,
+    help=f"Where the provider reaches the server.  [env: {PUBLIC_URL_VARIABLE}]",
 )
 
 
@@ -69,4 +70,4 @@ async def mint_hook(
 
 def hook_url(public_url: str, log: str, source: str) -> str:
     """Return the address of a source's hook."""
-    return f"{public_url.rstrip('/')}/logs/{log}/hooks/{quote(source, safe='')}"
+    return f"{public_url}/logs/{log}/hooks/{quote(source, safe='')}"

@@ -20,6 +20,7 @@ from provlog.server.cli.common import (
     run,
 )
 from provlog.server.cli.hooks import mint_hook, public_url_option
+from provlog.server.cli.urls import parse_public_url
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import is_event_name
@@ -243,13 +244,14 @@ def source_create(
             "a source or namespace is 1 to 256 printable ASCII characters"
         )
     record = SourceRecord(uri, ns or uri, connector)
+    base = parse_public_url(public_url)
 
     async def create() -> None:
         async with opened(folder, guard) as service:
             log = await require_log(service, log_name)
             if not await service.register_source(log, record, ACTOR):
                 raise ConfigurationError("the source is registered already")
-            hook = await mint_hook(service, log, record, public_url)
+            hook = await mint_hook(service, log, record, base)
         if as_json:
             shown = {} if hook is None else {"hook": hook.json()}
             print_json({**source_json(record), **shown})

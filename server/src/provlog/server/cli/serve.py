@@ -3,25 +3,25 @@
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import json
 import logging
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import click
-from aiohttp import web
 
 from provlog.server.cli.common import instance_options, parse_log_rates
-from provlog.server.errors import ConfigurationError
-from provlog.server.http.app import (
-    HttpSettings,
-    create_app,
-    create_metrics_app,
-    create_runner,
+from provlog.server.cli.listening import (
+    Listening,
+    listening_options,
+    serve_api,
+    serve_metrics,
 )
+from provlog.server.errors import ConfigurationError
+from provlog.server.http.app import create_app, create_metrics_app
 from provlog.server.instance import Instance, load_instance
 from provlog.server.journal import FORMATS, log_unhandled, set_up
 from provlog.server.rates import LogRates
@@ -30,31 +30,10 @@ from provlog.server.service import Service
 
 logger = logging.getLogger(__name__)
 
-SHUTDOWN_SECONDS = 10.0
-BACKLOG = 1024
-
 
 @click.command()
 @instance_options
-@click.option(
-    "--listen",
-    default="127.0.0.1:8470",
-    show_default=True,
-    help="HOST:PORT to serve on; port 0 takes a free one.",
-)
-@click.option(
-    "--metrics",
-    "metrics_listen",
-    default="127.0.0.1:8471",
-    show_default=True,
-    help="HOST:PORT for Prometheus, or 'off'.",
-)
-@click.option(
-    "--insecure",
-    is_flag=True,
-    help="Serve without TLS beyond this machine: tokens and personal data can be read"
-    " on the way.",
-)
+@listening_options
 @click.option(
     "--selfcheck",
     "rate",
@@ -85,13 +64,11 @@ def serve(
     folder: Path,
     guard: Path | None,
     as_json: bool,
-    listen: str,
-    metrics_listen: str,
-    insecure: bool,
     rate: float,
     log_rates: tuple[str, ...],
     log_format: str,
     log_requests: bool,
+    listening: Listening,
 ) -> None:
     """Serve every log of an instance.
 
@@ -102,21 +79,12 @@ def serve(
     SIGTERM, SIGHUP or Ctrl-C finishes what was taken and refuses the rest. SIGUSR1
     accepts the clock as it is, after it was set right.
     """
-    address = parse_address(listen)
-    metrics = None if metrics_listen == "off" else parse_address(metrics_listen)
-    for host, _ in filter(None, (address, metrics)):
-        if not is_loopback(host) and not insecure:
-            raise ConfigurationError(
-                f"{host} can be reached from other machines, and this is plain HTTP:"
-                " serve on 127.0.0.1 behind a proxy with TLS, or add --insecure"
-            )
     limits = parse_log_rates(log_rates)
-    settings = HttpSettings(log_requests=log_requests)
     set_up(log_format)
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(
-            _serve(folder, guard, as_json, address, metrics, rate, limits, settings)
+            _serve(folder, guard, as_json, rate, limits, listening, log_requests)
         )
 
 
@@ -124,14 +92,14 @@ async def _serve(
     folder: Path,
     guard: Path | None,
     as_json: bool,
-    address: tuple[str, int],
-    metrics: tuple[str, int] | None,
     rate: float,
     log_rates: LogRates,
-    settings: HttpSettings,
+    listening: Listening,
+    log_requests: bool,
 ) -> None:
     stop = asyncio.Event()
     instance = load_instance(folder, guard)
+    settings = replace(listening.settings(listening.room()), log_requests=log_requests)
     async with Service.of(instance) as service:
         service.log_rates = log_rates
         if not service.open_logs():
@@ -145,18 +113,17 @@ async def _serve(
         loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
         tending = asyncio.create_task(service.tend())
         async with contextlib.AsyncExitStack() as stack:
-            url = await _listen(stack, create_app(service, settings), address)
-            metrics_url = None
-            if metrics is not None:
-                app = create_metrics_app(service)
-                metrics_url = await _listen(stack, app, metrics)
+            url = await serve_api(stack, create_app(service, settings), listening)
+            metrics = partial(create_metrics_app, service)
+            metrics_url = await serve_metrics(stack, metrics, listening)
             # What lives now lives long; the collector need not look at it again.
             gc.collect()
             gc.freeze()
             if rate:
                 end = _start_selfcheck(service, instance, rate)
                 stack.push_async_callback(end)
-            _announce(service, folder, url, metrics_url, as_json)
+            urls = url, metrics_url, listening.public_url
+            _announce(service, folder, urls, as_json)
             await stop.wait()
             # New submissions are refused from here on; what was taken is committed
             # and answered while the listeners close.
@@ -180,26 +147,19 @@ def _accept_clock(service: Service) -> None:
     service.clock.accept()
 
 
-async def _listen(
-    stack: contextlib.AsyncExitStack, app: web.Application, address: tuple[str, int]
-) -> str:
-    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    host, port = address
-    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
-    await site.start()
-    bound = runner.addresses[0][1]
-    return f"http://{f'[{host}]' if ':' in host else host}:{bound}"
-
-
 def _announce(
-    service: Service, folder: Path, url: str, metrics_url: str | None, as_json: bool
+    service: Service,
+    folder: Path,
+    urls: tuple[str, str | None, str | None],
+    as_json: bool,
 ) -> None:
     logs = service.open_logs()
+    url, metrics_url, public_url = urls
     if as_json:
         keys = {log.record.name: log.record.log_key for log in logs}
         line = {"url": url, "metrics_url": metrics_url, "log_keys": keys}
+        if public_url is not None:
+            line["public_url"] = public_url
         click.echo(json.dumps(line))
         return
     for log in logs:
@@ -208,28 +168,13 @@ def _announce(
     click.echo(
         f"serving on {url}" + (f", metrics on {metrics_url}" * bool(metrics_url))
     )
+    if public_url is not None:
+        click.echo(f"reached at {public_url}")
     env = folder / "dev.env"
     if env.exists():
         click.echo("\nIn another terminal:")
         click.echo(f"  source {env}")
         click.echo("  .venv/bin/provlog submit docs/examples/role-assign.json")
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of HOST:PORT, an IPv6 host in brackets."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ConfigurationError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8470")
-    return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host to listen on is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":

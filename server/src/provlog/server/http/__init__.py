@@ -2,9 +2,10 @@
 
 ``app``       the applications, and how to run them
 ``context``   what handlers share: settings and the application's typed keys
+``listener``  sockets that accept; ``connections`` and ``roster`` bound what comes of it
+``addresses`` whose address a request came from
 ``routes``    which path and method is whose; ``unmatched`` what is nobody's
 ``problems``  RFC 9457 problem details, and what becomes one
-``protocol``  connections: what is no HTTP is answered without repeating it
 ``gate``      the middleware around every handler: errors, metrics, headers
 ``access``    request ids, and the line a request leaves in the log
 ``auth``      bearer tokens, roles, rates

@@ -19,6 +19,9 @@ from provlog.server.http.unmatched import NOWHERE
 logger = logging.getLogger(__name__)
 
 HEADER: Final = "X-Request-Id"
+CLIENT: Final = web.RequestKey("client", str)
+"""The address it came from, in its canonical form; "" where it has none."""
+
 TOKEN: Final = web.RequestKey("token", str)
 """The public id of the valid token that was presented."""
 
@@ -43,11 +46,6 @@ def route_of(request: web.Request) -> str:
     if resource is None or resource.canonical == NOWHERE:
         return "unmatched"
     return f"{request.method} {resource.canonical}"
-
-
-def client_of(request: web.Request) -> str | None:
-    """Return the address of the client, as far as it is known."""
-    return request.remote
 
 
 @dataclass
@@ -97,7 +95,7 @@ def _write(
         "problem": problem,
         "token": request.get(TOKEN),
         "log": request.get(LOG),
-        "client": client_of(request),
+        "client": request.get(CLIENT) or None,
     }
     extra = {name: value for name, value in known.items() if value is not None}
     further = " ".join(f"{name}={value}" for name, value in extra.items())

@@ -1,9 +1,8 @@
 """The applications: the API, and the metrics on a listener of their own."""
 
-from typing import Any
-
 from aiohttp import web
 
+from provlog.server.http.connections import ConnectionRunner, protocol_logger
 from provlog.server.http.context import (
     CROWD,
     POLLS,
@@ -15,7 +14,6 @@ from provlog.server.http.context import (
 from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.gate import make_gate, set_headers
 from provlog.server.http.ops import get_metrics
-from provlog.server.http.protocol import Runner, protocol_logger
 from provlog.server.http.routes import routes
 from provlog.server.http.sources import SourceCache
 from provlog.server.http.unmatched import add_routes
@@ -29,8 +27,7 @@ def create_app(
 ) -> web.Application:
     """Return the API of an open service. The caller keeps the service open."""
     chosen = settings or HttpSettings()
-    gate = make_gate(service.metrics, log_requests=chosen.log_requests)
-    app = web.Application(middlewares=[gate])
+    app = web.Application(middlewares=[make_gate(service.metrics, chosen)])
     app[SERVICE] = service
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
@@ -42,29 +39,40 @@ def create_app(
     return app
 
 
-def create_metrics_app(service: Service) -> web.Application:
+def create_metrics_app(
+    service: Service, settings: HttpSettings | None = None
+) -> web.Application:
     """Return the application that serves /metrics and nothing else."""
-    app = web.Application(middlewares=[make_gate(service.metrics)])
+    chosen = settings or HttpSettings()
+    app = web.Application(middlewares=[make_gate(service.metrics, chosen)])
     app[SERVICE] = service
+    app[SETTINGS] = chosen
     app.on_response_prepare.append(set_headers)
     add_routes(app, [web.get("/metrics", get_metrics)])
     return app
 
 
-def create_runner(app: web.Application, **options: Any) -> web.AppRunner:  # noqa: ANN401
+def create_runner(
+    app: web.Application, *, shutdown_timeout: float, name: str = "api"
+) -> ConnectionRunner:
     """Return a runner of an application that logs nothing of what was sent.
+
+    Its connections are bounded as the application's settings say, and counted under
+    `name`.
 
     There is no access log, because queries hold ids; bodies are not decompressed,
     because compressed ones are refused; and what the HTTP parser finds wrong is logged
-    by kind only. `options` are further ones of `web.AppRunner`.
+    by kind only.
     """
-    return Runner(
+    return ConnectionRunner(
         app,
+        app[SETTINGS].connections,
+        app[SERVICE].metrics,
+        name,
+        shutdown_timeout=shutdown_timeout,
         access_log=None,
         auto_decompress=False,
         logger=protocol_logger(),
-        handle_signals=False,
-        **options,
     )
 
 

@@ -1,11 +1,13 @@
 """What the handlers share: the settings, and the application's typed keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
+from provlog.server.http.addresses import Network
 from provlog.server.http.crowd import Crowd, Polls
+from provlog.server.http.roster import ConnectionSettings
 from provlog.server.http.sources import SourceCache
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
@@ -25,6 +27,9 @@ class HttpSettings:
     `poll_seconds` is the longest a long-poll waits, `poll_default` how long it waits
     unless told otherwise, and at most `polls` wait at a time. `log_requests`: each
     request leaves a line in the server's log.
+
+    `trusted_proxies` are believed whose requests they bring; with `proxies_only` nobody
+    else may ask, but for this machine. `public_url` is where others reach the service.
     """
 
     event_bytes: int = MAX_EVENT_BYTES
@@ -39,6 +44,10 @@ class HttpSettings:
     poll_default: int = 30
     polls: int = 1000
     log_requests: bool = False
+    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
+    trusted_proxies: tuple[Network, ...] = ()
+    proxies_only: bool = False
+    public_url: str | None = None
 
 
 CROWD: Final = web.AppKey("crowd", Crowd)

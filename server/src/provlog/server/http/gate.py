@@ -10,12 +10,16 @@ from prometheus_client import Histogram
 
 from provlog.server.errors import ConfigurationError, describe
 from provlog.server.http.access import (
+    CLIENT,
     HEADER,
     SUBJECT,
     RequestLog,
     new_request_id,
     route_of,
 )
+from provlog.server.http.addresses import client_address, is_proxy_or_local
+from provlog.server.http.connections import PLAIN_HEADERS
+from provlog.server.http.context import HttpSettings
 from provlog.server.http.problems import Problem, internal_problem, problem_of
 from provlog.server.journal import REQUEST_ID
 from provlog.server.metrics import Metrics
@@ -23,14 +27,14 @@ from provlog.server.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 
-def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
+def make_gate(metrics: Metrics, settings: HttpSettings) -> Middleware:
     """Return the middleware that turns exceptions into problems, counts and logs.
 
-    While a request is handled, its id is in the context. `log_requests`: each request
-    leaves a line in the log.
+    While a request is handled, its id is in the context. It also says whose request it
+    is (`CLIENT`), and lets nobody past the proxies where they alone may ask.
     """
     children: dict[tuple[str, int], Histogram] = {}
-    request_log = RequestLog(log_requests)
+    request_log = RequestLog(settings.log_requests)
 
     def observe(request: web.Request, status: int, seconds: float) -> None:
         key = (route_of(request), status)
@@ -46,6 +50,7 @@ def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
         response: web.StreamResponse
         slug: str | None = None
         try:
+            _admit(request, settings)
             response = await handler(request)
         except asyncio.CancelledError:
             raise
@@ -77,12 +82,21 @@ def make_gate(metrics: Metrics, *, log_requests: bool = False) -> Middleware:
     return gate
 
 
+def _admit(request: web.Request, settings: HttpSettings) -> None:
+    """Note whose request it is; raise the problem (403) of going past a proxy."""
+    peer, trusted = request.remote or "", settings.trusted_proxies
+    if settings.proxies_only and not is_proxy_or_local(peer, trusted):
+        raise Problem("forbidden", "this server is reached through its proxy alone")
+    forwarded = request.headers.getall("X-Forwarded-For", ()) if trusted else ()
+    request[CLIENT] = client_address(peer, forwarded, trusted)
+
+
 async def set_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Say nothing of the software, and let nobody guess types or store answers."""
     headers = response.headers
     headers.popall("Server", None)
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Cache-Control", "no-store")
+    for name, value in PLAIN_HEADERS.items():
+        headers.setdefault(name, value)
 
 
 def _unexpected(error: Exception, number: str) -> Problem:

@@ -1,7 +1,8 @@
 """Probes, metrics, and the description of the API."""
 
+import json
 import time
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
 
@@ -10,7 +11,7 @@ from prometheus_client import generate_latest
 
 from provlog.server.clock import MAX_DRIFT_MS
 from provlog.server.errors import ClockError, ServiceError
-from provlog.server.http.context import SERVICE
+from provlog.server.http.context import SERVICE, SETTINGS
 from provlog.server.http.responses import json_response
 from provlog.server.service import Service
 from provlog.server.storage.base import StorageError
@@ -96,7 +97,7 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """Return the description of this API (OpenAPI 3.1)."""
-    body, etag = description()
+    body, etag = description(request.app[SETTINGS].public_url)
     if request.headers.get(hdrs.IF_NONE_MATCH) == etag:
         return web.Response(status=304, headers={hdrs.ETAG: etag})
     return web.Response(
@@ -104,8 +105,14 @@ async def get_openapi(request: web.Request) -> web.Response:
     )
 
 
-@cache
-def description() -> tuple[bytes, str]:
-    """Return the text of the API's description, and its ETag."""
+@lru_cache(maxsize=8)
+def description(public_url: str | None = None) -> tuple[bytes, str]:
+    """Return the text of the API's description, and its ETag.
+
+    It names `public_url` as the server, or without one the place it was fetched from.
+    """
     body = (resources.files(__package__) / "openapi.json").read_bytes()
+    if public_url is not None:
+        document = json.loads(body) | {"servers": [{"url": public_url}]}
+        body = json.dumps(document, indent=1).encode()
     return body, f'"{sha256(body).hexdigest()[:32]}"'

@@ -31,7 +31,7 @@ RETRY_SECONDS: Final = 1
 PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "malformed": (400, "The request is not in the format it has to be in"),
     "unauthenticated": (401, "A valid bearer token is needed"),
-    "forbidden": (403, "The token does not allow this"),
+    "forbidden": (403, "This is not allowed"),
     "not-found": (404, "There is no such thing here"),
     "method-not-allowed": (405, "The path does not take this method"),
     "not-acceptable": (406, "There is no answer of that media type"),

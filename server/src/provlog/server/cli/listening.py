@@ -1,0 +1,270 @@
+"""What `serve` listens on: addresses, TLS, proxies, and how many may come."""
+
+import asyncio
+import contextlib
+import functools
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import click
+from aiohttp import web
+
+from provlog.server.cli.urls import PUBLIC_URL_VARIABLE, is_loopback, parse_public_url
+from provlog.server.errors import ConfigurationError
+from provlog.server.http.addresses import Network, parse_network
+from provlog.server.http.app import create_runner
+from provlog.server.http.context import HttpSettings
+from provlog.server.http.listener import Listener, bind
+from provlog.server.http.roster import ConnectionSettings
+from provlog.server.tls import ServerCertificate
+
+SHUTDOWN_SECONDS: Final = 10.0
+RENEWAL_SECONDS: Final = 1.0
+METRICS_CONNECTIONS: Final = 64
+OTHER_FILES: Final = 192
+"""Descriptors that are kept for databases, guards, keys and sockets that listen."""
+MOST_CONNECTIONS: Final = 20_000
+"""What is allowed unless told otherwise, however many files may be open."""
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What was asked for, checked: nothing here reaches further than was allowed."""
+
+    api: Address
+    metrics: Address | None
+    tls: tuple[Path, Path] | None
+    proxies: tuple[Network, ...]
+    public_url: str | None
+    connections: int | None
+    insecure: bool
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        listen: str,
+        metrics_listen: str,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        trusted_proxies: tuple[str, ...],
+        public_url: str | None,
+        connections: int | None,
+        insecure: bool,
+    ) -> Self:
+        """Return the options of `serve`, or raise `ConfigurationError`."""
+        if (tls_cert is None) != (tls_key is None):
+            raise ConfigurationError("--tls-cert and --tls-key go together")
+        made = cls(
+            parse_address(listen),
+            None if metrics_listen == "off" else parse_address(metrics_listen),
+            None if tls_cert is None or tls_key is None else (tls_cert, tls_key),
+            tuple(parse_network(each) for each in trusted_proxies),
+            None if public_url is None else parse_public_url(public_url),
+            connections,
+            insecure,
+        )
+        made._require_safe()
+        return made
+
+    def _require_safe(self) -> None:
+        if self.insecure:
+            return
+        host, _ = self.api
+        if not is_loopback(host) and self.tls is None and not self.proxies:
+            raise ConfigurationError(
+                f"{host} can be reached from other machines, and this is plain HTTP"
+                " (a --public-url changes nothing about that): give --tls-cert and"
+                " --tls-key, name the proxy that speaks TLS with --trusted-proxy, serve"
+                " on 127.0.0.1, or add --insecure"
+            )
+        if self.metrics is not None and not is_loopback(self.metrics[0]):
+            raise ConfigurationError(
+                f"{self.metrics[0]} can be reached from other machines, and metrics are"
+                " served as plain HTTP: serve them on 127.0.0.1, or add --insecure"
+            )
+
+    def settings(self, room: int) -> HttpSettings:
+        """Return the bounds of the API, where `room` connections can be had."""
+        most = self.connections or min(room, MOST_CONNECTIONS)
+        plain = self.tls is None and not self.insecure
+        return HttpSettings(
+            connections=ConnectionSettings(most=most),
+            trusted_proxies=self.proxies,
+            proxies_only=plain and not is_loopback(self.api[0]),
+            public_url=self.public_url,
+        )
+
+    def room(self) -> int:
+        """Return how many connections there are descriptors for.
+
+        The process's own limit is raised as far as it may be. Raises
+        `ConfigurationError` where less is left than was asked for.
+        """
+        room = _raise_descriptors() - OTHER_FILES - METRICS_CONNECTIONS
+        wanted = self.connections or METRICS_CONNECTIONS
+        if room < wanted:
+            raise ConfigurationError(
+                f"the limit of open files (ulimit -n) leaves room for {max(room, 0)}"
+                f" connections, and {wanted} are needed"
+            )
+        return room
+
+
+def listening_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of what is listened on; they arrive as `listening`."""
+
+    @functools.wraps(function)
+    def wrapper(
+        listen: str,
+        metrics_listen: str,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        trusted_proxies: tuple[str, ...],
+        public_url: str | None,
+        connections: int | None,
+        insecure: bool,
+        **others: Any,  # noqa: ANN401
+    ) -> None:
+        listening = Listening.of(
+            listen=listen,
+            metrics_listen=metrics_listen,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            trusted_proxies=trusted_proxies,
+            public_url=public_url,
+            connections=connections,
+            insecure=insecure,
+        )
+        function(listening=listening, **others)
+
+    for option in reversed(_OPTIONS):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_OPTIONS = (
+    click.option(
+        "--listen",
+        default="127.0.0.1:8470",
+        show_default=True,
+        help="HOST:PORT to serve on; port 0 takes a free one.",
+    ),
+    click.option(
+        "--metrics",
+        "metrics_listen",
+        default="127.0.0.1:8471",
+        show_default=True,
+        help="HOST:PORT for Prometheus, or 'off'.",
+    ),
+    click.option(
+        "--tls-cert",
+        type=_FILE,
+        help="PEM file of the certificate and its chain; a renewed one is taken up.",
+    ),
+    click.option("--tls-key", type=_FILE, help="PEM file of its key, of mode 0600."),
+    click.option(
+        "--trusted-proxy",
+        "trusted_proxies",
+        multiple=True,
+        metavar="CIDR",
+        help="A proxy whose X-Forwarded-For is believed; may be given several times.",
+    ),
+    click.option(
+        "--public-url",
+        envvar=PUBLIC_URL_VARIABLE,
+        metavar="URL",
+        help="https://host[/prefix] under which others reach the server."
+        f"  [env: {PUBLIC_URL_VARIABLE}]",
+    ),
+    click.option(
+        "--connections",
+        type=click.IntRange(min=1),
+        help="Open connections at a time; by default what the limit of open files"
+        f" leaves room for, at most {MOST_CONNECTIONS}.",
+    ),
+    click.option(
+        "--insecure",
+        is_flag=True,
+        help="Serve without TLS beyond this machine: tokens and personal data can be"
+        " read on the way.",
+    ),
+)
+
+
+async def serve_api(
+    stack: contextlib.AsyncExitStack, app: web.Application, listening: Listening
+) -> str:
+    """Serve the API until the stack is left; return its URL."""
+    if listening.tls is None:
+        return await _serve(stack, app, "api", listening.api, None)
+    certificate = ServerCertificate(*listening.tls)
+    url = await _serve(stack, app, "api", listening.api, certificate)
+    renewing = asyncio.create_task(_renew(certificate))
+    stack.callback(renewing.cancel)
+    return url
+
+
+async def serve_metrics(
+    stack: contextlib.AsyncExitStack,
+    make: Callable[[HttpSettings], web.Application],
+    listening: Listening,
+) -> str | None:
+    """Serve the metrics until the stack is left; return the URL, None if not wanted."""
+    if listening.metrics is None:
+        return None
+    connections = ConnectionSettings(most=METRICS_CONNECTIONS)
+    app = make(HttpSettings(connections=connections))
+    return await _serve(stack, app, "metrics", listening.metrics, None)
+
+
+async def _serve(
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    name: str,
+    address: Address,
+    certificate: ServerCertificate | None,
+) -> str:
+    sockets = await bind(*address)
+    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name=name)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    context = None if certificate is None else lambda: certificate.context
+    for each in sockets:
+        await Listener(runner, each, context).start()
+    scheme = "http" if certificate is None else "https"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{scheme}://{host}:{sockets[0].getsockname()[1]}"
+
+
+async def _renew(certificate: ServerCertificate) -> None:
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        await asyncio.to_thread(certificate.refresh)
+
+
+def _raise_descriptors() -> int:
+    """Raise the limit of open files as far as this process may; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = MOST_CONNECTIONS * 2 if hard == unlimited else hard
+    if soft != unlimited and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return wanted if soft == unlimited else soft
+
+
+def parse_address(text: str) -> Address:
+    """Return host and port of HOST:PORT, an IPv6 host in brackets."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8470")
+    return host, int(port)

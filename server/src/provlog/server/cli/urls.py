@@ -1,0 +1,68 @@
+"""The URL under which others reach a server, checked before it is shown anywhere."""
+
+import ipaddress
+import re
+from typing import Final
+
+from provlog.server.errors import ConfigurationError
+
+PUBLIC_URL_VARIABLE: Final = "PROVLOG_PUBLIC_URL"
+MAX_URL: Final = 255
+
+_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_URL = re.compile(
+    r"(?P<scheme>https?)://"
+    rf"(?P<host>{_NAME}(?:\.{_NAME})*|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+    r"(?P<prefix>(?:/[A-Za-z0-9._~-]+)*)/?"
+)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+def parse_public_url(text: str) -> str:
+    """Return the URL of `https://host[:port][/prefix]`, without a slash at its end.
+
+    The host is a name or an address in its canonical form, in lower case. `http` is for
+    this machine alone. Raises `ConfigurationError` of everything else: credentials,
+    queries, fragments, escapes, `.` and `..`.
+    """
+    match = _URL.fullmatch(text) if len(text) <= MAX_URL else None
+    if match is None or not _is_sound(match):
+        raise ConfigurationError(
+            "a public URL is https://host[:port][/prefix], the host in lower case,"
+            " without credentials, query and fragment"
+        )
+    if match["scheme"] == "http" and not is_loopback(match["host"].strip("[]")):
+        raise ConfigurationError(
+            "a public URL begins with https:// unless its host is this machine"
+        )
+    return text.removesuffix("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_sound(match: re.Match[str]) -> bool:
+    if match["port"] is not None and int(match["port"]) > 65_535:
+        return False
+    if not {".", ".."}.isdisjoint(match["prefix"].split("/")):
+        return False
+    return _is_host(match["host"])
+
+
+def _is_host(host: str) -> bool:
+    bare = host.strip("[]")
+    # A last label that is a number makes an address of what looks like a name
+    # (WHATWG URL).
+    if host == bare and not _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return True
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return False
+    return str(address) == bare and (address.version == 6) == (host != bare)

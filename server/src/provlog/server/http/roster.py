@@ -1,0 +1,167 @@
+"""Who is connected, who waits for whom, and who has to go.
+
+All that is known of a connection between two requests stands in tables whose front is
+whoever has waited longest. A request costs a few entries in them; one task looks at the
+fronts now and then, so that there is no timer for each connection.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+Reason: TypeAlias = Literal["idle", "head", "slow", "room", "full", "handshake"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """Bounds of connections. Times are in seconds, sizes in bytes.
+
+    At most `most` are open at a time. One that has been idle for `keepalive_seconds` is
+    closed; so is one whose request line and fields are not there `head_seconds` after
+    it was opened or after their first byte, or have come to `head_bytes` without an
+    end. `line_bytes`, `field_bytes` and `fields` bound their parts. A client that is
+    sent more than fits its buffers has to take `write_bytes` in each `write_seconds`.
+    A TLS handshake may take `handshake_seconds`.
+    """
+
+    most: int = 1000
+    keepalive_seconds: float = 75.0
+    head_seconds: float = 20.0
+    head_bytes: int = 64 * 1024
+    line_bytes: int = 8190
+    field_bytes: int = 8190
+    fields: int = 128
+    write_seconds: float = 30.0
+    write_bytes: int = 32 * 1024
+    handshake_seconds: float = 10.0
+    sweep_seconds: float = 1.0
+
+
+class Guest(Protocol):
+    """A connection, as the roster sees it."""
+
+    def has_work(self) -> bool:
+        """Tell whether a request has come that is not being answered yet."""
+
+    def unsent(self) -> int:
+        """Return how many bytes wait to be taken by the client."""
+
+    def drop(self) -> None:
+        """Cut the connection, without waiting for anything."""
+
+
+class Roster:
+    """The guests of one listener. `now` is a steady clock in seconds.
+
+    `dropped` is told why a guest had to go. A guest is idle while no request of it is
+    being answered, also before its first one and after its last.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        now: Callable[[], float],
+        dropped: Callable[[Reason], None],
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._dropped = dropped
+        self._guests: set[Guest] = set()
+        self._idle: OrderedDict[Guest, float] = OrderedDict()
+        self._heads: OrderedDict[Guest, tuple[float, int]] = OrderedDict()
+        self._stalled: dict[Guest, tuple[float, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def make_room(self) -> bool:
+        """Have room for one more, at the cost of whoever has been idle longest."""
+        while len(self._guests) >= self._settings.most:
+            if not self._idle:
+                self._dropped("full")
+                return False
+            guest, _ = next(iter(self._idle.items()))
+            if guest.has_work():
+                # It is about to be answered, and idle again after that.
+                del self._idle[guest]
+            else:
+                self._drop(guest, "room")
+        return True
+
+    def enter(self, guest: Guest) -> None:
+        """Count a guest in; its time to ask for something begins anew."""
+        self.leave(guest)
+        self._guests.add(guest)
+        self._idle[guest] = now = self._now()
+        self._heads[guest] = (now, 0)
+
+    def leave(self, guest: Guest) -> None:
+        """Forget a guest; nothing happens where it is not known."""
+        self._guests.discard(guest)
+        self._idle.pop(guest, None)
+        self._heads.pop(guest, None)
+        self._stalled.pop(guest, None)
+
+    def failed(self, guest: Guest) -> None:
+        """Forget a guest that never came to be connected."""
+        if guest in self._guests:
+            self.leave(guest)
+            self._dropped("handshake")
+
+    def head_part(self, guest: Guest, size: int) -> None:
+        """Note that a part of a head has come, and its end has not."""
+        if guest in self._guests:
+            since, before = self._heads.get(guest) or (self._now(), 0)
+            self._heads[guest] = (since, before + size)
+            if before + size > self._settings.head_bytes:
+                self._drop(guest, "head")
+
+    def began(self, guest: Guest) -> None:
+        """Note that a request is being answered."""
+        self._idle.pop(guest, None)
+        self._heads.pop(guest, None)
+
+    def ended(self, guest: Guest) -> None:
+        """Note that no request is being answered any more."""
+        if guest in self._guests:
+            self._idle[guest] = self._now()
+
+    def stalled(self, guest: Guest) -> None:
+        """Note that a guest does not take what it is sent as fast as it is sent."""
+        if guest in self._guests:
+            self._stalled[guest] = (self._now(), guest.unsent())
+
+    def drained(self, guest: Guest) -> None:
+        """Note that a guest took what it was sent."""
+        self._stalled.pop(guest, None)
+
+    def sweep(self) -> None:
+        """Drop every guest that has been waited for too long."""
+        now, settings = self._now(), self._settings
+        while self._heads:
+            guest, (since, _) = next(iter(self._heads.items()))
+            if now - since < settings.head_seconds:
+                break
+            self._drop(guest, "head")
+        while self._idle:
+            guest, begun = next(iter(self._idle.items()))
+            if now - begun < settings.keepalive_seconds:
+                break
+            self._drop(guest, "idle")
+        self._sweep_stalled(now)
+
+    def _sweep_stalled(self, now: float) -> None:
+        for guest, (since, before) in list(self._stalled.items()):
+            if now - since < self._settings.write_seconds:
+                continue
+            unsent = guest.unsent()
+            if before - unsent < self._settings.write_bytes:
+                self._drop(guest, "slow")
+            else:
+                self._stalled[guest] = (now, unsent)
+
+    def _drop(self, guest: Guest, reason: Reason) -> None:
+        self.leave(guest)
+        self._dropped(reason)
+        guest.drop()
