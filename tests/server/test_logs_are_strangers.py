@@ -44,7 +44,7 @@ BODIES: Mapping[str, Any] = {
     "/logs/{log}/tokens": {"roles": ["monitor"]},
     "/logs/{log}/sources": {"uri": SOURCE},
 }
-CHANGING = {"X-Request-Id", "Date"}
+CHANGING = {"date", "x-request-id"}
 
 
 class Strangers:
