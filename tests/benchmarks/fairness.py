@@ -41,10 +41,11 @@ class Flood:
 
 FLOODS = (
     Flood("alone"),
-    Flood("beside single events in another log", "busy", 64),
-    Flood("beside single events in the same log", "main", 64),
-    Flood("beside batches of 1,000 in another log", "busy", 4, batches=True),
-    Flood("beside batches of 1,000 in the same log", "main", 4, batches=True),
+    Flood("beside 64 senders to another log", "busy", 64),
+    Flood("beside 512 senders to another log", "busy", 512),
+    Flood("beside 512 senders to the same log", "main", 512),
+    Flood("beside batches to another log", "busy", 4, batches=True),
+    Flood("beside batches to the same log", "main", 4, batches=True),
 )
 
 

@@ -46,5 +46,5 @@ def test_a_quiet_submitter_is_answered_beside_every_flood(tmp_path: Path) -> Non
     )
     alone, *beside = json.loads(figures.read_bytes())["results"]
     assert alone["flood_rate"] == 0
-    assert len(beside) == 4
+    assert len(beside) == 5
     assert all(row["flood_rate"] > 0 and row["p50_ms"] > 0 for row in beside)

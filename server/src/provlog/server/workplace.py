@@ -6,7 +6,7 @@ from typing import Final
 
 from provlog.server.turns import Turns
 
-TOGETHER: Final = 4
+TOGETHER: Final = 16
 """What is worked on in one turn of the loop: in events, or records of a batch."""
 
 
