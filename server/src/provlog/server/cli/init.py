@@ -1,16 +1,19 @@
 """`provlog-server init`: database, keys, the first log and its tokens."""
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from provlog.server.cli.common import dir_option, json_option, print_json, run
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import write_private
+from provlog.server.files import new_private
 from provlog.server.initialise import initialise
-from provlog.server.intake.event import is_event_name
+from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.registry import require_origin
 from provlog.server.storage.base import LogRecord
 from provlog.server.tokens import ANY_SOURCE
@@ -35,7 +38,7 @@ DEV_URL = "http://127.0.0.1:8470"
     "--source",
     "sources",
     multiple=True,
-    help="A source the submitter token may write, such as urn:okta:acme; may be given"
+    help="A source the submitter token may write, such as urn:hr:acme; may be given"
     " several times. '*' allows any.",
 )
 @click.option("--public", is_flag=True, help="Tiles and proofs need no token.")
@@ -47,7 +50,8 @@ DEV_URL = "http://127.0.0.1:8470"
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write URL, log key and tokens to a shell file of mode 0600 as well.",
+    help="Write URL, log key and tokens to a new shell file of mode 0600, and print no"
+    " tokens.",
 )
 @json_option
 def init(
@@ -66,7 +70,7 @@ def init(
 
     \b
     provlog-server init --dir /var/lib/provlog --origin log.example.com/main \\
-        --source urn:okta:acme
+        --source urn:hr:acme
     """
     if dev == (origin is not None):
         raise click.UsageError("give either --origin or --dev")
@@ -75,12 +79,10 @@ def init(
     if not sources and not dev:
         raise click.UsageError("name what will be submitted with --source URI")
     require_origin(origin)
-    if env_file is not None and env_file.exists():
-        raise ConfigurationError(f"{env_file} exists; nothing was changed")
     allowed = sources or (DEV_SOURCE,)
     for uri in allowed:
         if uri != ANY_SOURCE and not is_event_name(uri):
-            raise click.UsageError("a source is 1 to 256 printable ASCII characters")
+            raise click.UsageError(f"a source is {EVENT_NAME}")
     run(_init(folder, origin, allowed, public, guard, env_file, as_json))
 
 
@@ -93,23 +95,37 @@ async def _init(
     env_file: Path | None,
     as_json: bool,
 ) -> None:
-    made = await initialise(
-        folder,
-        guard_folder,
-        origin=origin,
-        sources=sources,
-        now=Clock().now(),
-        public=public,
-    )
-    record = made.log
-    texts = {role: token.text for role, token in made.tokens.items()}
-    if env_file is not None:
-        write_env_file(env_file, record, texts)
+    with contextlib.ExitStack() as stack:
+        # Before anything is made: without the file the tokens would be lost.
+        file = None if env_file is None else stack.enter_context(_new(env_file))
+        made = await initialise(
+            folder,
+            guard_folder,
+            origin=origin,
+            sources=sources,
+            now=Clock().now(),
+            public=public,
+        )
+        record = made.log
+        texts = {role: token.text for role, token in made.tokens.items()}
+        if file is not None:
+            file.write(_environment(record, texts))
     _print(record, texts, env_file, as_json)
 
 
-def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> None:
-    """Write what a shell needs to use the log; mode 0600, never over a file."""
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[TextIO]:
+    try:
+        with new_private(path) as file:
+            yield file
+    except FileExistsError as error:
+        if error.filename != str(path):
+            raise
+        raise ConfigurationError(f"{path} exists; nothing was changed") from None
+
+
+def _environment(record: LogRecord, tokens: dict[str, str]) -> str:
+    """Return what a shell needs to use the log."""
     lines = [
         f"export PROVLOG_URL='{DEV_URL}'",
         f"export PROVLOG_LOG='{record.name}'",
@@ -119,10 +135,7 @@ def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> Non
     lines += [
         f"export PROVLOG_{role.upper()}_TOKEN='{text}'" for role, text in tokens.items()
     ]
-    try:
-        write_private(path, "\n".join(lines) + "\n")
-    except FileExistsError:
-        raise ConfigurationError(f"{path} exists; nothing was written there") from None
+    return "\n".join(lines) + "\n"
 
 
 def _print(
