@@ -27,6 +27,7 @@ from provlog.server.reader import LogReader
 from provlog.server.sequencer import Committed
 from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import may_write
+from provlog.server.workplace import STEP
 
 T = TypeVar("T")
 
@@ -144,8 +145,7 @@ class Intake:
             if made is None:
                 return
             yield made
-            turn = self._service.workplace.turn
-            await turn(self._log.id, self._token.id, max(len(made), 1))
+            await self._service.workplace.turn(self._log.id, self._token.id, STEP)
 
     async def _refusal(
         self, event: Event | EventError, taken: _Drafts
