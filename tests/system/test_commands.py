@@ -134,6 +134,18 @@ def test_an_init_that_fails_leaves_nothing_behind(idle: Server, tmp_path: Path) 
     assert not folder.exists()
 
 
+def test_tokens_that_cannot_be_written_are_printed(tmp_path: Path) -> None:
+    folder, env_file = tmp_path / "data", tmp_path / "data" / "none" / "env"
+    command = ["init", "--dir", folder, "--guard", tmp_path / "guard", "--dev"]
+    done = run_server_command(*command, "--env-file", env_file, "--json")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"Error: {env_file}: No such file or directory; the tokens were printed"
+        " instead\n"
+    )
+    assert set(json.loads(done.stdout)["tokens"]) > {"admin", "submitter"}
+
+
 INIT = ["init", "--dir", "NEW", "--guard", "NEW-GUARD"]
 SERVE = ["serve", "--dir", "DIR", "--metrics", "off"]
 OUTSIDE = [*SERVE, "--listen", "0.0.0.0:0"]
@@ -151,7 +163,10 @@ NEW_SOURCE = ["source", "create", "--dir", "DIR"]
         ([*INIT, "--origin", "a b", "--source", "*"], "an origin is"),
         ([*INIT, "--dev", "--source", 'a"b'], "a source is"),
         ([*INIT, "--origin", "https://a.b", "--source", "*"], "without a scheme"),
-        ([*INIT, "--dev", "--env-file", "NEW-X/env"], "env: No such file or directory"),
+        (
+            [*INIT, "--dev", "--env-file", "NEW-X/env"],
+            "is no folder; nothing was changed",
+        ),
         (["init", "--dir", "NEW", "--guard", "NEW/guard", "--dev"], "outside"),
         (["serve", "--dir", "NEW"], "not initialised"),
         ([*SERVE, "--listen", "here"], "HOST:PORT"),

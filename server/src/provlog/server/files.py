@@ -1,36 +1,19 @@
 """Files that are the owner's alone, and durable."""
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from provlog.server.errors import ConfigurationError
 
 
-@contextlib.contextmanager
-def new_private(path: Path) -> Iterator[TextIO]:
-    """Give a new file of mode 0600 to be written; `FileExistsError` if there is one.
-
-    It is flushed at the end, and gone again if what is done meanwhile fails.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-
-
 def write_private(path: Path, text: str) -> None:
     """Write a new file of mode 0600, flushed; `FileExistsError` if there is one."""
-    with new_private(path) as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def read_private(path: Path, most: int = 4096) -> str:

@@ -1,17 +1,14 @@
 """`provlog-server init`: database, keys, the first log and its tokens."""
 
-import contextlib
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from provlog.server.cli.common import dir_option, json_option, print_json, run
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import new_private
+from provlog.server.files import write_private
 from provlog.server.initialise import initialise
 from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.registry import require_origin
@@ -79,6 +76,8 @@ def init(
     if not sources and not dev:
         raise click.UsageError("name what will be submitted with --source URI")
     require_origin(origin)
+    if env_file is not None:
+        _require_writable(env_file, folder)
     allowed = sources or (DEV_SOURCE,)
     for uri in allowed:
         if uri != ANY_SOURCE and not is_event_name(uri):
@@ -95,33 +94,35 @@ async def _init(
     env_file: Path | None,
     as_json: bool,
 ) -> None:
-    with contextlib.ExitStack() as stack:
-        # Before anything is made: without the file the tokens would be lost.
-        file = None if env_file is None else stack.enter_context(_new(env_file))
-        made = await initialise(
-            folder,
-            guard_folder,
-            origin=origin,
-            sources=sources,
-            now=Clock().now(),
-            public=public,
-        )
-        record = made.log
-        texts = {role: token.text for role, token in made.tokens.items()}
-        if file is not None:
-            file.write(_environment(record, texts))
+    made = await initialise(
+        folder,
+        guard_folder,
+        origin=origin,
+        sources=sources,
+        now=Clock().now(),
+        public=public,
+    )
+    record = made.log
+    texts = {role: token.text for role, token in made.tokens.items()}
+    try:
+        if env_file is not None:
+            write_private(env_file, _environment(record, texts))
+    except OSError as error:
+        # The tokens are kept nowhere else.
+        _print(record, texts, None, as_json)
+        raise ConfigurationError(
+            f"{env_file}: {error.strerror}; the tokens were printed instead"
+        ) from None
     _print(record, texts, env_file, as_json)
 
 
-@contextlib.contextmanager
-def _new(path: Path) -> Iterator[TextIO]:
-    try:
-        with new_private(path) as file:
-            yield file
-    except FileExistsError as error:
-        if error.filename != str(path):
-            raise
-        raise ConfigurationError(f"{path} exists; nothing was changed") from None
+def _require_writable(path: Path, folder: Path) -> None:
+    """Refuse a file that is there, or whose own folder will not be."""
+    if path.exists():
+        raise ConfigurationError(f"{path} exists; nothing was changed")
+    inside = path.absolute().is_relative_to(folder.absolute())
+    if not inside and not path.parent.is_dir():
+        raise ConfigurationError(f"{path.parent} is no folder; nothing was changed")
 
 
 def _environment(record: LogRecord, tokens: dict[str, str]) -> str:
