@@ -174,7 +174,11 @@ def log_create(
     origin: str,
     public: bool,
 ) -> None:
-    """Create a log NAME with keys of its own."""
+    """Create a log NAME with keys of its own.
+
+    \b
+    provlog-server log create lab --dir data --origin log.example.com/lab
+    """
 
     async def create() -> None:
         async with opened(folder, guard) as service:

@@ -2,7 +2,8 @@
 
 ``app``       the applications, and how to run them
 ``context``   what handlers share: settings and the application's typed keys
-``listener``  sockets that accept; ``connections`` and ``roster`` bound what comes of it
+``listener``  sockets that accept; ``connections`` and ``roster`` bound what comes of
+              it, and ``connections`` answers what is no HTTP
 ``addresses`` whose address a request came from
 ``routes``    which path and method is whose; ``unmatched`` what is nobody's
 ``problems``  RFC 9457 problem details, and what becomes one
