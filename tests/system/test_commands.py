@@ -136,7 +136,8 @@ def test_an_init_that_fails_leaves_nothing_behind(idle: Server, tmp_path: Path) 
 
 def test_tokens_that_cannot_be_written_are_printed(tmp_path: Path) -> None:
     folder, env_file = tmp_path / "data", tmp_path / "data" / "none" / "env"
-    command = ["init", "--dir", folder, "--guard", tmp_path / "guard", "--dev"]
+    guard = tmp_path / "guard"
+    command = ["init", "--dir", str(folder), "--guard", str(guard), "--dev"]
     done = run_server_command(*command, "--env-file", env_file, "--json")
     assert done.returncode == 2
     assert done.stderr == (
