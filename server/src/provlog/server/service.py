@@ -103,8 +103,12 @@ class Service:
         return self.logs.all()
 
     async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
-        """Create a log and open it; `ConfigurationError` where that cannot be."""
-        return await self.logs.create(name, origin, public=public, now=self.clock.now())
+        """Create a log and open it; `ConfigurationError` where that cannot be.
+
+        Its first entry is dated like any other: `ClockError` without a usable clock.
+        """
+        now = self.clock.date(0)
+        return await self.logs.create(name, origin, public=public, now=now)
 
     async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
         """Return a source, registering it on its first use with its own name as `ns`.
