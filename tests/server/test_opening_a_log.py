@@ -321,15 +321,12 @@ def test_an_interrupted_creation_of_a_log_is_taken_up_again(tmp_path: Path) -> N
 def test_keys_that_are_taken_up_are_flushed_before_a_log_rests_on_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Died(Exception):
-        pass
-
     def die(_: Path) -> None:
-        raise Died
+        raise KeyboardInterrupt
 
     keyring = Keyring(tmp_path / "keys")
     monkeypatch.setattr("provlog.server.keyring.flush_path", die)
-    with pytest.raises(Died):
+    with pytest.raises(KeyboardInterrupt):
         keyring.create("new", "example.com/new")
     flushed: list[str] = []
     monkeypatch.setattr(
