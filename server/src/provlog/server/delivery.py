@@ -18,6 +18,7 @@ from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, in_
 from provlog.server.log import Log
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
+from provlog.server.workplace import STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ async def _groups(
     cost = 0
     for step in in_steps(records, draft):
         # Making drafts takes time: others have their turn after each step.
-        await service.workplace.turn(log.id, sender, len(step))
+        await service.workplace.turn(log.id, sender, STEP)
         for drafts in step:
             size = sum(each.cost for each in drafts)
             full = (

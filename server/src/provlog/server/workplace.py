@@ -7,7 +7,9 @@ from typing import Final
 from provlog.server.turns import Turns
 
 TOGETHER: Final = 16
-"""What is worked on in one turn of the loop: in events, or records of a batch."""
+"""What is worked on in one turn of the loop, in events."""
+STEP: Final = 32
+"""What a step of a batch weighs, however few records it has: these may be long."""
 
 
 class Workplace:

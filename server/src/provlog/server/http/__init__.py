@@ -10,7 +10,9 @@
 ``access``    request ids, and the line a request leaves in the log
 ``auth``      bearer tokens, roles, rates
 ``requests``  bodies and query parameters, strictly; ``responses`` what goes back
-``submit``    events in; ``answers`` receipts out; ``sources`` their namespaces
+``submit``    events in (``submission``); ``answers`` receipts out; ``sources``
+              their namespaces; ``hooks`` providers' own deliveries; ``crowd`` how much
+              of all that is in hand at a time
 ``read``      checkpoint, tiles, bundles; ``proofs``; ``entries``; ``lookup`` by id
 ``manage``    logs, tokens and sources; ``ops`` probes and the API's description
 
