@@ -9,11 +9,11 @@ import pytest
 
 from provlog.server.errors import OverloadedError, OversizedError
 from provlog.server.http.app import HttpSettings
-from provlog.server.http.context import CROWD
+from provlog.server.http.context import CROWD, POLLS
 from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.sharing import Holder, Load, Room
 from support.events import event_json
-from support.instances import Served, served
+from support.instances import Reply, Served, served
 
 ONE = Load(1)
 
@@ -82,6 +82,24 @@ def test_long_polls_of_one_token_leave_places_to_others() -> None:
     assert polls.enter(b)
     polls.stopping.set()
     assert not polls.enter(Holder("log", "c"))
+
+
+async def test_a_crowd_at_one_public_log_leaves_waiting_at_another_to_others(
+    tmp_path: Path,
+) -> None:
+    settings = HttpSettings(polls=4)
+    async with served(tmp_path, public=True, settings=settings) as log:
+        await log.service.create_log("b", "log.example.com/b", public=True)
+        room, waiting = log.app[POLLS]._room, list[asyncio.Task[Reply]]()
+        for name in ("main", "main", "b"):
+            path = f"/logs/{name}/checkpoint?newer_than=9"
+            waiting.append(asyncio.create_task(log.get(path, role=None)))
+            while room.taken.count < len(waiting):
+                assert not waiting[-1].done(), "it was answered at once"
+                await asyncio.sleep(0.01)
+        log.app[POLLS].stopping.set()
+        assert [reply.status for reply in await asyncio.gather(*waiting)] == [200] * 3
+        assert room.taken == Load()
 
 
 @asynccontextmanager

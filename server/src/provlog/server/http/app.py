@@ -13,7 +13,7 @@ from provlog.server.http.context import (
 )
 from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.gate import make_gate, set_headers
-from provlog.server.http.ops import get_metrics
+from provlog.server.http.ops import READINESS, Readiness, get_metrics
 from provlog.server.http.routes import routes
 from provlog.server.http.sources import SourceCache
 from provlog.server.http.unmatched import add_routes
@@ -32,6 +32,7 @@ def create_app(
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
     app[POLLS] = Polls(chosen.polls)
+    app[READINESS] = Readiness(service)
     app[CROWD] = Crowd(chosen.requests, chosen.body_bytes)
     app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(_end_polls)
