@@ -6,6 +6,7 @@ costs no other. Many events are read and drafted in steps, between which other r
 have their turn.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -226,14 +227,15 @@ class _Intake:
 
     async def _by_turns(self, steps: Iterator[list[T]]) -> AsyncIterator[list[T]]:
         """Yield what each step makes, and let others work before the next."""
+        after = self._service.workplace.after
         while True:
+            begun = time.perf_counter()
             with self._metrics.stage("parse"):
                 made = next(steps, None)
             if made is None:
                 return
             yield made
-            turn = self._service.workplace.turn
-            await turn(self._log.id, self._token.id, max(len(made), 1))
+            await after(self._log.id, self._token.id, len(made), begun)
 
     async def _refusal(
         self, event: Event | EventError, taken: _Drafts
