@@ -88,10 +88,16 @@ class Connection(RequestHandler):
         request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
         self._roster.began(self)
+        if not request.rel_url.path:
+            # CONNECT names no path, so no route would answer it.
+            request_handler = self._refuse
         try:
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             self._roster.ended(self)
+
+    async def _refuse(self, request: web.BaseRequest) -> web.StreamResponse:
+        return self.handle_error(request, 400)
 
     async def finish_response(
         self,
