@@ -15,7 +15,7 @@ from provlog.server.clock import Clock
 from provlog.server.errors import ClockError
 from provlog.server.guard import FileGuard
 from provlog.server.http.app import create_metrics_app
-from provlog.server.http.ops import READINESS
+from provlog.server.http.context import READINESS
 from provlog.server.http.problems import PROBLEMS
 from provlog.server.http.routes import routes
 from provlog.server.storage.base import Head, StorageError
@@ -117,10 +117,10 @@ async def test_a_crowd_that_asks_for_readiness_is_one_look(
 
     monkeypatch.setattr(log.service.storage, "heads", heads)
     readiness = log.app[READINESS]
-    answers = await asyncio.gather(*(readiness.checks() for _ in range(10)))
+    answers = await asyncio.gather(*(readiness.result() for _ in range(10)))
     assert answers == [dict.fromkeys(CHECKS, "ok")] * 10
     assert len(looked) == 1
-    await readiness.checks()
+    await readiness.result()
     assert len(looked) == 2, "whoever asks later is told what is so then"
 
 

@@ -112,6 +112,22 @@ def test_looking_after_many_logs_and_probes_read_as_much_as_for_one(
     assert len(probed) == 2
 
 
+def test_a_crowd_that_asks_whether_all_is_well_costs_what_one_does(
+    loopback: Loopback,
+) -> None:
+    async def read() -> list[str]:
+        log = loopback.served
+        said = statements(log.service.storage)
+        replies = await asyncio.gather(
+            *(log.get("/readyz", role=None) for _ in range(50))
+        )
+        assert [reply.status for reply in replies] == [200] * 50
+        return said
+
+    # They come in a few waves at most.
+    assert len(loopback.run(read())) <= 10 * 2
+
+
 def test_a_log_that_cannot_be_looked_after_costs_the_others_nothing(
     loopback: Loopback, caplog: pytest.LogCaptureFixture
 ) -> None:

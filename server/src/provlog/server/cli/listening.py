@@ -90,10 +90,17 @@ class Listening:
             )
 
     def settings(self, room: int) -> HttpSettings:
-        """Return the bounds of the API, where `room` connections can be had."""
+        """Return the bounds of the API, where `room` connections can be had.
+
+        Whoever sends slowly, or waits for news, does not give way to others: together
+        they have no more than three quarters of the connections.
+        """
         most = self.connections or min(room, MOST_CONNECTIONS)
         plain = self.tls is None and not self.insecure
+        usual = HttpSettings()
         return HttpSettings(
+            requests=max(1, min(usual.requests, most // 2)),
+            polls=max(1, min(usual.polls, most // 4)),
             connections=ConnectionSettings(most=most),
             trusted_proxies=self.proxies,
             proxies_only=plain and not is_loopback(self.api[0]),

@@ -1,20 +1,18 @@
 """Probes, metrics, and the description of the API."""
 
 import asyncio
-import contextvars
 import json
 import time
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
-from typing import Final
 
 from aiohttp import hdrs, web
 from prometheus_client import generate_latest
 
 from provlog.server.clock import MAX_DRIFT_MS
 from provlog.server.errors import ClockError, ServiceError
-from provlog.server.http.context import SERVICE, SETTINGS
+from provlog.server.http.context import READINESS, SERVICE, SETTINGS
 from provlog.server.http.responses import json_response
 from provlog.server.open_logs import TURN
 from provlog.server.service import Service
@@ -24,29 +22,6 @@ MAX_SILENCE = 30.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Readiness:
-    """Looks whether events are taken, once at a time however many ask.
-
-    Anybody may ask, and each log's guard is read for the answer.
-    """
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._looking: asyncio.Task[dict[str, str]] | None = None
-
-    async def checks(self) -> dict[str, str]:
-        """Return "ok", or what stands in the way, for each thing to be in order."""
-        if self._looking is None or self._looking.done():
-            # Nothing of the request that happens to be the first: others wait for it.
-            self._looking = asyncio.create_task(
-                _check(self._service), context=contextvars.Context()
-            )
-        return await asyncio.shield(self._looking)
-
-
-READINESS: Final = web.AppKey("readiness", Readiness)
-
-
 async def get_health(_: web.Request) -> web.Response:
     """Return that the process answers."""
     return json_response({"status": "ok"})
@@ -54,12 +29,13 @@ async def get_health(_: web.Request) -> web.Response:
 
 async def get_ready(request: web.Request) -> web.Response:
     """Return whether events are taken, and what stands in the way (503)."""
-    checks = await request.app[READINESS].checks()
+    checks = await request.app[READINESS].result()
     ready = all(found == "ok" for found in checks.values())
     return json_response({"ready": ready, "checks": checks}, 200 if ready else 503)
 
 
-async def _check(service: Service) -> dict[str, str]:
+async def check_all(service: Service) -> dict[str, str]:
+    """Return "ok", or what stands in the way, for each thing to be in order."""
     return {
         "clock": _clock(service),
         "logs": await _logs(service),
@@ -85,7 +61,7 @@ async def _logs(service: Service) -> str:
         logs = service.open_logs()
         heads = await service.storage.heads()
         for place, log in enumerate(logs):
-            if place % TURN == 0:
+            if place and place % TURN == 0:
                 await asyncio.sleep(0)
             log.require_running()
             await log.refresh()
