@@ -510,6 +510,17 @@ async def test_a_jumped_clock_stops_writing_until_it_is_back_or_accepted(
     assert len(leaves) == 4
 
 
+async def test_no_log_begins_while_the_clock_is_not_believed(tmp_path: Path) -> None:
+    wall, steady = [1_795_283_636_001], [0]
+    clock = Clock(lambda: wall[0], lambda: steady[0])
+    async with running(await make_instance(tmp_path), clock=clock) as (service, _):
+        wall[0] += 86_400_000
+        with pytest.raises(ClockError):
+            await service.create_log("new", "log.example.com/new", public=False)
+        wall[0] -= 86_400_000
+        await service.create_log("new", "log.example.com/new", public=False)
+
+
 async def newest(storage: object, log: int) -> int:
     assert isinstance(storage, SqliteStorage)
     return (await storage.head(log)).recorded

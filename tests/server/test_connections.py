@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from provlog.server.http.connections import Connection
 from provlog.server.http.roster import ConnectionSettings
 from provlog.server.tls import ServerCertificate
 from support.edges import HEALTH, Edge, Hook, Pair, listening
@@ -152,21 +154,95 @@ async def test_a_head_of_many_good_fields_has_a_limit_in_all(tmp_path: Path) -> 
         assert await edge.asks() == OK
 
 
-async def test_who_does_not_take_its_answer_is_cut(tmp_path: Path) -> None:
-    size = 24_000_000  # more than any buffer takes
+SIZE = 24_000_000  # more than any buffer takes
 
-    async def enlarge(_: web.Request, response: web.StreamResponse) -> None:
-        assert isinstance(response, web.Response)
-        response.body = b"x" * size
-        response.headers["Content-Length"] = str(size)
 
-    async with serving(tmp_path, enlarge, write_seconds=0.5) as edge:
-        _, stuck = await edge.connect()
-        stuck.transport.pause_reading()  # type: ignore[attr-defined]
-        stuck.write(HEALTH)
+async def enlarge(request: web.Request, response: web.StreamResponse) -> None:
+    assert isinstance(response, web.Response)
+    response.body = b"x" * SIZE
+    response.headers["Content-Length"] = str(SIZE)
+    request.writer.length = SIZE
+
+
+async def stick(
+    edge: Edge, context: ssl.SSLContext | None = None
+) -> asyncio.WriteTransport:
+    """Ask, and do not take the answer."""
+    _, writer = await edge.connect(context)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(HEALTH)
+    return writer.transport
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_who_does_not_take_its_answer_is_cut(tmp_path: Path, tls: bool) -> None:
+    pair = Pair.make(tmp_path)
+    certificate = ServerCertificate(pair.chain, pair.key) if tls else None
+    trust = pair.trust() if tls else None
+    settings = ConnectionSettings(sweep_seconds=0.02, write_seconds=0.5)
+    async with listening(tmp_path / "s", settings, certificate, enlarge) as edge:
+        await stick(edge, trust)
         await edge.until(lambda: edge.dropped("slow") == 1)
         assert len(edge.runner.connections.roster) == 0
-        assert len(await ask(*await edge.connect())) == size
+        assert len(await ask(*await edge.connect(trust))) == SIZE
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_who_takes_its_answer_slowly_is_not_idle(
+    tmp_path: Path, tls: bool
+) -> None:
+    pair = Pair.make(tmp_path)
+    certificate = ServerCertificate(pair.chain, pair.key) if tls else None
+    settings = ConnectionSettings(sweep_seconds=0.02, keepalive_seconds=0.3)
+    async with listening(tmp_path / "s", settings, certificate, enlarge) as edge:
+        reader, writer = await edge.connect(pair.trust() if tls else None)
+        writer.write(HEALTH)
+        await reader.readuntil(b"\r\n\r\n")
+        taken = 0
+        begun = asyncio.get_running_loop().time()
+        # For longer than anybody may be idle, far from the end of the answer.
+        while asyncio.get_running_loop().time() < begun + 1:
+            taken += len(await reader.readexactly(50_000))
+            await asyncio.sleep(0.02)
+        assert taken < SIZE // 2
+        await asyncio.wait_for(reader.readexactly(SIZE - taken), 10)
+        assert edge.dropped("idle") == 0
+
+
+async def test_answers_that_nobody_takes_are_bounded_in_all(tmp_path: Path) -> None:
+    async with serving(tmp_path, enlarge, answer_bytes=2 * SIZE) as edge:
+        stuck = [await stick(edge) for _ in range(4)]
+        await edge.until(lambda: edge.dropped("slow") == 2)
+        assert len(edge.runner.connections.roster) == 2
+        for each in stuck:
+            each.abort()
+
+
+async def test_who_takes_nothing_keeps_nobody_out(tmp_path: Path) -> None:
+    async with serving(tmp_path, enlarge, most=2, stalled_seconds=0) as edge:
+        stuck = [await stick(edge) for _ in range(2)]
+        roster = edge.runner.connections.roster
+        await edge.until(lambda: len(roster._stalled) == 2)
+        assert len(await ask(*await edge.connect())) == SIZE
+        assert edge.dropped("room") == 1
+        for each in stuck:
+            each.abort()
+
+
+async def test_what_follows_the_last_request_keeps_no_connection(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, most=1) as edge:
+        reader, writer = await edge.connect()
+        assert b"ok" in await ask(reader, writer)
+        [connection] = edge.runner.connections.connections
+        assert isinstance(connection, Connection)
+        assert connection._link is not None
+        # Its end waits for the client to take what was sent before.
+        connection._messages.append(connection._messages)  # type: ignore[arg-type]
+        assert connection.has_work()
+        connection._link.close()
+        assert not connection.has_work()
 
 
 async def test_who_has_been_idle_longest_makes_room(tmp_path: Path) -> None:

@@ -89,6 +89,24 @@ async def test_more_events_than_a_batch_holds_go_in_several_submissions(
     assert delivered == Delivered(logged=2400)
 
 
+async def test_records_that_make_many_events_leave_turns_to_others(
+    opened: tuple[Service, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights: list[int] = []
+
+    async def turn(_: object, __: object, weight: int) -> None:
+        weights.append(weight)
+
+    monkeypatch.setattr(opened[0].workplace, "turn", turn)
+    users = [{**USER, "id": f"00u{number}"} for number in range(40)]
+    records = [encoded(*users, uuid=f"u{number}") for number in range(20)]
+    counted: list[int] = []
+    await deliver(*opened, SOURCE, records, {}, count=counted.append)
+    assert len(weights) == 20
+    assert min(weights) >= 40
+    assert counted == [800]
+
+
 async def test_a_source_without_connector_cannot_be_delivered_to(
     opened: tuple[Service, Log],
 ) -> None:

@@ -1,14 +1,16 @@
 """Who is taken next from a queue that many fill, and who may still put something in."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provlog.server.errors import OverloadedError, OversizedError
 from provlog.server.queueing import FairQueue, QueueLimits
 from provlog.server.sharing import Load
+from provlog.server.turns import QUANTUM, Turns
 
 MANY = QueueLimits()
 ONE = Load(1, 1000)
@@ -71,6 +73,24 @@ def test_a_sender_of_batches_gets_no_more_than_one_of_single_events() -> None:
     assert lone >= 900
 
 
+def test_a_batch_holds_up_nobody_of_its_log_while_other_logs_are_busy() -> None:
+    limits = QueueLimits(batch_events=500)
+    crowd = [unit for n in range(9) for unit in singles(f"busy {n}", "s", 300)]
+    queue = filled(Unit("a", "bulk", Load(1000, 10**6)), *crowd, limits=limits)
+    queue.take()
+    quiet = Unit("a", "quiet")
+    queue.push(quiet)
+    assert quiet in queue.take()
+
+
+def test_a_log_of_many_senders_gets_as_much_as_one_of_few() -> None:
+    limits = QueueLimits(batch_events=600)
+    many = [Unit("many", f"s{number}") for number in range(400)]
+    queue = filled(*singles("few", "s", 400), *many, limits=limits)
+    taken = queue.take()
+    assert abs(sum(unit.log == "many" for unit in taken) - 300) <= QUANTUM
+
+
 def test_a_batch_is_bounded_but_never_empty() -> None:
     limits = QueueLimits(batch_events=10, batch_bytes=5000)
     big = Unit("a", "s", Load(50, 50_000))
@@ -116,6 +136,32 @@ def test_what_the_empty_queue_could_not_take_is_refused_for_good() -> None:
     with pytest.raises(OversizedError):
         queue.require_room("a", "s", Load(1, 101))
     queue.require_room("a", "s", Load(10, 100))
+
+
+weights = st.lists(st.integers(1, 100), min_size=1, max_size=3)
+senders = st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"))
+
+
+@settings(max_examples=30)
+@given(st.dictionaries(senders, weights, min_size=2))
+def test_who_always_has_something_waiting_gets_a_fair_share(
+    sent: dict[tuple[str, str], list[int]],
+) -> None:
+    turns: Turns[tuple[str, str]] = Turns()
+    by_sender, by_log = Counter[tuple[str, str]](), Counter[str]()
+    for who, mine in sent.items():
+        for weight in mine * 20:
+            turns.push(*who, weight, who)
+    for _ in range(500):
+        weight, who = turns.pop()
+        by_sender[who] += weight
+        by_log[who[0]] += weight
+        turns.push(*who, weight, who)
+    most = 100 + QUANTUM
+    for log in by_log:
+        shares = [by_sender[who] for who in sent if who[0] == log]
+        assert max(shares) - min(shares) <= most
+    assert max(by_log.values()) - min(by_log.values()) <= len(sent) * most
 
 
 units = st.builds(

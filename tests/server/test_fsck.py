@@ -23,7 +23,7 @@ from provlog.server.instance import Instance, record_instance
 from provlog.server.selfcheck.findings import MAX_KEPT, Findings
 from provlog.server.selfcheck.log_check import Step
 from provlog.server.selfcheck.passes import Pass
-from provlog.server.selfcheck.reader import TABLES_OF_LOGS
+from provlog.server.selfcheck.reader import TABLES_OF_LOGS, CheckReader
 from provlog.server.selfcheck.rows import TileRow
 from provlog.server.selfcheck.tree import TreeCheck
 from provlog.server.service import Service
@@ -38,7 +38,7 @@ from support.checked_instance import (
     unprotected,
 )
 from support.servers import run_server_command
-from support.services import fill
+from support.services import fill, make_instance
 
 ASSIGM = (
     "UPDATE entries SET leaf = CAST(replace(CAST(leaf AS TEXT), 'role.assign',"
@@ -271,6 +271,18 @@ async def test_it_runs_beside_a_server_that_goes_on_writing(clean: Instance) -> 
                 await fill(service, log, 3, prefix=f"beside-{number}")
     assert run.findings.kept == []
     assert check(clean) == []
+
+
+async def test_a_log_that_is_made_meanwhile_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with Service.of(instance) as service:
+        await service.create_log("second", "log.example.com/second", public=False)
+        snapshot = CheckReader(instance.database).snapshot()
+        await service.create_log("third", "log.example.com/third", public=False)
+        monkeypatch.setattr(CheckReader, "snapshot", lambda _: snapshot)
+        assert check(instance) == []
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,10 @@ def advance(guard: FileGuard, size: int, root: bytes = ROOT) -> bool:
     return guard.replace(ORIGIN, guard.read(ORIGIN), ReleasedHead(size, root))
 
 
+def open_files() -> int:
+    return len([*Path("/dev/fd").iterdir()])
+
+
 def test_the_guard_only_advances(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
     assert guard.read(ORIGIN) is None
@@ -61,6 +65,17 @@ def test_a_lock_that_is_held_does_not_hold_up_the_process(tmp_path: Path) -> Non
         with pytest.raises(GuardBusyError):
             advance(guard, 2)
     assert advance(guard, 2)
+
+
+def test_however_many_logs_are_released_no_file_stays_open(tmp_path: Path) -> None:
+    guard = FileGuard(tmp_path / "guard")
+    before = open_files()
+    for number in range(20):
+        for size in (1, 2):
+            origin = f"log.example.com/{number}"
+            assert guard.replace(origin, guard.read(origin), ReleasedHead(size, ROOT))
+    guard.flush()
+    assert open_files() == before
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", bytes(2 * SLOT), b" " * 2 * SLOT])

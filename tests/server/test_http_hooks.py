@@ -17,7 +17,7 @@ from provlog.server.errors import UnavailableError
 from provlog.server.http.app import HttpSettings
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.problems import EventError
-from provlog.server.intake.records import MAX_BATCH_BYTES, cut_member
+from provlog.server.intake.records import MAX_BATCH_BYTES, STEP_BYTES, cut_member
 from provlog.server.reader import LogReader
 from provlog.server.storage.base import SourceRecord
 from provlog.server.tokens import MintedToken, mint_token
@@ -296,6 +296,33 @@ async def test_a_hook_over_its_rate_is_told_when_to_come_back(log: Served) -> No
     assert registry.get_sample_value("provlog_refusals_total", labels) == 1
 
 
+async def test_the_events_of_a_record_are_charged_and_not_the_record(
+    log: Served,
+) -> None:
+    token = await hook_token(log, rate=10)
+    users = [{**USER, "id": f"00u{number}"} for number in range(60)]
+    reply = await deliver(log, token, delivery(okta_record(*users)))
+    assert reply.json()["logged"] == 60
+    reply = await deliver(log, token, delivery(okta_record(uuid="next")))
+    assert (reply.status, reply.slug) == (429, "rate-limited")
+
+
+async def test_a_delivery_is_cut_by_turns(
+    log: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await hook_token(log)
+    turns = 0
+
+    async def turn(_: object, __: object, ___: int = 1) -> None:
+        nonlocal turns
+        turns += 1
+
+    monkeypatch.setattr(log.service.workplace, "turn", turn)
+    body = b'{"data":{"pad":[%s0],"events":[]}}' % (b"0," * STEP_BYTES)
+    assert (await deliver(log, token, body)).json()["logged"] == 0
+    assert turns == 2  # one to be let in, one after what stands before the records
+
+
 async def test_a_body_beyond_a_batch_is_refused(log: Served) -> None:
     token = await hook_token(log)
     length = f"Content-Length: {MAX_BATCH_BYTES + 1}"
@@ -315,6 +342,20 @@ def test_records_are_cut_out_of_any_envelope(
     cut = [each for step in cut_member(body, ("data", "events"), 10) for each in step]
     assert [json.loads(each) for each in cut] == records
     assert all(each in body for each in cut)
+
+
+def test_an_envelope_is_no_long_list_of_members() -> None:
+    body = b'{%s"data":{"events":[]}}' % (b'"":0,' * 1000)
+    with pytest.raises(EventError) as caught:
+        list(cut_member(body, ("data", "events"), 10))
+    assert caught.value.status == 413
+
+
+def test_long_members_beside_the_records_are_passed_in_steps() -> None:
+    pads = b"".join(b'"%d":"%s",' % (each, b"x" * STEP_BYTES) for each in range(9))
+    body = b'{%s"data":{"events":[1]}}' % pads
+    steps = list(cut_member(body, ("data", "events"), 10))
+    assert steps == [[]] * 9 + [[b"1"]]
 
 
 @given(st.binary(max_size=200) | json_values().map(lambda v: json.dumps(v).encode()))

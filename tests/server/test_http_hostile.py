@@ -231,3 +231,17 @@ def test_other_methods_are_told_what_is_allowed(
         assert problem["type"] == "urn:provlog:problem:method-not-allowed"
         for each in methods:
             assert each in problem["detail"]
+
+
+@pytest.mark.parametrize("expected", [b"\xff\xfe", b"what is not known"])
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [(b"GET", b"/a%0Ab"), (b"OPTIONS", b"*"), (b"CONNECT", b"x:1")],
+)
+def test_what_is_no_path_is_refused_by_us_whatever_it_expects(
+    loopback: Loopback, method: bytes, target: bytes, expected: bytes
+) -> None:
+    request = request_bytes(method, target, [(b"Expect", expected)])
+    answer = exchange(loopback.url, request)
+    judge(answer)
+    assert answer.status == (400 if method == b"CONNECT" else 404)

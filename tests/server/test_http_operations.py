@@ -1,5 +1,6 @@
 """Probes, metrics, and the API's own description."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -14,9 +15,10 @@ from provlog.server.clock import Clock
 from provlog.server.errors import ClockError
 from provlog.server.guard import FileGuard
 from provlog.server.http.app import create_metrics_app
+from provlog.server.http.context import READINESS
 from provlog.server.http.problems import PROBLEMS
 from provlog.server.http.routes import routes
-from provlog.server.storage.base import StorageError
+from provlog.server.storage.base import Head, StorageError
 from support.events import event_json
 from support.instances import Client, RunnerServer, Served, served
 
@@ -102,6 +104,24 @@ async def test_each_reason_not_to_be_ready_is_told(
     await log.service.sequencer.close()
     assert await _not_ready(log) == {"sequencer": "stopping"}
     assert (await log.get("/healthz", role=None)).status == 200
+
+
+async def test_a_crowd_that_asks_for_readiness_is_one_look(
+    log: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, plain = list[None](), log.service.storage.heads
+
+    async def heads() -> dict[int, Head]:
+        looked.append(None)
+        return await plain()
+
+    monkeypatch.setattr(log.service.storage, "heads", heads)
+    readiness = log.app[READINESS]
+    answers = await asyncio.gather(*(readiness.result() for _ in range(10)))
+    assert answers == [dict.fromkeys(CHECKS, "ok")] * 10
+    assert len(looked) == 1
+    await readiness.result()
+    assert len(looked) == 2, "whoever asks later is told what is so then"
 
 
 def _refuse_to_date(*_: object) -> int:

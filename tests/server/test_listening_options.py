@@ -87,6 +87,12 @@ def test_connections_are_as_many_as_was_asked_for_or_there_is_room_for() -> None
     assert asked(connections=10**5).settings(10**6).connections.most == 10**5
 
 
+@pytest.mark.parametrize("most", [4, 100, 700, 10**5])
+def test_who_sends_or_waits_long_leaves_connections_to_others(most: int) -> None:
+    settings = asked(connections=most).settings(10**6)
+    assert 0 < settings.requests + settings.polls <= most * 3 // 4
+
+
 def test_the_limit_of_open_files_is_raised_and_leaves_a_reserve() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     reserve = OTHER_FILES + METRICS_CONNECTIONS

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,6 +19,12 @@ from support.services import FaultyStorage, append, draft, running, statements
 
 LOGS = 300
 NAMES = sorted(["main", *(f"log-{number:03}" for number in range(1, LOGS))])
+
+
+class Steady(NamedTuple):
+    """What stands for the module `time`."""
+
+    monotonic: Callable[[], float]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +112,22 @@ def test_looking_after_many_logs_and_probes_read_as_much_as_for_one(
     assert len(probed) == 2
 
 
+def test_a_crowd_that_asks_whether_all_is_well_costs_what_one_does(
+    loopback: Loopback,
+) -> None:
+    async def read() -> list[str]:
+        log = loopback.served
+        said = statements(log.service.storage)
+        replies = await asyncio.gather(
+            *(log.get("/readyz", role=None) for _ in range(50))
+        )
+        assert [reply.status for reply in replies] == [200] * 50
+        return said
+
+    # They come in a few waves at most.
+    assert len(loopback.run(read())) <= 10 * 2
+
+
 def test_a_log_that_cannot_be_looked_after_costs_the_others_nothing(
     loopback: Loopback, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +202,25 @@ async def test_an_instance_takes_no_more_logs_than_its_bound(
         reply = await _post(log, "/logs", {"name": "third"})
         assert (reply.status, reply.slug) == (409, "conflict")
         assert reply.json()["detail"] == "an instance holds 2 logs at most"
+
+
+async def test_the_guard_is_flushed_however_long_the_logs_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, flushed = [0.0], list[float]()
+
+    async def take_long(*_: object) -> None:
+        now[0] += 20
+
+    async with served(tmp_path) as log:
+        for name in "ab":
+            await _post(log, "/logs", {"name": name})
+        monkeypatch.setattr("provlog.server.service.time", Steady(lambda: now[0]))
+        monkeypatch.setattr(Service, "_look_after", take_long)
+        monkeypatch.setattr(log.service.guard, "flush", lambda: flushed.append(now[0]))
+        await log.service._tend_logs()
+        assert flushed == [0, 20, 40, 60]
+        assert log.service.tended == 60, "it is at work, and counts as that"
 
 
 async def test_readiness_does_not_tell_how_many_logs_there_are(tmp_path: Path) -> None:

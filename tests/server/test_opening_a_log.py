@@ -318,6 +318,25 @@ def test_an_interrupted_creation_of_a_log_is_taken_up_again(tmp_path: Path) -> N
     asyncio.run(play())
 
 
+def test_keys_that_are_taken_up_are_flushed_before_a_log_rests_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    keyring = Keyring(tmp_path / "keys")
+    monkeypatch.setattr("provlog.server.keyring.flush_path", die)
+    with pytest.raises(KeyboardInterrupt):
+        keyring.create("new", "example.com/new")
+    flushed: list[str] = []
+    monkeypatch.setattr(
+        "provlog.server.keyring.flush_path", lambda path: flushed.append(path.name)
+    )
+    keyring.create("new", "example.com/new")
+    assert {"signing.key", "id.key", "epoch-1.key", "new", "keys"} == {*flushed}
+    assert flushed[-2:] == ["new", "keys"]
+
+
 def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
     instance = asyncio.run(filled(tmp_path))
     for root in (instance.folder, instance.guard):

@@ -15,6 +15,8 @@ SETTINGS = ConnectionSettings(
     head_bytes=1000,
     write_seconds=30,
     write_bytes=100,
+    answer_bytes=5000,
+    stalled_seconds=1,
 )
 
 
@@ -28,12 +30,16 @@ class Client:
         self._cut = False
         self.requests = 0
         self.buffered = 0
+        self.kept = 0
 
     def has_work(self) -> bool:
         return self.requests > 0
 
     def unsent(self) -> int:
         return self.buffered
+
+    def held(self) -> int:
+        return self.kept or self.buffered
 
     def drop(self) -> None:
         assert not self._cut
@@ -163,6 +169,38 @@ def test_where_nobody_is_idle_there_is_no_room(house: House) -> None:
     house.roster.ended(clients[1])
     assert house.roster.make_room()
     assert [client.cut() for client in clients] == [False, True, False]
+
+
+def test_who_takes_nothing_makes_room_where_nobody_is_idle(house: House) -> None:
+    clients = [house.enter() for _ in range(3)]
+    for client in clients:
+        house.roster.began(client)
+    for client in clients[:2]:
+        client.buffered = 1000
+        house.roster.stalled(client)
+    # It may be sent to as fast as it reads; that takes an instant at most.
+    assert not house.roster.make_room()
+    house.after(1)
+    assert house.roster.make_room()
+    assert [client.cut() for client in clients] == [True, False, False]
+    assert house.reasons == {"full": 1, "room": 1}
+
+
+def test_answers_that_are_not_taken_are_bounded_in_all(house: House) -> None:
+    clients = [house.enter() for _ in range(3)]
+    for client, kept in zip(clients, (2000, 2500, 600), strict=True):
+        house.roster.began(client)
+        client.kept = kept
+        house.roster.stalled(client)
+    assert [client.cut() for client in clients] == [False, True, False]
+    assert house.reasons == {"slow": 1}
+    # What was taken, or went with its client, counts no more.
+    house.roster.drained(clients[0])
+    house.roster.leave(clients[2])
+    clients[0].kept = 5000
+    house.roster.stalled(clients[0])
+    house.roster.stalled(clients[0])
+    assert not clients[0].cut()
 
 
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9))))

@@ -1,6 +1,7 @@
 """Who works next where many want to: the event loop is shared by turns."""
 
 import asyncio
+import time
 
 from provlog.server.workplace import TOGETHER, Workplace
 
@@ -47,6 +48,15 @@ async def test_steps_of_batches_do_not_hold_up_single_events() -> None:
     order = await in_order(*steps, *[("log", "few", 1)] * 20)
     assert order.index("few") <= 1
     assert "bulk" not in order[order.index("few") :][:20]
+
+
+async def test_a_step_that_took_long_weighs_what_it_took() -> None:
+    workplace, begun = Workplace(), time.perf_counter() - 1
+    await workplace.after("log", "bulk", 1, begun)
+    # It was let in, and with it nobody else in this turn of the loop.
+    turn = workplace.turn("log", "another")
+    turn.send(None)  # which would raise StopIteration where it need not wait
+    turn.close()
 
 
 async def test_no_more_than_a_few_work_in_one_turn_of_the_loop() -> None:

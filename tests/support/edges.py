@@ -145,7 +145,7 @@ async def listening(
         port = listener.getsockname()[1]
         app = create_app(service, settings)
         if before_answer is not None:
-            app.on_response_prepare.append(before_answer)
+            app.on_response_prepare.insert(0, before_answer)
         runner = create_runner(app, shutdown_timeout=5.0)
         await runner.setup()
         context = None if certificate is None else lambda: certificate.context

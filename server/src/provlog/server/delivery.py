@@ -5,8 +5,9 @@ whatever it is: one that was logged before is found again, another one under a t
 gets an id of its own, and one that cannot be read is logged as it is.
 """
 
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from provlog.merkle.encoding import JsonValue
@@ -18,7 +19,6 @@ from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, in_
 from provlog.server.log import Log
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
-from provlog.server.workplace import STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,21 @@ async def deliver(
     records: Sequence[bytes],
     ingest: dict[str, JsonValue],
     sender: str = "",
+    count: Callable[[int], None] | None = None,
 ) -> Delivered:
     """Return once the events of all records are durable entries.
 
     `records` are as the source's connector cuts them, `ingest` says how they came,
     `sender` is who shares the queue fairly with others (see `Sequencer.submit`). They
-    go in as many submissions as their size asks for, each record whole in one of them.
+    go in as many submissions as their size asks for, each record whole in one of them;
+    `count` is told the events of each before it is made.
     Raises `UnavailableError` and `StorageError`: some may be entries then, and all of
     them may be delivered again.
     """
     counts: Counter[type[Outcome]] = Counter()
     async for group in _groups(service, log, source, records, ingest, sender):
+        if count is not None:
+            count(len(group))
         committed = await service.sequencer.submit(log, group, sender)
         counts.update(type(outcome) for outcome in committed.outcomes)
     logged, erased = counts[Appended], counts[Erased]
@@ -79,10 +83,10 @@ async def _groups(
             return [[log.drafter.event(each, source.ns, ingest) for each in events]]
 
     group: list[EventDraft] = []
-    cost = 0
-    for step in in_steps(records, draft):
+    cost, begun = 0, time.perf_counter()
+    for step in in_steps(records, draft, _events):
         # Making drafts takes time: others have their turn after each step.
-        await service.workplace.turn(log.id, sender, STEP)
+        await service.workplace.after(log.id, sender, _events(step), begun)
         for drafts in step:
             size = sum(each.cost for each in drafts)
             full = (
@@ -94,5 +98,10 @@ async def _groups(
                 group, cost = [], 0
             group += drafts
             cost += size
+        begun = time.perf_counter()
     if group:
         yield group
+
+
+def _events(step: list[list[EventDraft]]) -> int:
+    return sum(map(len, step))

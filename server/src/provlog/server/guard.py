@@ -132,15 +132,10 @@ class _Record:
     def __init__(self, path: Path, origin: str) -> None:
         self._path = path
         self._origin = origin
-        self._lock: int | None = None
         self._unflushed = False
         # What the newest record of the bytes read last was: most reads find the same.
         self._parsed: tuple[bytes, tuple[int, ReleasedHead]] | None = None
         self.size: int | None = None
-
-    def __del__(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
 
     def read(self) -> ReleasedHead | None:
         """Return what is recorded, or None where there is no file."""
@@ -246,19 +241,23 @@ class _Record:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if self._lock is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._lock = os.open(f"{self._path}.lock", flags, 0o600)
+        # Opened each time: there may be more logs than files that may be open.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        lock = os.open(f"{self._path}.lock", flags, 0o600)
         try:
-            # Held for microseconds, unless its holder was stopped in the middle: then
-            # this process must not stop with it.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GuardBusyError("another process holds the guard's lock") from None
-        try:
+            _take_lock(lock)
             yield
         finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(lock)
+
+
+def _take_lock(lock: int) -> None:
+    try:
+        # Held for microseconds, unless its holder was stopped in the middle: then this
+        # process must not stop with it.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise GuardBusyError("another process holds the guard's lock") from None
 
 
 def _check_sum(text: bytes) -> str:

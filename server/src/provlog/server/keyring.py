@@ -58,8 +58,7 @@ class Keyring:
         write_private(folder / "signing.key", keys.signing.encode() + "\n")
         write_private(folder / "id.key", encode_base64(keys.id_key) + "\n")
         write_private(folder / "epoch-1.key", encode_base64(keys.epoch_keys[1]) + "\n")
-        flush_path(folder)
-        flush_path(self._folder)
+        self._flush(folder)
         return keys
 
     def _take_up(self, name: str, origin: str) -> LogKeys:
@@ -72,7 +71,15 @@ class Keyring:
             raise ConfigurationError(
                 f"there are other keys in {folder}; move them away if no log needs them"
             )
+        # Whoever was interrupted, or is still at it, may not have come to this.
+        for path in folder.glob("*.key"):
+            flush_path(path)
+        self._flush(folder)
         return keys
+
+    def _flush(self, folder: Path) -> None:
+        flush_path(folder)
+        flush_path(self._folder)
 
     def load(self, name: str) -> LogKeys:
         """Return the secrets of a log, or raise `ConfigurationError`."""

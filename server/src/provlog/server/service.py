@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Final, Self
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended
@@ -39,6 +39,8 @@ from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
+FLUSH_SECONDS: Final = 0.9
+
 
 class Service:
     """Every log of one database, open for reading and writing.
@@ -65,7 +67,7 @@ class Service:
         self.workplace = Workplace()
         self.logs = OpenLogs(storage, keyring, guard)
         self.metrics.registry.register(Gauges(self))
-        # When `tend` last began a round, on the monotonic clock; None before.
+        # When `tend` last was at work, on the monotonic clock; None before.
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
         self.selfcheck: SelfCheck | None = None
@@ -103,8 +105,12 @@ class Service:
         return self.logs.all()
 
     async def create_log(self, name: str, origin: str, *, public: bool) -> Log:
-        """Create a log and open it; `ConfigurationError` where that cannot be."""
-        return await self.logs.create(name, origin, public=public, now=self.clock.now())
+        """Create a log and open it; `ConfigurationError` where that cannot be.
+
+        Its first entry is dated like any other: `ClockError` without a usable clock.
+        """
+        now = self.clock.date(0)
+        return await self.logs.create(name, origin, public=public, now=now)
 
     async def source(self, log: Log, uri: str, by: str) -> SourceRecord:
         """Return a source, registering it on its first use with its own name as `ns`.
@@ -184,11 +190,6 @@ class Service:
         """
         while True:
             await asyncio.sleep(1)
-            self.tended = time.monotonic()
-            try:
-                await asyncio.to_thread(self.guard.flush)
-            except Exception as error:
-                logger.error("the guard cannot be flushed: %s", _why(error))
             try:
                 await self._tend_logs()
             except Exception as error:
@@ -196,15 +197,31 @@ class Service:
 
     async def _tend_logs(self) -> None:
         """Open what another process made, and catch up with what it committed."""
+        await self._tend_guard()
         logs = self.open_logs()
         heads = await self.storage.heads()
         for place, log in enumerate(logs):
             if place % TURN == 0:
                 await asyncio.sleep(0)
             await self._one(log, self._look_after(log, heads[log.id]))
+            await self._tend_guard()
         if not self.logs.holds(heads.keys()):
             for record in await self.storage.logs():
                 await self._one(record, self.log(record.name))
+
+    async def _tend_guard(self) -> None:
+        """Flush the guard, also between two logs: of thousands a round takes longer.
+
+        Nothing happens where it was done within this second.
+        """
+        now = time.monotonic()
+        if self.tended is not None and now - self.tended < FLUSH_SECONDS:
+            return
+        self.tended = now
+        try:
+            await asyncio.to_thread(self.guard.flush)
+        except Exception as error:
+            logger.error("the guard cannot be flushed: %s", _why(error))
 
     async def _one(
         self, log: Log | LogRecord, work: Coroutine[None, None, object]

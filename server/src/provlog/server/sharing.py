@@ -3,7 +3,9 @@
 Nobody may hold more of it than is left free then: alone one gets half of it, two get a
 third each, and whoever comes next still finds room. (Known as dynamic thresholds:
 Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998.) All tokens of one log
-together may hold `GROUP` times what is left free, so that other logs find room too.
+together may hold `GROUP` times what is left free, so that other logs find room too; and
+a token that holds nothing gets some while its log leaves `RESERVE` to others, however
+many tokens that log has.
 """
 
 from collections.abc import Hashable
@@ -13,6 +15,8 @@ from typing import Final, NamedTuple
 from provlog.server.errors import OverloadedError, OversizedError
 
 GROUP: Final = 3
+RESERVE: Final = 8
+"""The part of the room that the tokens of one log never fill: an eighth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Room:
 
         `OversizedError` where it would not even fit alone; `OverloadedError` where it
         does not fit now, or where the token, holding some already, or the log would
-        have too much. Who holds nothing is refused by a full room alone.
+        have too much. Who holds nothing, of a log that holds nothing, is refused by a
+        full room alone.
         """
         if load.exceeds(self._most):
             raise OversizedError(
@@ -70,11 +75,13 @@ class Room:
         free = self._most - self.taken - load
         if _NOTHING.exceeds(free):
             raise OverloadedError("there is no room left")
-        held = self._tokens.get(holder.token)
-        if held is None:
+        held, shared = self._tokens.get(holder.token), self._logs.get(holder.log)
+        if held is None and shared is None:
             return
-        together = self._logs.get(holder.log, _NOTHING) + load
-        if (held + load).exceeds(free) or together.exceeds(free.times(GROUP)):
+        most = RESERVE - 1 if held is None else GROUP
+        excessive = held is not None and (held + load).exceeds(free)
+        together = (shared or _NOTHING) + load
+        if excessive or together.exceeds(free.times(most)):
             raise OverloadedError("too much of the room is theirs")
 
     def take(self, holder: Holder, load: Load) -> None:

@@ -1,15 +1,16 @@
 """Where requests work one after the other: the event loop, by turns."""
 
 import asyncio
+import time
 from collections.abc import Hashable
 from typing import Final
 
 from provlog.server.turns import Turns
 
 TOGETHER: Final = 16
-"""What is worked on in one turn of the loop, in events."""
-STEP: Final = 32
-"""What a step of a batch weighs, however few records it has: these may be long."""
+"""What is worked on in one turn of the loop: in events, or records of a batch."""
+EVENT_SECONDS: Final = 0.0001
+"""About what an event takes; whatever takes longer weighs as many events."""
 
 
 class Workplace:
@@ -37,6 +38,17 @@ class Workplace:
         waiting: asyncio.Future[None] = loop.create_future()
         self._turns.push(log, sender, weight, waiting)
         await waiting
+
+    async def after(
+        self, log: Hashable, sender: Hashable, things: int, begun: float
+    ) -> None:
+        """Return when it is the turn of a sender that goes on after some work.
+
+        The work was on that many things and `begun` by `time.perf_counter`. It weighs
+        what it took if that is more: a step that found little may have been long.
+        """
+        spent = int((time.perf_counter() - begun) / EVENT_SECONDS)
+        await self.turn(log, sender, max(1, things, spent))
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         self._room = TOGETHER

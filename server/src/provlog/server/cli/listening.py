@@ -5,7 +5,6 @@ import contextlib
 import errno
 import functools
 import os
-import re
 import resource
 import socket
 from collections.abc import Callable
@@ -16,7 +15,13 @@ from typing import Any, Final, Self
 import click
 from aiohttp import web
 
-from provlog.server.cli.urls import PUBLIC_URL_VARIABLE, is_loopback, parse_public_url
+from provlog.server.cli.urls import (
+    PUBLIC_URL_VARIABLE,
+    Address,
+    is_loopback,
+    parse_address,
+    parse_public_url,
+)
 from provlog.server.errors import (
     ConfigurationError,
     ServiceError,
@@ -36,12 +41,6 @@ OTHER_FILES: Final = 192
 """Descriptors that are kept for databases, guards, keys and sockets that listen."""
 MOST_CONNECTIONS: Final = 20_000
 """What is allowed unless told otherwise, however many files may be open."""
-
-Address = tuple[str, int]
-
-_ADDRESS = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,17 @@ class Listening:
             )
 
     def settings(self, room: int) -> HttpSettings:
-        """Return the bounds of the API, where `room` connections can be had."""
+        """Return the bounds of the API, where `room` connections can be had.
+
+        Whoever sends slowly, or waits for news, does not give way to others: together
+        they have no more than three quarters of the connections.
+        """
         most = self.connections or min(room, MOST_CONNECTIONS)
         plain = self.tls is None and not self.insecure
+        usual = HttpSettings()
         return HttpSettings(
+            requests=max(1, min(usual.requests, most // 2)),
+            polls=max(1, min(usual.polls, most // 4)),
             connections=ConnectionSettings(most=most),
             trusted_proxies=self.proxies,
             proxies_only=plain and not is_loopback(self.api[0]),
@@ -288,13 +294,3 @@ def _raise_descriptors() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             return wanted
     return wanted if soft == unlimited else soft
-
-
-def parse_address(text: str) -> Address:
-    """Return host and port of HOST:PORT, an IPv6 host in brackets."""
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match["port"]) > 65_535:
-        raise ConfigurationError(
-            f"{text!r} is not HOST:PORT, such as 127.0.0.1:8470 or [::1]:8470"
-        )
-    return match["v6"] or match["host"], int(match["port"])

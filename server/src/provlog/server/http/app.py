@@ -6,6 +6,7 @@ from provlog.server.http.connections import ConnectionRunner, protocol_logger
 from provlog.server.http.context import (
     CROWD,
     POLLS,
+    READINESS,
     SERVICE,
     SETTINGS,
     SOURCES,
@@ -13,8 +14,9 @@ from provlog.server.http.context import (
 )
 from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.gate import make_gate, set_headers
-from provlog.server.http.ops import get_metrics
+from provlog.server.http.ops import check_all, get_metrics
 from provlog.server.http.routes import routes
+from provlog.server.http.shared import Shared
 from provlog.server.http.sources import SourceCache
 from provlog.server.http.unmatched import add_routes
 from provlog.server.service import Service
@@ -31,6 +33,8 @@ def create_app(
     app[SERVICE] = service
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
+    # Anybody may ask, and each time every log is looked at.
+    app[READINESS] = Shared(lambda: check_all(service))
     app[POLLS] = Polls(chosen.polls)
     app[CROWD] = Crowd(chosen.requests, chosen.body_bytes)
     app.on_response_prepare.append(set_headers)

@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from provlog.server.errors import describe
 from provlog.server.http.access import HEADER, new_request_id
+from provlog.server.http.pieces import length_of
 from provlog.server.http.problems import Problem, internal_problem
 from provlog.server.http.roster import ConnectionSettings, Roster
 from provlog.server.metrics import Metrics
@@ -30,7 +31,7 @@ PLAIN_HEADERS: Final = {
 class Connection(RequestHandler):
     """One client's connection; what it does is entered in the roster."""
 
-    __slots__ = ("_handshake", "_link", "_roster", "doomed")
+    __slots__ = ("_answer", "_handshake", "_link", "_roster", "doomed")
 
     def __init__(self, server: "ConnectionServer", **options: Any) -> None:  # noqa: ANN401
         super().__init__(server, **options)
@@ -41,6 +42,8 @@ class Connection(RequestHandler):
         # `transport` becomes None as soon as aiohttp has asked for the end; this one
         # stays, so that a connection whose end does not come can be cut.
         self._link: asyncio.Transport | None = None
+        # The answer that is being sent.
+        self._answer: web.StreamResponse | None = None
 
     def expect(self) -> None:
         """Count the connection from here on, before it is established."""
@@ -88,10 +91,29 @@ class Connection(RequestHandler):
         request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
         self._roster.began(self)
+        if not request.rel_url.path:
+            # CONNECT names no path, so no route would answer it.
+            request_handler = self._refuse
         try:
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             self._roster.ended(self)
+
+    async def _refuse(self, request: web.BaseRequest) -> web.StreamResponse:
+        return self.handle_error(request, 400)
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer, whose memory counts until it was taken."""
+        self._answer = resp
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._answer = None
 
     def handle_error(
         self,
@@ -123,11 +145,17 @@ class Connection(RequestHandler):
 
     def has_work(self) -> bool:
         """Tell whether a request has come that is not being answered yet."""
-        return bool(self._messages)
+        ending = self._link is None or self._link.is_closing()
+        return bool(self._messages) and not ending
 
     def unsent(self) -> int:
         """Return how many bytes wait to be taken by the client."""
         return 0 if self._link is None else self._link.get_write_buffer_size()
+
+    def held(self) -> int:
+        """Return how many bytes are kept for the client until it has taken them."""
+        whole = 0 if self._answer is None else length_of(self._answer)
+        return max(whole, self.unsent())
 
     def drop(self) -> None:
         """Cut the connection, without waiting for anything."""

@@ -8,6 +8,7 @@ from aiohttp import web
 from provlog.server.http.addresses import Network
 from provlog.server.http.crowd import Crowd, Polls
 from provlog.server.http.roster import ConnectionSettings
+from provlog.server.http.shared import Shared
 from provlog.server.http.sources import SourceCache
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
@@ -51,6 +52,7 @@ class HttpSettings:
 
 
 CROWD: Final = web.AppKey("crowd", Crowd)
+READINESS: Final = web.AppKey("readiness", Shared[dict[str, str]])
 SERVICE: Final = web.AppKey("service", Service)
 SETTINGS: Final = web.AppKey("settings", HttpSettings)
 SOURCES: Final = web.AppKey("sources", SourceCache)

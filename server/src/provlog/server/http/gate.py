@@ -20,6 +20,7 @@ from provlog.server.http.access import (
 from provlog.server.http.addresses import client_address, is_proxy_or_local
 from provlog.server.http.connections import PLAIN_HEADERS
 from provlog.server.http.context import HttpSettings
+from provlog.server.http.pieces import cut_long
 from provlog.server.http.problems import Problem, internal_problem, problem_of
 from provlog.server.journal import REQUEST_ID
 from provlog.server.metrics import Metrics
@@ -92,11 +93,15 @@ def _admit(request: web.Request, settings: HttpSettings) -> None:
 
 
 async def set_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Say nothing of the software, and let nobody guess types or store answers."""
+    """Say nothing of the software, and let nobody guess types or store answers.
+
+    Long answers are cut into pieces.
+    """
     headers = response.headers
     headers.popall("Server", None)
     for name, value in PLAIN_HEADERS.items():
         headers.setdefault(name, value)
+    cut_long(response)
 
 
 def _unexpected(error: Exception, number: str) -> Problem:

@@ -7,6 +7,8 @@ when it is delivered again.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -15,6 +17,7 @@ from provlog.server.delivery import connector_of, deliver
 from provlog.server.http.access import SUBJECT
 from provlog.server.http.auth import (
     Caller,
+    charge_rate,
     require_any_rate,
     require_hook,
     require_rate,
@@ -25,6 +28,7 @@ from provlog.server.http.requests import read_body, read_query
 from provlog.server.http.responses import json_response
 from provlog.server.intake.connectors import Hook
 from provlog.server.intake.problems import EventError
+from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
 
 
@@ -70,10 +74,11 @@ async def _take(
     length, crowd = request.content_length, request.app[CROWD]
     with crowd.place(caller.log, token, length, limit):
         body = await read_body(request, limit)
-        records = await _cut(hook, body)
+        records = await _cut(service, caller, hook, body)
         require_rate(service, caller, len(records))
+        count = _charging(service, caller, len(records))
         delivered = await deliver(
-            service, caller.log, source, records, _ingest(token), token
+            service, caller.log, source, records, _ingest(token), token, count
         )
     return json_response(
         {
@@ -88,13 +93,31 @@ def _ingest(token: str) -> dict[str, JsonValue]:
     return {"token": token, "authentication": "shared_secret"}
 
 
-async def _cut(hook: Hook, body: bytes) -> list[bytes]:
+def _charging(service: Service, caller: Caller, paid: int) -> Callable[[int], None]:
+    """Return what takes from the rates what events there are beyond the paid ones.
+
+    A record may make many events, and some are durable also where the time runs out.
+    """
+
+    def count(events: int) -> None:
+        nonlocal paid
+        charge_rate(service, caller, max(0, events - paid))
+        paid = max(0, paid - events)
+
+    return count
+
+
+async def _cut(
+    service: Service, caller: Caller, hook: Hook, body: bytes
+) -> list[bytes]:
     """Return the records of a delivery; one that cannot be read is a record itself."""
     records: list[bytes] = []
+    after, begun = service.workplace.after, time.perf_counter()
     try:
         for step in hook.cut(body):
             records += step
-            await asyncio.sleep(0)
+            await after(caller.log.id, caller.token.id, len(step), begun)
+            begun = time.perf_counter()
     except EventError:
         return [body]
     return records

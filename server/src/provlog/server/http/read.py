@@ -41,7 +41,8 @@ async def get_checkpoint(request: web.Request) -> web.Response:
 async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> ReleasedHead:
     """Wait for a larger head, but not when too many wait, nor into a shutdown."""
     log = reader.log
-    who = Holder(log, None if reader.token is None else reader.token.id)
+    # Whoever reads a public log without a token is one reader, of that log alone.
+    who = Holder(log, log if reader.token is None else reader.token.id)
     if not polls.enter(who):
         return await log.refresh()
     waiting = asyncio.ensure_future(log.wait_beyond(size, seconds))

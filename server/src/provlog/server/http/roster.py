@@ -21,8 +21,10 @@ class ConnectionSettings:
     closed; so is one whose request line and fields are not there `head_seconds` after
     it was opened or after their first byte, or have come to `head_bytes` without an
     end. `line_bytes`, `field_bytes` and `fields` bound their parts. A client that is
-    sent more than fits its buffers has to take `write_bytes` in each `write_seconds`.
-    A TLS handshake may take `handshake_seconds`.
+    sent more than fits its buffers has to take `write_bytes` in each `write_seconds`;
+    answers that are not taken come to `answer_bytes` in all. One that has been sent to
+    in vain for `stalled_seconds` gives way where there is no room for another. A TLS
+    handshake may take `handshake_seconds`.
     """
 
     most: int = 1000
@@ -34,6 +36,8 @@ class ConnectionSettings:
     fields: int = 128
     write_seconds: float = 30.0
     write_bytes: int = 32 * 1024
+    answer_bytes: int = 256 * 1024 * 1024
+    stalled_seconds: float = 1.0
     handshake_seconds: float = 10.0
     sweep_seconds: float = 1.0
 
@@ -47,8 +51,20 @@ class Guest(Protocol):
     def unsent(self) -> int:
         """Return how many bytes wait to be taken by the client."""
 
+    def held(self) -> int:
+        """Return how many bytes are kept for the client until it has taken them."""
+
     def drop(self) -> None:
         """Cut the connection, without waiting for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stall:
+    """Since when a guest is looked at, what it had to take then, what it keeps."""
+
+    since: float
+    unsent: int
+    held: int
 
 
 class Roster:
@@ -70,24 +86,38 @@ class Roster:
         self._guests: set[Guest] = set()
         self._idle: OrderedDict[Guest, float] = OrderedDict()
         self._heads: OrderedDict[Guest, tuple[float, int]] = OrderedDict()
-        self._stalled: dict[Guest, tuple[float, int]] = {}
+        self._stalled: dict[Guest, _Stall] = {}
+        self._held = 0
 
     def __len__(self) -> int:
         return len(self._guests)
 
     def make_room(self) -> bool:
-        """Have room for one more, at the cost of whoever has been idle longest."""
+        """Have room for one more, at the cost of whoever has been idle longest.
+
+        Where nobody is idle, whoever does not take its answer has to go.
+        """
         while len(self._guests) >= self._settings.most:
-            if not self._idle:
+            guest = self._longest_idle() or self._longest_stalled()
+            if guest is None:
                 self._dropped("full")
                 return False
-            guest, _ = next(iter(self._idle.items()))
-            if guest.has_work():
-                # It is about to be answered, and idle again after that.
-                del self._idle[guest]
-            else:
-                self._drop(guest, "room")
+            self._drop(guest, "room")
         return True
+
+    def _longest_idle(self) -> Guest | None:
+        while self._idle:
+            guest, _ = next(iter(self._idle.items()))
+            if not guest.has_work():
+                return guest
+            # It is about to be answered, and idle again after that.
+            del self._idle[guest]
+        return None
+
+    def _longest_stalled(self) -> Guest | None:
+        before = self._now() - self._settings.stalled_seconds
+        stalled = self._stalled.items()
+        return next((guest for guest, stall in stalled if stall.since <= before), None)
 
     def enter(self, guest: Guest) -> None:
         """Count a guest in; its time to ask for something begins anew."""
@@ -101,7 +131,7 @@ class Roster:
         self._guests.discard(guest)
         self._idle.pop(guest, None)
         self._heads.pop(guest, None)
-        self._stalled.pop(guest, None)
+        self.drained(guest)
 
     def failed(self, guest: Guest) -> None:
         """Forget a guest that never came to be connected."""
@@ -129,12 +159,23 @@ class Roster:
 
     def stalled(self, guest: Guest) -> None:
         """Note that a guest does not take what it is sent as fast as it is sent."""
-        if guest in self._guests:
-            self._stalled[guest] = (self._now(), guest.unsent())
+        if guest not in self._guests:
+            return
+        self.drained(guest)
+        stall = _Stall(self._now(), guest.unsent(), guest.held())
+        self._stalled[guest] = stall
+        self._held += stall.held
+        while self._held > self._settings.answer_bytes:
+            self._drop(max(self._stalled, key=self._kept), "slow")
+
+    def _kept(self, guest: Guest) -> int:
+        return self._stalled[guest].held
 
     def drained(self, guest: Guest) -> None:
         """Note that a guest took what it was sent."""
-        self._stalled.pop(guest, None)
+        stall = self._stalled.pop(guest, None)
+        if stall is not None:
+            self._held -= stall.held
 
     def sweep(self) -> None:
         """Drop every guest that has been waited for too long."""
@@ -152,14 +193,14 @@ class Roster:
         self._sweep_stalled(now)
 
     def _sweep_stalled(self, now: float) -> None:
-        for guest, (since, before) in list(self._stalled.items()):
-            if now - since < self._settings.write_seconds:
+        for guest, stall in list(self._stalled.items()):
+            if now - stall.since < self._settings.write_seconds:
                 continue
             unsent = guest.unsent()
-            if before - unsent < self._settings.write_bytes:
+            if stall.unsent - unsent < self._settings.write_bytes:
                 self._drop(guest, "slow")
             else:
-                self._stalled[guest] = (now, unsent)
+                self._stalled[guest] = _Stall(now, unsent, stall.held)
 
     def _drop(self, guest: Guest, reason: Reason) -> None:
         self.leave(guest)

@@ -4,6 +4,7 @@ Each event of many has its own answer, and a bad one costs no other. They are re
 drafted in steps, between which other requests have their turn.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -27,7 +28,6 @@ from provlog.server.reader import LogReader
 from provlog.server.sequencer import Committed
 from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import may_write
-from provlog.server.workplace import STEP
 
 T = TypeVar("T")
 
@@ -139,13 +139,15 @@ class Intake:
 
     async def _by_turns(self, steps: Iterator[list[T]]) -> AsyncIterator[list[T]]:
         """Yield what each step makes, and let others work before the next."""
+        after = self._service.workplace.after
         while True:
+            begun = time.perf_counter()
             with self._metrics.stage("parse"):
                 made = next(steps, None)
             if made is None:
                 return
             yield made
-            await self._service.workplace.turn(self._log.id, self._token.id, STEP)
+            await after(self._log.id, self._token.id, len(made), begun)
 
     async def _refusal(
         self, event: Event | EventError, taken: _Drafts

@@ -23,9 +23,23 @@ def add_routes(app: web.Application, routes: Iterable[web.RouteDef]) -> None:
             for route in routes
         ]
     )
-    app.router.add_route(
-        hdrs.METH_ANY, "/{unmatched:.*}", _refuse, expect_handler=_expectation
-    )
+    nowhere = _Nowhere()
+    nowhere.add_route(hdrs.METH_ANY, _refuse, expect_handler=_expectation)
+    app.router.register_resource(nowhere)
+
+
+class _Nowhere(web.DynamicResource):
+    """Takes whatever is asked for: paths with line ends, and `*`."""
+
+    def __init__(self) -> None:
+        super().__init__("/{unmatched:.*}")
+
+    async def resolve(
+        self,
+        request: web.Request,  # noqa: ARG002  whatever it is
+    ) -> tuple[web.UrlMappingMatchInfo, set[str]]:
+        [route] = self
+        return web.UrlMappingMatchInfo({}, route), set()
 
 
 async def _expectation(request: web.Request) -> None:

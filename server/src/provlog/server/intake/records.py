@@ -28,6 +28,8 @@ by its brackets. No event is as long."""
 
 MAX_BRACKETS = 500_000
 STEP_BRACKETS = 16_384
+MAX_MEMBERS = 1_000
+"""How many members an object may have that an array is looked for in."""
 
 T = TypeVar("T")
 
@@ -45,14 +47,20 @@ def check_batch_size(body: bytes) -> None:
 
 
 def in_steps(
-    records: Iterable[bytes], read: Callable[[bytes], list[T]]
+    records: Iterable[bytes],
+    read: Callable[[bytes], list[T]],
+    weigh: Callable[[list[T]], int] = len,
 ) -> Iterator[list[T]]:
-    """Yield what `read` makes of the records, of some of them at a time."""
+    """Yield what `read` makes of the records, of some of them at a time.
+
+    `weigh` tells how many things it made of one: few records may make many.
+    """
     made: list[T] = []
     looked = count = 0
     for record in records:
-        made += read(record)
-        looked, count = looked + len(record), count + 1
+        part = read(record)
+        made += part
+        looked, count = looked + len(record), count + max(1, weigh(part))
         if looked >= STEP_BYTES or count >= STEP_RECORDS:
             yield made
             made, looked, count = [], 0, 0
@@ -102,7 +110,8 @@ def cut_member(body: bytes, path: Sequence[str], most: int) -> Iterator[list[byt
     """Yield the elements of an array inside a JSON object, as `cut_array` does.
 
     `path` holds the names of the members that lead to it. Raises `EventError` 400 also
-    where one of them is missing or repeated.
+    where one of them is missing or repeated, 413 where it is one of more than
+    `MAX_MEMBERS`.
     """
     check_batch_size(body)
     for name in path:
@@ -191,8 +200,8 @@ class _Window:
 def _find_member(text: str, wanted: str) -> Generator[list[bytes], None, slice]:
     """Return where in the object that `text` is the value of its one such member is."""
     window, found = _Window(text), list[slice]()
-    position = _pass_mark(text, 0, "{")
-    while True:
+    begun = position = _pass_mark(text, 0, "{")
+    for _ in range(MAX_MEMBERS):
         name = _STRING.match(text, position)
         if name is None:
             raise _no_json(position)
@@ -205,6 +214,11 @@ def _find_member(text: str, wanted: str) -> Generator[list[bytes], None, slice]:
         if text[position : position + 1] != ",":
             break
         position = _skip_blanks(text, position + 1)
+        if position - begun >= STEP_BYTES:
+            yield []
+            begun = position
+    else:
+        raise EventError(413, f"an object of more than {MAX_MEMBERS} members")
     _require_end(text, _pass_mark(text, position, "}"))
     if len(found) != 1:
         raise EventError(400, f"not one member {wanted}")

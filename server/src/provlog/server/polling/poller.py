@@ -15,6 +15,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from provlog.server.delivery import Delivered
@@ -112,16 +113,17 @@ class Poller:
         since = self._settings.first
         if known is not None:
             since = max(0, known - self._settings.overlap)
-        newest, link, followed = -1, None, set[str]()
+        newest, link, followed = -1, None, set[bytes]()
         while (page := await self._take(since, link)) is not None:
             newest = max((newest, *self._believable(page)))
             link = page.next
             if link is None:
                 await self._finish(newest)
                 return
-            if link in followed:
+            place = sha256(link.encode()).digest()
+            if place in followed:
                 raise FetchError("the links from page to page lead in circles")
-            followed.add(link)
+            followed.add(place)
 
     async def _finish(self, newest: int) -> None:
         """Move the cursor to the newest record of a round that came to its end."""

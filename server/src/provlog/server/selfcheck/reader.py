@@ -213,12 +213,15 @@ class CheckReader:
         return [item for item in found if item[2]]
 
     def foreign(self, logs: set[int]) -> list[tuple[str, int]]:
-        """Return (table, log number) of rows that belong to none of the logs."""
+        """Return (table, log number) of rows that belong to none of the logs.
+
+        Nor to one that was made since `logs` were read: it comes with its rows.
+        """
         found = []
         for table in TABLES_OF_LOGS:
             after = -(2**63)
             while (number := self._next_log(table, after)) is not None:
-                if number not in logs:
+                if number not in logs and self._next_log("logs", number - 1) != number:
                     found.append((table, number))
                 after = number
         return found
