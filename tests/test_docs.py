@@ -75,7 +75,7 @@ def test_every_problem_is_documented_with_its_status() -> None:
         assert documented.get(slug) == str(status), slug
 
 
-@pytest.mark.parametrize("name", ["init", "serve", "poll", "migrate"])
+@pytest.mark.parametrize("name", ["init", "serve", "poll", "migrate", "fsck"])
 def test_every_option_of_the_server_is_documented(name: str) -> None:
     options = {
         option

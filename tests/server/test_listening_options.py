@@ -62,6 +62,24 @@ def test_metrics_beyond_this_machine_need_more_than_that(
     asked(metrics_listen="0.0.0.0:0", insecure=True, **options)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "here", ":80", "here:", "here:-1", "here:65536", "here:\u0661"),
+        *("here:0x1", "here:080080"),
+        *("::1:80", "::1", "[::1]", "[::1:80", "::1]:80", "[here]:80"),
+    ],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not HOST:PORT"):
+        asked(listen=text)
+
+
+def test_addresses_are_host_and_port() -> None:
+    assert asked(listen="[::1]:8470").api == ("::1", 8470)
+    assert asked(listen="localhost:0").api == ("localhost", 0)
+
+
 def test_connections_are_as_many_as_was_asked_for_or_there_is_room_for() -> None:
     assert asked().settings(300).connections.most == 300
     assert asked().settings(10**6).connections.most == MOST_CONNECTIONS

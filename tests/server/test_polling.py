@@ -20,7 +20,7 @@ from provlog.server.polling.seen import Seen
 from provlog.server.polling.stopping import Stop
 from provlog.server.storage.base import Cursor, DamagedCursorError, StorageError
 from provlog.server.storage.sqlite import SqliteStorage
-from support.fake_okta import DAY, TOKEN, fake_okta, okta_bytes, self_signed
+from support.fake_okta import DAY, TOKEN, FakeOkta, fake_okta, okta_bytes, self_signed
 from support.polling import MINUTE, SOURCE, Polled
 from support.services import FaultyStorage, make_instance, running
 
@@ -246,6 +246,14 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
         with pytest.raises(FetchError, match="certificate is not trusted"):
             await polled.poll()
         assert (okta.asked, okta.foreign) == ([], [])
+
+
+async def test_a_provider_without_tls_is_said_to_be_that(polled: Polled) -> None:
+    async with fake_okta() as okta:
+        polled.okta = FakeOkta(url=okta.url.replace("http://", "https://"))
+        with pytest.raises(FetchError, match="no TLS could be agreed on"):
+            await polled.poll()
+        assert okta.asked == []
 
 
 async def test_links_in_circles_are_noticed(polled: Polled) -> None:

@@ -1,6 +1,7 @@
 """TLS: what is spoken, with which files, and what does not stop the service."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -203,6 +204,16 @@ def _remove_key(pair: Pair) -> None:
     pair.key.unlink()
 
 
+def _pipe_key(pair: Pair) -> None:
+    pair.key.unlink()
+    os.mkfifo(pair.key, 0o600)
+
+
+def _pipe_chain(pair: Pair) -> None:
+    pair.chain.unlink()
+    os.mkfifo(pair.chain)
+
+
 def _open_key(pair: Pair) -> None:
     pair.key.chmod(0o640)
 
@@ -230,6 +241,9 @@ def _encrypt_key(pair: Pair) -> None:
         (_remove_chain, "server.pem: No such file"),
         (_spoil_key, "server.key does not hold a key in PEM form"),
         (_remove_key, "server.key: No such file"),
+        # Nobody writes: it would be waited for, and no signal would end that.
+        (_pipe_key, "server.key is no regular file"),
+        (_pipe_chain, "server.pem is no regular file"),
         (_open_key, "server.key is open to others: chmod 600 it"),
         (_take_another_key, "server.key is not the key of"),
         (_encrypt_key, "server.key is encrypted"),

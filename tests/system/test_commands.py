@@ -134,11 +134,26 @@ def test_an_init_that_fails_leaves_nothing_behind(idle: Server, tmp_path: Path) 
     assert not folder.exists()
 
 
+def test_tokens_that_cannot_be_written_are_printed(tmp_path: Path) -> None:
+    folder, env_file = tmp_path / "data", tmp_path / "data" / "none" / "env"
+    guard = tmp_path / "guard"
+    command = ["init", "--dir", str(folder), "--guard", str(guard), "--dev"]
+    done = run_server_command(*command, "--env-file", env_file, "--json")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"Error: {env_file}: No such file or directory; the tokens were printed"
+        " instead\n"
+    )
+    assert set(json.loads(done.stdout)["tokens"]) > {"admin", "submitter"}
+
+
 INIT = ["init", "--dir", "NEW", "--guard", "NEW-GUARD"]
 SERVE = ["serve", "--dir", "DIR", "--metrics", "off"]
 OUTSIDE = [*SERVE, "--listen", "0.0.0.0:0"]
 TOKEN = ["token", "create", "--dir", "DIR"]
 WRITER = [*TOKEN, "--role", "submitter", "--source"]
+HOOK = [*TOKEN, "--role", "hook"]
+NEW_SOURCE = ["source", "create", "--dir", "DIR"]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,11 @@ WRITER = [*TOKEN, "--role", "submitter", "--source"]
         ([*INIT, "--origin", "log.example/main"], "--source"),
         ([*INIT, "--origin", "a b", "--source", "*"], "an origin is"),
         ([*INIT, "--dev", "--source", 'a"b'], "a source is"),
+        ([*INIT, "--origin", "https://a.b", "--source", "*"], "without a scheme"),
+        (
+            [*INIT, "--dev", "--env-file", "NEW-X/env"],
+            "is no folder; nothing was changed",
+        ),
         (["init", "--dir", "NEW", "--guard", "NEW/guard", "--dev"], "outside"),
         (["serve", "--dir", "NEW"], "not initialised"),
         ([*SERVE, "--listen", "here"], "HOST:PORT"),
@@ -161,16 +181,27 @@ WRITER = [*TOKEN, "--role", "submitter", "--source"]
         ([*SERVE, "--tls-cert", "/x.pem"], "--tls-cert and --tls-key go together"),
         ([*SERVE, "--tls-cert", "/x.pem", "--tls-key", "/x.key"], "/x.key: No such"),
         ([*SERVE, "--connections", "9000000"], "ulimit -n"),
+        ([*SERVE, "--listen", "no.such.invalid:0", "--insecure"], "no such host"),
+        ([*SERVE, "--listen", "240.0.0.1:0", "--insecure"], "240.0.0.1:0 cannot"),
+        ([*SERVE, "--log-rate", "typo=5"], "no log 'typo'"),
+        ([*SERVE, "--selfcheck", "nan"], "a number of entries"),
         ([*TOKEN, "--role", "submitter"], "sources"),
         ([*TOKEN, "--role", "monitor", "--expires", "soon"], "90d"),
         ([*TOKEN, "--role", "monitor", "--expires", "999999w"], "year 10000"),
         ([*TOKEN, "--role", "monitor", "--log", "other"], "no log 'other'"),
+        ([*TOKEN, "--role", "monitor", "--note", "x" * 201], "at most 200"),
         ([*WRITER, 'a"b'], "a source is"),
+        ([*HOOK], "one source of one log"),
+        ([*HOOK, "--source", "*"], "one source of one log"),
+        ([*HOOK, "--source", "urn:typo"], "no source urn:typo: register it"),
         ([*WRITER, SOURCE, "--rate", "inf"], "a rate is"),
         (["token", "revoke", "--dir", "DIR", "nobody"], "no such token"),
         (["log", "create", "--dir", "DIR", "../x", "--origin", "a.b/x"], "name"),
-        (["source", "create", "--dir", "DIR", 'a"b'], "a source"),
-        (["source", "create", "--dir", "DIR", SOURCE, "--connector", "x"], "okta"),
+        ([*NEW_SOURCE, 'a"b'], "a source"),
+        ([*NEW_SOURCE, SOURCE, "--connector", "x"], "okta"),
+        ([*NEW_SOURCE, SOURCE, "--ns", ""], "a source or namespace is"),
+        ([*NEW_SOURCE, "*"], "is none itself"),
+        ([*NEW_SOURCE, "..", "--connector", "okta"], "no address for a hook"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
@@ -193,6 +224,15 @@ def test_what_is_typed_wrong_is_said_in_one_line(
     head = FileGuard(idle.guard).read(idle.origin)
     assert head is not None
     assert head.size == 1, "it was entered in the log"
+
+
+def test_an_address_that_is_taken_is_said_to_be(server: Server, idle: Server) -> None:
+    taken = server.url.removeprefix("http://")
+    done = run_server_command(
+        *("serve", "--dir", idle.folder, "--listen", taken, "--metrics", "off")
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"Error: {taken} is in use by another process\n"
 
 
 def _spoil_database(server: Server) -> None:
@@ -288,8 +328,33 @@ def test_a_source_with_a_hook_is_told_where_and_with_what_secret(
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer) == {"verification": "challenge"}
-    again = manage(server, "token", "create", *("--role", "hook"), "--source", SOURCE)
-    assert again["token"].startswith("plt_")
+    hook_token = ("token", "create", "--role", "hook", "--source")
+    again = manage(server, *hook_token, "urn:okta:a/b")
+    request.add_header("Authorization", f"Bearer {again['token']}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer) == {"verification": "challenge"}
+    useless = run_server_command(*hook_token, SOURCE, "--dir", server.folder)
+    assert (useless.returncode, useless.stdout) == (2, "")
+    assert "with no connector, which takes no deliveries" in useless.stderr
+
+
+def test_a_source_that_is_registered_is_said_to_be_how(server: Server) -> None:
+    done = run_server_command(
+        *("source", "create", SOURCE, "--connector", "okta", "--dir", server.folder)
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: the source is registered already with no connector: that never"
+        " changes\n"
+    )
+
+
+def test_a_log_named_twice_gets_a_token_once(server: Server) -> None:
+    sizes = [each["size"] for each in manage(server, "log", "list")]
+    twice = ("--log", "main", "--log", "main")
+    manage(server, "token", "create", "--role", "monitor", *twice)
+    after = [each["size"] for each in manage(server, "log", "list")]
+    assert sum(after) == sum(sizes) + 1
 
 
 def test_what_to_enter_at_the_provider_is_printed_to_be_pasted(

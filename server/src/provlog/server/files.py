@@ -22,6 +22,7 @@ def read_private(path: Path, most: int = 4096) -> str:
     Raises `ConfigurationError` where it cannot be read or others may read it, and
     `ValueError` where it is not ASCII or longer than `most` bytes.
     """
+    require_regular(path)
     try:
         with path.open("rb") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
@@ -32,6 +33,16 @@ def read_private(path: Path, most: int = 4096) -> str:
     if len(data) > most:
         raise ValueError("too long for a secret")
     return data.decode("ascii").strip()
+
+
+def require_regular(path: Path) -> None:
+    """Raise `ConfigurationError` unless a path is a file: pipes are waited for."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        raise ConfigurationError(f"{path} is no regular file")
 
 
 def flush_path(path: Path) -> None:

@@ -47,10 +47,11 @@ def require_log_name(name: str) -> None:
 def require_origin(origin: str) -> None:
     """Refuse what cannot be a checkpoint's origin and a key's name."""
     usable = is_canonical_text(origin) and 1 <= len(origin) <= MAX_ORIGIN
-    if not usable or " " in origin or "+" in origin:
+    if not usable or not {" ", "+"}.isdisjoint(origin) or "://" in origin:
         raise ConfigurationError(
-            f"an origin is 1 to {MAX_ORIGIN} printable ASCII characters without blanks,"
-            " '+', quotation marks and backslashes, such as log.example.com/main"
+            f"an origin is 1 to {MAX_ORIGIN} printable ASCII characters without a"
+            " scheme, blanks, '+', quotation marks and backslashes, such as"
+            " log.example.com/main"
         )
     try:
         Checkpoint(origin, 0, EMPTY_ROOT).text()

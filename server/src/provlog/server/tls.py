@@ -10,6 +10,7 @@ from typing import Final, NoReturn, TypeAlias
 from cryptography import x509
 
 from provlog.server.errors import ConfigurationError
+from provlog.server.files import require_regular
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ def load_context(chain: Path, key: Path) -> ssl.SSLContext:
     Raises `ConfigurationError` with what is wrong: a file that is not there, damaged,
     or open to others, a key that is encrypted or not the certificate's.
     """
+    require_regular(key)
+    require_regular(chain)
     _require_private(key)
     leaf = _read_leaf(chain)
     if leaf.not_valid_after_utc < datetime.now(UTC):

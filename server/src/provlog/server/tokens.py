@@ -11,13 +11,14 @@ from hashlib import sha256
 from typing import Final
 
 from provlog.merkle.encoding import parse_time
-from provlog.server.intake.event import is_event_name
+from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.storage.base import Reads, TokenRecord
 
 ROLES: Final = ("submitter", "monitor", "auditor", "privacy", "admin", "hook")
 WRITERS: Final = frozenset({"submitter", "hook"})
 """The roles that are given sources: what they may write."""
 ANY_SOURCE: Final = "*"
+MAX_NOTE: Final = 200
 LATEST: Final = parse_time("9999-12-31T23:59:59.999Z")
 
 _TOKEN = re.compile(r"plt_([0-9a-z]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -59,14 +60,16 @@ def mint_token(
     reached = None if logs is None else frozenset(logs)
     if not chosen or not chosen.issubset(ROLES):
         raise ValueError(f"roles are one or more of {', '.join(ROLES)}")
-    if bool(chosen & WRITERS) != bool(allowed):
-        raise ValueError("a submitter, and nobody else, is given sources to write")
     if "hook" in chosen:
         _require_hook(chosen, allowed, reached)
+    elif ("submitter" in chosen) != bool(allowed):
+        raise ValueError("a submitter is given sources to write, and a reader none")
     if not all(uri == ANY_SOURCE or is_event_name(uri) for uri in allowed):
-        raise ValueError("a source is 1 to 256 printable ASCII characters")
+        raise ValueError(f"a source is {EVENT_NAME}")
     if not is_note(note):
-        raise ValueError("a note has no control characters")
+        raise ValueError(
+            f"a note is at most {MAX_NOTE} characters, and no control characters"
+        )
     if rate is not None and not 0 < rate < math.inf:
         raise ValueError("a rate is a positive number of events per second")
     if expires is not None and expires > LATEST:
@@ -98,8 +101,10 @@ def _require_hook(
 
 
 def is_note(text: str) -> bool:
-    """Tell whether a token's note can be shown on a terminal: no control characters."""
-    return not any(unicodedata.category(character) == "Cc" for character in text)
+    """Tell whether a note is short, and can be shown: no control characters."""
+    return len(text) <= MAX_NOTE and not any(
+        unicodedata.category(character) == "Cc" for character in text
+    )
 
 
 async def authenticate(reads: Reads, text: str, now: int) -> TokenRecord | None:

@@ -7,13 +7,14 @@ import sys
 
 import click
 
-from provlog.server.cli.common import report
+from provlog.server.cli.common import explain, report
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
-from provlog.server.cli.manage import log, source, token
+from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.poll import poll
 from provlog.server.cli.serve import serve
+from provlog.server.cli.sources import source
 from provlog.server.errors import ConfigurationError, ServiceError
 from provlog.server.storage.base import SchemaError, StorageError
 
@@ -49,6 +50,8 @@ def main() -> None:
         code = 130
     except (ConfigurationError, SchemaError) as error:
         code = report(error, 2)
-    except (ServiceError, StorageError, OSError) as error:
+    except OSError as error:
+        code = report(*explain(error))
+    except (ServiceError, StorageError) as error:
         code = report(error, 3)
     sys.exit(code if isinstance(code, int) else 0)

@@ -24,6 +24,13 @@ ACTOR = "provlog-server"
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _RATE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
+_WRONG_PATH = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 dir_option = click.option(
@@ -50,10 +57,22 @@ def instance_options(function: F) -> F:
     return dir_option(guard_option(json_option(function)))
 
 
-def report(error: Exception, code: int) -> int:
+def report(error: Exception | str, code: int) -> int:
     """Print what went wrong as one line and return the exit code."""
     click.echo(f"Error: {error}", err=True)
     return code
+
+
+def explain(error: OSError) -> tuple[str, int]:
+    """Return what the system refused, without its number, and the exit code.
+
+    Paths that are not there or not allowed are the operator's to mend (2); a full disk
+    and the like may be over later (3).
+    """
+    wrong = isinstance(error, _WRONG_PATH)
+    text = error.strerror or type(error).__name__
+    name = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return f"{name}{text}", 2 if wrong else 3
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -76,11 +95,13 @@ async def require_log(service: Service, name: str) -> Log:
     return log
 
 
-def parse_duration(text: str) -> int:
-    """Return milliseconds of a duration such as 90d, 12h or 30m."""
+def parse_duration(text: str, option: str) -> int:
+    """Return milliseconds of a duration such as 90d, 12h or 30m, given as `option`."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ConfigurationError(f"{text!r} is no duration; write 90d, 12h or 30m")
+        raise ConfigurationError(
+            f"{option}: {text!r} is no duration; write 90d, 12h or 30m"
+        )
     return int(match[1]) * _UNITS[match[2]] * 1000
 
 
@@ -89,8 +110,9 @@ def parse_log_rates(texts: Sequence[str]) -> LogRates:
     other: float | None = None
     named: dict[str, float] = {}
     for text in texts:
-        name, _, number = text.rpartition("=")
-        if _RATE.fullmatch(number) is None or not float(number):
+        name, equals, number = text.rpartition("=")
+        nameless = bool(equals) and not name
+        if nameless or _RATE.fullmatch(number) is None or not float(number):
             raise ConfigurationError(
                 f"{text!r} is no rate; write 500, or main=2000 for one log"
             )

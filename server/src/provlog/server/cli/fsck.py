@@ -63,7 +63,8 @@ def _print(check: Pass, as_json: bool) -> None:
     if findings.total > len(findings.kept):
         click.echo(f"and {findings.total - len(findings.kept)} more")
     for name, size in check.sizes.items():
-        click.echo(f"log {name}: {size} entries read", err=True)
+        noun = "entry" if size == 1 else "entries"
+        click.echo(f"log {name}: {size} {noun} read", err=True)
     click.echo("clean" if not findings.total else f"findings: {findings.total}")
 
 

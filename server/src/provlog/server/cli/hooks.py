@@ -9,6 +9,7 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.cli.common import ACTOR
 from provlog.server.cli.urls import PUBLIC_URL_VARIABLE
 from provlog.server.delivery import connector_of
+from provlog.server.errors import ConfigurationError
 from provlog.server.log import Log
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
@@ -53,7 +54,7 @@ async def mint_hook(
 
     Its token does nothing but deliver to this source, and is recorded by an entry.
     """
-    if source.connector is None or connector_of(source).hook is None:
+    if not has_hook(source):
         return None
     minted = mint_token(
         logs=[log.id],
@@ -66,6 +67,25 @@ async def mint_hook(
     return HookAccess(
         hook_url(public_url, log.record.name, source.uri), f"Bearer {minted.text}"
     )
+
+
+def has_hook(source: SourceRecord) -> bool:
+    """Tell whether a source's provider can deliver by itself."""
+    return source.connector is not None and connector_of(source).hook is not None
+
+
+async def require_hook(service: Service, log: Log, uri: str) -> None:
+    """Raise `ConfigurationError` for a source whose hook would answer nobody."""
+    source = await service.storage.source(log.id, uri)
+    if source is None:
+        raise ConfigurationError(
+            f"log {log.record.name} has no source {uri}: register it with source create"
+        )
+    if not has_hook(source):
+        raise ConfigurationError(
+            f"source {uri} is registered with {source.connector or 'no connector'},"
+            " which takes no deliveries"
+        )
 
 
 def hook_url(public_url: str, log: str, source: str) -> str:

@@ -10,7 +10,7 @@ from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import write_private
 from provlog.server.initialise import initialise
-from provlog.server.intake.event import is_event_name
+from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.registry import require_origin
 from provlog.server.storage.base import LogRecord
 from provlog.server.tokens import ANY_SOURCE
@@ -35,7 +35,7 @@ DEV_URL = "http://127.0.0.1:8470"
     "--source",
     "sources",
     multiple=True,
-    help="A source the submitter token may write, such as urn:okta:acme; may be given"
+    help="A source the submitter token may write, such as urn:hr:acme; may be given"
     " several times. '*' allows any.",
 )
 @click.option("--public", is_flag=True, help="Tiles and proofs need no token.")
@@ -47,7 +47,8 @@ DEV_URL = "http://127.0.0.1:8470"
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write URL, log key and tokens to a shell file of mode 0600 as well.",
+    help="Write URL, log key and tokens to a new shell file of mode 0600, and print no"
+    " tokens.",
 )
 @json_option
 def init(
@@ -66,7 +67,7 @@ def init(
 
     \b
     provlog-server init --dir /var/lib/provlog --origin log.example.com/main \\
-        --source urn:okta:acme
+        --source urn:hr:acme
     """
     if dev == (origin is not None):
         raise click.UsageError("give either --origin or --dev")
@@ -75,12 +76,12 @@ def init(
     if not sources and not dev:
         raise click.UsageError("name what will be submitted with --source URI")
     require_origin(origin)
-    if env_file is not None and env_file.exists():
-        raise ConfigurationError(f"{env_file} exists; nothing was changed")
+    if env_file is not None:
+        _require_writable(env_file, folder)
     allowed = sources or (DEV_SOURCE,)
     for uri in allowed:
         if uri != ANY_SOURCE and not is_event_name(uri):
-            raise click.UsageError("a source is 1 to 256 printable ASCII characters")
+            raise click.UsageError(f"a source is {EVENT_NAME}")
     run(_init(folder, origin, allowed, public, guard, env_file, as_json))
 
 
@@ -103,13 +104,29 @@ async def _init(
     )
     record = made.log
     texts = {role: token.text for role, token in made.tokens.items()}
-    if env_file is not None:
-        write_env_file(env_file, record, texts)
+    try:
+        if env_file is not None:
+            write_private(env_file, _environment(record, texts))
+    except OSError as error:
+        # The tokens are kept nowhere else.
+        _print(record, texts, None, as_json)
+        raise ConfigurationError(
+            f"{env_file}: {error.strerror}; the tokens were printed instead"
+        ) from None
     _print(record, texts, env_file, as_json)
 
 
-def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> None:
-    """Write what a shell needs to use the log; mode 0600, never over a file."""
+def _require_writable(path: Path, folder: Path) -> None:
+    """Refuse a file that is there, or whose own folder will not be."""
+    if path.exists():
+        raise ConfigurationError(f"{path} exists; nothing was changed")
+    inside = path.absolute().is_relative_to(folder.absolute())
+    if not inside and not path.parent.is_dir():
+        raise ConfigurationError(f"{path.parent} is no folder; nothing was changed")
+
+
+def _environment(record: LogRecord, tokens: dict[str, str]) -> str:
+    """Return what a shell needs to use the log."""
     lines = [
         f"export PROVLOG_URL='{DEV_URL}'",
         f"export PROVLOG_LOG='{record.name}'",
@@ -119,10 +136,7 @@ def write_env_file(path: Path, record: LogRecord, tokens: dict[str, str]) -> Non
     lines += [
         f"export PROVLOG_{role.upper()}_TOKEN='{text}'" for role, text in tokens.items()
     ]
-    try:
-        write_private(path, "\n".join(lines) + "\n")
-    except FileExistsError:
-        raise ConfigurationError(f"{path} exists; nothing was written there") from None
+    return "\n".join(lines) + "\n"
 
 
 def _print(

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
+import os
 import resource
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +15,18 @@ from typing import Any, Final, Self
 import click
 from aiohttp import web
 
-from provlog.server.cli.urls import PUBLIC_URL_VARIABLE, is_loopback, parse_public_url
-from provlog.server.errors import ConfigurationError
+from provlog.server.cli.urls import (
+    PUBLIC_URL_VARIABLE,
+    Address,
+    is_loopback,
+    parse_address,
+    parse_public_url,
+)
+from provlog.server.errors import (
+    ConfigurationError,
+    ServiceError,
+    UnavailableError,
+)
 from provlog.server.http.addresses import Network, parse_network
 from provlog.server.http.app import create_runner
 from provlog.server.http.context import HttpSettings
@@ -28,8 +41,6 @@ OTHER_FILES: Final = 192
 """Descriptors that are kept for databases, guards, keys and sockets that listen."""
 MOST_CONNECTIONS: Final = 20_000
 """What is allowed unless told otherwise, however many files may be open."""
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +249,11 @@ async def _serve(
     address: Address,
     certificate: ServerCertificate | None,
 ) -> str:
-    sockets = await bind(*address)
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    try:
+        sockets = await bind(*address)
+    except OSError as error:
+        raise _refused(f"{host}:{address[1]}", error) from None
     runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name=name)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -246,8 +261,21 @@ async def _serve(
     for each in sockets:
         await Listener(runner, each, context).start()
     scheme = "http" if certificate is None else "https"
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"{scheme}://{host}:{sockets[0].getsockname()[1]}"
+
+
+def _refused(address: str, error: OSError) -> ServiceError:
+    """Return what keeps an address from being listened on."""
+    if error.errno == errno.EADDRINUSE:
+        return UnavailableError(f"{address} is in use by another process")
+    if isinstance(error, socket.gaierror):
+        return ConfigurationError(f"{address}: there is no such host")
+    # The library's own text repeats the address.
+    why = os.strerror(error.errno) if error.errno else "not possible"
+    hint = ""
+    if error.errno == errno.EACCES:
+        hint = "; a port below 1024 needs the capability CAP_NET_BIND_SERVICE"
+    return ConfigurationError(f"{address} cannot be listened on: {why}{hint}")
 
 
 async def _renew(certificate: ServerCertificate) -> None:
@@ -266,12 +294,3 @@ def _raise_descriptors() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             return wanted
     return wanted if soft == unlimited else soft
-
-
-def parse_address(text: str) -> Address:
-    """Return host and port of HOST:PORT, an IPv6 host in brackets."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ConfigurationError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8470")
-    return host, int(port)

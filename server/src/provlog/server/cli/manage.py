@@ -1,4 +1,4 @@
-"""`provlog-server token|log|source`: management, beside a running server or without.
+"""`provlog-server token|log`: management, beside a running server or without.
 
 Each change is an entry of its own in the log it concerns.
 """
@@ -19,14 +19,13 @@ from provlog.server.cli.common import (
     require_log,
     run,
 )
-from provlog.server.cli.hooks import mint_hook, public_url_option
-from provlog.server.cli.urls import parse_public_url
+from provlog.server.cli.hooks import (
+    require_hook,
+)
 from provlog.server.errors import ConfigurationError
-from provlog.server.intake.connectors import CONNECTORS
-from provlog.server.intake.event import is_event_name
 from provlog.server.log import Log
-from provlog.server.representations import log_json, source_json, token_json
-from provlog.server.storage.base import SourceRecord, TokenRecord
+from provlog.server.representations import log_json, token_json
+from provlog.server.storage.base import TokenRecord
 from provlog.server.tokens import ROLES, mint_token
 
 
@@ -47,8 +46,13 @@ def token() -> None:
     type=click.Choice(ROLES),
     help="What it may do; may be given several times.",
 )
-@click.option("--source", "sources", multiple=True, help="For a submitter: a source.")
-@click.option("--rate", type=float, help="Events a second it may submit.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    help="What it may write: a submitter several sources, or '*' for any; a hook one.",
+)
+@click.option("--rate", type=float, help="Events a second it may submit or deliver.")
 @click.option("--expires", help="How long it is good for, such as 90d or 12h.")
 @click.option("--note", default="", help="Whose it is; shown in lists.")
 def token_create(
@@ -75,7 +79,10 @@ def token_create(
             logs = (
                 list(service.open_logs())
                 if all_logs
-                else [await require_log(service, name) for name in names or ("main",)]
+                else [
+                    await require_log(service, name)
+                    for name in dict.fromkeys(names or ("main",))
+                ]
             )
             now = service.clock.now()
             try:
@@ -86,11 +93,15 @@ def token_create(
                     now=now,
                     note=note,
                     rate=rate,
-                    expires=None if expires is None else now + parse_duration(expires),
+                    expires=None
+                    if expires is None
+                    else now + parse_duration(expires, "--expires"),
                 )
             except ValueError as error:
                 raise ConfigurationError(str(error)) from None
             first, *others = logs
+            if "hook" in roles:
+                await require_hook(service, first, sources[0])
             index = await service.store_token(first, minted.record, ACTOR, others)
         if as_json:
             print_json({"id": minted.record.id, "token": minted.text, "index": index})
@@ -132,7 +143,9 @@ def token_revoke(
         async with opened(folder, guard) as service:
             record = await service.storage.token(token_id)
             if record is None or record.revoked is not None:
-                raise ConfigurationError("there is no such token in use")
+                raise ConfigurationError(
+                    "there is no such token in use; give its id, as `token list` has it"
+                )
             logs = [log for log in service.open_logs() if _reaches(record, log)]
             index = await service.revoke_token(logs[0], token_id, ACTOR, logs[1:])
         if as_json:
@@ -161,7 +174,11 @@ def log_create(
     origin: str,
     public: bool,
 ) -> None:
-    """Create a log NAME with keys of its own."""
+    """Create a log NAME with keys of its own.
+
+    \b
+    provlog-server log create lab --dir data --origin log.example.com/lab
+    """
 
     async def create() -> None:
         async with opened(folder, guard) as service:
@@ -196,88 +213,6 @@ def log_list(folder: Path, guard: Path | None, as_json: bool) -> None:
             for item in logs
         ]
         print_table(rows, ("NAME", "SIZE", "ACCESS", "LOG KEY"))
-
-    run(show())
-
-
-@click.group()
-def source() -> None:
-    """Register and list sources of events."""
-
-
-@source.command("create")
-@instance_options
-@log_option
-@click.argument("uri")
-@click.option(
-    "--ns",
-    help="Whose ids its events carry; sources of one identity provider share it, for"
-    " ever.  [default: URI]",
-)
-@click.option(
-    "--connector",
-    type=click.Choice(sorted(CONNECTORS)),
-    help="Its format. Where the provider delivers by itself, what to enter there is"
-    " printed, with a secret that is shown once.",
-)
-@public_url_option
-def source_create(
-    folder: Path,
-    guard: Path | None,
-    as_json: bool,
-    log_name: str,
-    uri: str,
-    ns: str | None,
-    connector: str | None,
-    public_url: str,
-) -> None:
-    """Register a source URI, such as urn:okta:acme.
-
-    \b
-    provlog-server source create urn:okta:acme --dir data --connector okta \\
-        --public-url https://log.example.com
-
-    A new secret for its hook, in place of a lost one: token create --role hook.
-    """
-    if not is_event_name(uri) or not is_event_name(ns or uri):
-        raise click.UsageError(
-            "a source or namespace is 1 to 256 printable ASCII characters"
-        )
-    record = SourceRecord(uri, ns or uri, connector)
-    base = parse_public_url(public_url)
-
-    async def create() -> None:
-        async with opened(folder, guard) as service:
-            log = await require_log(service, log_name)
-            if not await service.register_source(log, record, ACTOR):
-                raise ConfigurationError("the source is registered already")
-            hook = await mint_hook(service, log, record, base)
-        if as_json:
-            shown = {} if hook is None else {"hook": hook.json()}
-            print_json({**source_json(record), **shown})
-            return
-        click.echo(f"registered {record.uri} with namespace {record.ns}")
-        if hook is not None:
-            click.echo(hook.text())
-
-    run(create())
-
-
-@source.command("list")
-@instance_options
-@log_option
-def source_list(folder: Path, guard: Path | None, as_json: bool, log_name: str) -> None:
-    """List the sources of a log."""
-
-    async def show() -> None:
-        async with opened(folder, guard) as service:
-            log = await require_log(service, log_name)
-            sources = await service.storage.sources(log.id)
-        if as_json:
-            print_json([source_json(item) for item in sources])
-            return
-        rows = [(item.uri, item.ns, item.connector or "-") for item in sources]
-        print_table(rows, ("URI", "NAMESPACE", "CONNECTOR"))
 
     run(show())
 

@@ -115,9 +115,11 @@ async def _poll(
 ) -> None:
     source = await _require_source(service, log, options.source)
     settings = Settings(
-        parse_since(options.since or FIRST, service.clock.now()),
-        parse_duration(options.interval) / 1000,
-        parse_duration(options.overlap),
+        parse_since(
+            FIRST if options.since is None else options.since, service.clock.now()
+        ),
+        parse_duration(options.interval, "--interval") / 1000,
+        parse_duration(options.overlap, "--overlap"),
         options.once,
     )
     stop = Stop()
@@ -210,11 +212,24 @@ def read_token(path: Path) -> str:
 
 
 def parse_since(text: str, now: int) -> int:
-    """Return the Unix milliseconds of a time, or of a duration before `now`."""
+    """Return the Unix milliseconds of a time, or of a duration before `now`.
+
+    Raises `ConfigurationError` where it is neither, and for a time to come: nothing
+    would ever be fetched.
+    """
     try:
-        return max(0, parse_time(normalise_time(text)))
+        time = parse_time(normalise_time(text))
     except ValueError:
-        return max(0, now - parse_duration(text))
+        try:
+            time = now - parse_duration(text, "--since")
+        except ConfigurationError:
+            raise ConfigurationError(
+                f"--since: {text!r} is neither a duration, such as 7d or 12h, nor a"
+                " time, such as 2026-11-27T08:00:00Z"
+            ) from None
+    if time > now:
+        raise ConfigurationError(f"--since: {text!r} lies in the future")
+    return max(0, time)
 
 
 def _tell(as_json: bool, taken: Taken) -> None:

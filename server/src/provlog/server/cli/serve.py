@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import logging
+import math
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,7 +14,11 @@ from pathlib import Path
 
 import click
 
-from provlog.server.cli.common import instance_options, parse_log_rates
+from provlog.server.cli.common import (
+    instance_options,
+    parse_log_rates,
+    require_log,
+)
 from provlog.server.cli.listening import (
     Listening,
     listening_options,
@@ -31,6 +36,13 @@ from provlog.server.service import Service
 logger = logging.getLogger(__name__)
 
 
+def _number(_: click.Context, __: click.Parameter, rate: float) -> float:
+    # Of `nan` the range above does not think.
+    if not math.isfinite(rate):
+        raise click.BadParameter("give a number of entries a second")
+    return rate
+
+
 @click.command()
 @instance_options
 @listening_options
@@ -38,6 +50,7 @@ logger = logging.getLogger(__name__)
     "--selfcheck",
     "rate",
     type=click.FloatRange(min=0),
+    callback=_number,
     default=200,
     show_default=True,
     help="Entries a second that are re-read and recomputed meanwhile; 0 for none.",
@@ -106,6 +119,8 @@ async def _serve(
             raise ConfigurationError(
                 f"{folder} holds no log; make one with provlog-server log create"
             )
+        for name in log_rates.named:
+            await require_log(service, name)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

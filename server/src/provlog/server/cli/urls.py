@@ -1,13 +1,15 @@
-"""The URL under which others reach a server, checked before it is shown anywhere."""
+"""Addresses and URLs that an operator gives, checked before they are used or shown."""
 
 import ipaddress
 import re
-from typing import Final
+from typing import Final, TypeAlias
 
 from provlog.server.errors import ConfigurationError
 
 PUBLIC_URL_VARIABLE: Final = "PROVLOG_PUBLIC_URL"
 MAX_URL: Final = 255
+
+Address: TypeAlias = tuple[str, int]
 
 _NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL = re.compile(
@@ -15,6 +17,9 @@ _URL = re.compile(
     rf"(?P<host>{_NAME}(?:\.{_NAME})*|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?"
     r"(?P<prefix>(?:/[A-Za-z0-9._~-]+)*)/?"
+)
+_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})"
 )
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -37,6 +42,16 @@ def parse_public_url(text: str) -> str:
             "a public URL begins with https:// unless its host is this machine"
         )
     return text.removesuffix("/")
+
+
+def parse_address(text: str) -> Address:
+    """Return host and port of HOST:PORT, an IPv6 host in brackets."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ConfigurationError(
+            f"{text!r} is not HOST:PORT, such as 127.0.0.1:8470 or [::1]:8470"
+        )
+    return match["v6"] or match["host"], int(match["port"])
 
 
 def is_loopback(host: str) -> bool:

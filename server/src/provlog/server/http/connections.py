@@ -1,4 +1,7 @@
-"""Connections that are bounded in number and time: aiohttp's, counted in a roster."""
+"""Connections that are bounded in number and time: aiohttp's, counted in a roster.
+
+What is no HTTP never reaches the application, and is answered here.
+"""
 
 import asyncio
 import logging

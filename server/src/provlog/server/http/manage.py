@@ -37,9 +37,15 @@ from provlog.server.registry import MAX_ORIGIN, require_log_name, require_origin
 from provlog.server.representations import log_json, source_json, token_json
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord, TokenRecord
-from provlog.server.tokens import ANY_SOURCE, MintedToken, is_note, mint_token, reaches
+from provlog.server.tokens import (
+    ANY_SOURCE,
+    MAX_NOTE,
+    MintedToken,
+    is_note,
+    mint_token,
+    reaches,
+)
 
-MAX_NOTE = 200
 MAX_SOURCES = 100
 MAX_ROLES = 6
 MAX_RATE = 1_000_000

@@ -23,6 +23,7 @@ from provlog.server.intake.problems import EventError, fail, pointer
 from provlog.server.intake.times import normalise_time
 
 __all__ = [
+    "EVENT_NAME",
     "MAX_EVENT_BYTES",
     "MAX_NAME_LENGTH",
     "MAX_TYPE_LENGTH",
@@ -36,6 +37,8 @@ __all__ = [
 
 MAX_EVENT_BYTES = 256 * 1024
 MAX_NAME_LENGTH = 256
+EVENT_NAME = f'1 to {MAX_NAME_LENGTH} printable ASCII characters without " and \\'
+"""What `is_event_name` asks for, in words."""
 MAX_TYPE_LENGTH = 128
 MAX_EXTENSIONS = 100
 RESERVED_TYPES = "provlog."

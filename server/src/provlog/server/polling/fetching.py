@@ -195,6 +195,8 @@ def _reason(error: aiohttp.ClientError) -> str:
     # The library's own texts may repeat what was received.
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "no such host"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "no TLS could be agreed on"
     if isinstance(error, aiohttp.ClientConnectorError):
         code = error.os_error.errno
         return f"no connection ({os.strerror(code) if code else 'not set up'})"
