@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from provlog.client import Client, Trust
+from provlog.client import Client, Trust, VolatileMemory
 from support.edges import Pair
 from support.servers import Server, environment
 
@@ -112,7 +112,8 @@ def submit(server: Server, prefix: str, count: int = 20) -> float:
     """Submit events on a fresh connection, verified; return the median seconds."""
     spent = []
     trust = Trust.from_log_key(server.log_key)
-    with Client(server.url, trust, token=server.tokens["submitter"]) as log:
+    token, memory = server.tokens["submitter"], VolatileMemory()
+    with Client(server.url, trust, token=token, memory=memory) as log:
         for number in range(count):
             event = {"id": f"{prefix}-{number}", "source": "urn:x", "type": "a.b"}
             begun = time.perf_counter()
