@@ -27,8 +27,8 @@ from support.generated_calls import (
 from support.instances import SOURCE, Served
 from support.loopback import Loopback, serving
 
-EXAMPLES = 30
-LEAST_CALLS = 1200
+EXAMPLES = 22
+LEAST_CALLS = 900
 ENTRIES = 300
 TILES = ("0/000", "0/001.p/20", "1/000", "1/000.p/1", "entries/000", "entries/001.p/9")
 HOOKED = "urn:okta:hooked"

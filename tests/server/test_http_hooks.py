@@ -251,6 +251,16 @@ async def test_a_source_without_connector_has_no_hook(log: Served) -> None:
         assert answer.status == 404
 
 
+async def test_a_secret_is_made_for_a_source_that_takes_deliveries(log: Served) -> None:
+    for source, status in ((SOURCE, 201), ("urn:none", 422)):
+        body = {"roles": ["hook"], "sources": [source]}
+        reply = await log.post(
+            body, role="admin", media_type="application/json", path="/logs/main/tokens"
+        )
+        assert reply.status == status
+        assert status == 201 or reply.json()["pointer"] == "/sources/0"
+
+
 async def test_a_revoked_secret_opens_nothing(log: Served) -> None:
     token = await hook_token(log)
     await log.service.revoke_token(log.log, token.record.id, "test")

@@ -10,12 +10,21 @@ import pytest
 
 from provlog.server import open_logs
 from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.log import Log
 from provlog.server.service import Service
+from provlog.server.storage.base import Head
 from provlog.server.tokens import mint_token
 from support.instances import Reply, Served, served
 from support.loopback import Loopback, serving
 from support.servers import provlog_server
-from support.services import FaultyStorage, append, draft, running, statements
+from support.services import (
+    FaultyStorage,
+    append,
+    draft,
+    make_instance,
+    running,
+    statements,
+)
 
 LOGS = 300
 NAMES = sorted(["main", *(f"log-{number:03}" for number in range(1, LOGS))])
@@ -148,6 +157,50 @@ def test_a_log_that_cannot_be_looked_after_costs_the_others_nothing(
 
     assert loopback.run(tend()) == 1
     assert "cannot be read" in caplog.text
+
+
+async def test_a_log_that_lost_its_head_row_costs_the_others_nothing(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(await make_instance(tmp_path)) as (service, main):
+        other = await service.create_log("z", "log.example.com/z", public=False)
+        heads = await service.storage.heads()
+
+        async def without() -> dict[int, Head]:
+            return {number: head for number, head in heads.items() if number != main.id}
+
+        monkeypatch.setattr(service.storage, "heads", without)
+        seen = list[str]()
+
+        async def look(log: Log, head: Head) -> None:
+            seen.append(log.record.name)
+
+        monkeypatch.setattr(service, "_catch_up", look)
+        await service._tend_logs()
+    assert seen == [other.record.name]
+    assert "no head row" in caplog.text
+
+
+async def test_a_guard_that_cannot_be_flushed_leaves_no_database_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = list[None]()
+    with pytest.raises(OSError, match="full"):
+        async with running(await make_instance(tmp_path)) as (service, _):
+            plain = service.storage.close
+
+            async def close() -> None:
+                closed.append(None)
+                await plain()
+
+            def fail() -> None:
+                raise OSError("full")
+
+            monkeypatch.setattr(service.storage, "close", close)
+            monkeypatch.setattr(service.guard, "flush", fail)
+    assert closed == [None]
 
 
 async def test_a_log_that_another_process_made_is_opened_within_a_round(

@@ -190,6 +190,7 @@ NEW_SOURCE = ["source", "create", "--dir", "DIR"]
         ([*TOKEN, "--role", "monitor", "--expires", "999999w"], "year 10000"),
         ([*TOKEN, "--role", "monitor", "--log", "other"], "no log 'other'"),
         ([*TOKEN, "--role", "monitor", "--note", "x" * 201], "at most 200"),
+        (["fsck", "--dir", "DIR", "--guard", "none"], "there is no guard folder"),
         ([*WRITER, 'a"b'], "a source is"),
         ([*HOOK], "one source of one log"),
         ([*HOOK, "--source", "*"], "one source of one log"),

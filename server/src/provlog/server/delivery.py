@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import Appended, Erased, Outcome
 from provlog.server.errors import ConfigurationError
-from provlog.server.intake.connectors import CONNECTORS, Connector
+from provlog.server.intake.connectors import CONNECTORS, Connector, Hook
 from provlog.server.intake.draft import EventDraft
 from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, in_steps
 from provlog.server.log import Log
@@ -35,6 +35,13 @@ def connector_of(source: SourceRecord) -> Connector:
     if source.connector not in CONNECTORS:
         raise ConfigurationError(f"source {source.uri} is registered without connector")
     return CONNECTORS[source.connector]
+
+
+def hook_of(source: SourceRecord | None) -> Hook | None:
+    """Return how a source's provider delivers by itself, None if nothing can be."""
+    if source is None or source.connector not in CONNECTORS:
+        return None
+    return CONNECTORS[source.connector].hook
 
 
 async def deliver(

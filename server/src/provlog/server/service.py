@@ -92,9 +92,11 @@ class Service:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.sequencer.close()
-        self.guard.flush()
-        await self.storage.close()
+        try:
+            await self.sequencer.close()
+            self.guard.flush()
+        finally:
+            await self.storage.close()
 
     async def log(self, name: str) -> Log | None:
         """Return a log by name; one that another process made is opened."""
@@ -203,7 +205,7 @@ class Service:
         for place, log in enumerate(logs):
             if place % TURN == 0:
                 await asyncio.sleep(0)
-            await self._one(log, self._look_after(log, heads[log.id]))
+            await self._one(log, self._look_after(log, heads.get(log.id)))
             await self._tend_guard()
         if not self.logs.holds(heads.keys()):
             for record in await self.storage.logs():
@@ -232,7 +234,9 @@ class Service:
         except Exception as error:
             logger.error("log %s: %s", log.origin, _why(error))
 
-    async def _look_after(self, log: Log, head: Head) -> None:
+    async def _look_after(self, log: Log, head: Head | None) -> None:
+        if head is None:
+            raise StorageError("the log has no head row; run provlog-server fsck")
         await self._catch_up(log, head)
         await log.freshness.follow(self.storage, log.id, log.released.size)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from provlog.server.cli.common import instance_options, print_json
+from provlog.server.errors import ConfigurationError
 from provlog.server.instance import load_instance
 from provlog.server.selfcheck.log_check import Step
 from provlog.server.selfcheck.passes import Pass
@@ -34,6 +35,8 @@ def fsck(
     \b
     provlog-server fsck --dir /var/lib/provlog
     """
+    if guard is not None and not guard.is_dir():
+        raise ConfigurationError(f"there is no guard folder {guard}")
     check = Pass(load_instance(folder, guard), log_name, thorough=True)
     progress = Progress()
     for step in check.steps():

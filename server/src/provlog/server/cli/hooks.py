@@ -8,7 +8,7 @@ import click
 from provlog.merkle.encoding import JsonValue
 from provlog.server.cli.common import ACTOR
 from provlog.server.cli.urls import PUBLIC_URL_VARIABLE
-from provlog.server.delivery import connector_of
+from provlog.server.delivery import hook_of
 from provlog.server.errors import ConfigurationError
 from provlog.server.log import Log
 from provlog.server.service import Service
@@ -54,7 +54,7 @@ async def mint_hook(
 
     Its token does nothing but deliver to this source, and is recorded by an entry.
     """
-    if not has_hook(source):
+    if hook_of(source) is None:
         return None
     minted = mint_token(
         logs=[log.id],
@@ -69,11 +69,6 @@ async def mint_hook(
     )
 
 
-def has_hook(source: SourceRecord) -> bool:
-    """Tell whether a source's provider can deliver by itself."""
-    return source.connector is not None and connector_of(source).hook is not None
-
-
 async def require_hook(service: Service, log: Log, uri: str) -> None:
     """Raise `ConfigurationError` for a source whose hook would answer nobody."""
     source = await service.storage.source(log.id, uri)
@@ -81,7 +76,7 @@ async def require_hook(service: Service, log: Log, uri: str) -> None:
         raise ConfigurationError(
             f"log {log.record.name} has no source {uri}: register it with source create"
         )
-    if not has_hook(source):
+    if hook_of(source) is None:
         raise ConfigurationError(
             f"source {uri} is registered with {source.connector or 'no connector'},"
             " which takes no deliveries"

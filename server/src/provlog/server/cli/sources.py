@@ -14,8 +14,9 @@ from provlog.server.cli.common import (
     require_log,
     run,
 )
-from provlog.server.cli.hooks import has_hook, mint_hook, public_url_option
+from provlog.server.cli.hooks import mint_hook, public_url_option
 from provlog.server.cli.urls import parse_public_url
+from provlog.server.delivery import hook_of
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import EVENT_NAME, is_event_name
@@ -112,7 +113,7 @@ def _require_registrable(source: SourceRecord) -> None:
         raise click.UsageError(
             "'*' stands for any source where a token is made, and is none itself"
         )
-    if source.uri in (".", "..") and has_hook(source):
+    if source.uri in (".", "..") and hook_of(source) is not None:
         # Clients and proxies shorten such a path before they send it.
         raise click.UsageError("a source named '.' or '..' has no address for a hook")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.delivery import connector_of, deliver
+from provlog.server.delivery import deliver, hook_of
 from provlog.server.http.access import SUBJECT
 from provlog.server.http.auth import (
     Caller,
@@ -56,9 +56,7 @@ async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:
     caller = await require_hook(request)
     read_query(request)
     source = await request.app[SOURCES].find(caller.log, request.match_info["source"])
-    hook = None
-    if source is not None and source.connector is not None:
-        hook = connector_of(source).hook
+    hook = hook_of(source)
     if source is None or hook is None:
         raise Problem("not-found", "the source has no connector that takes deliveries")
     request[SUBJECT] = source.uri

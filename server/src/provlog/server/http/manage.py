@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue, parse_time
+from provlog.server.delivery import hook_of
 from provlog.server.errors import ConfigurationError, TooManyLogsError
 from provlog.server.http.auth import (
     ADMIN,
@@ -122,6 +123,10 @@ async def create_token(request: web.Request) -> web.Response:
     require_known(body, "roles", "sources", "note", "rate", "expires")
     service = request.app[SERVICE]
     minted = _mint(caller, body, service.clock.now())
+    if "hook" in minted.record.roles:
+        source = await service.storage.source(caller.log.id, *minted.record.sources)
+        if hook_of(source) is None:
+            raise invalid("/sources/0", "has no connector that takes deliveries")
     index = await service.store_token(caller.log, minted.record, caller.token.id)
     answer = {"token": minted.text, **token_json(minted.record), "index": index}
     return json_response(answer, 201)
