@@ -187,19 +187,22 @@ async def test_a_guard_that_cannot_be_flushed_leaves_no_database_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = list[None]()
+
+    def fail() -> None:
+        raise OSError("full")
+
+    opened = running(await make_instance(tmp_path))
+    service, _ = await opened.__aenter__()
+    plain = service.storage.close
+
+    async def close() -> None:
+        closed.append(None)
+        await plain()
+
+    monkeypatch.setattr(service.storage, "close", close)
+    monkeypatch.setattr(service.guard, "flush", fail)
     with pytest.raises(OSError, match="full"):
-        async with running(await make_instance(tmp_path)) as (service, _):
-            plain = service.storage.close
-
-            async def close() -> None:
-                closed.append(None)
-                await plain()
-
-            def fail() -> None:
-                raise OSError("full")
-
-            monkeypatch.setattr(service.storage, "close", close)
-            monkeypatch.setattr(service.guard, "flush", fail)
+        await opened.__aexit__(None, None, None)
     assert closed == [None]
 
 
