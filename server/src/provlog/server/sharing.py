@@ -9,8 +9,9 @@ many tokens that log has.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from provlog.server.errors import OverloadedError, OversizedError
 
@@ -19,9 +20,11 @@ RESERVE: Final = 8
 """The part of the room that the tokens of one log never fill: an eighth."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How many things, and about how many bytes they take."""
+class Load(msgspec.Struct, frozen=True):
+    """How many things, and about how many bytes they take.
+
+    Made several times for each request: a struct costs a third of a dataclass.
+    """
 
     count: int = 0
     bytes: int = 0

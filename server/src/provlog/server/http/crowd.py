@@ -6,8 +6,7 @@ long-poll takes a place for as long as it waits.
 """
 
 import asyncio
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 
 from provlog.server.errors import OverloadedError, OversizedError
 from provlog.server.sharing import Holder, Load, Room
@@ -19,23 +18,34 @@ class Crowd:
     def __init__(self, requests: int, body_bytes: int) -> None:
         self._room = Room(Load(requests, body_bytes))
 
-    @contextmanager
     def place(
         self, log: Hashable, token: str, length: int | None, limit: int
-    ) -> Iterator[None]:
-        """Hold a place for a body of that length; of `limit` bytes if it is not told.
+    ) -> "Place":
+        """Return a place for a body of that length; of `limit` bytes if it is not told.
 
-        Raises `OverloadedError` where there is none, or the log's or the token's share
-        is used up.
+        To enter it raises `OverloadedError` where there is none, or the log's or the
+        token's share is used up.
         """
         load = Load(1, limit if length is None else min(length, limit))
-        holder = Holder(log, token)
-        self._room.require(holder, load)
-        self._room.take(holder, load)
-        try:
-            yield
-        finally:
-            self._room.give_back(holder, load)
+        return Place(self._room, Holder(log, token), load)
+
+
+class Place:
+    """Room that is held between entering and leaving."""
+
+    __slots__ = ("_holder", "_load", "_room")
+
+    def __init__(self, room: Room, holder: Holder, load: Load) -> None:
+        self._room = room
+        self._holder = holder
+        self._load = load
+
+    def __enter__(self) -> None:
+        self._room.require(self._holder, self._load)
+        self._room.take(self._holder, self._load)
+
+    def __exit__(self, *_: object) -> None:
+        self._room.give_back(self._holder, self._load)
 
 
 class Polls:
