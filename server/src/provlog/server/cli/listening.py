@@ -147,7 +147,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
-        **others: Any,  # noqa: ANN401
+        **others: Any,  # noqa: ANN401  the options of the command itself
     ) -> None:
         listening = Listening.of(
             listen=listen,

@@ -33,7 +33,7 @@ class Connection(RequestHandler):
 
     __slots__ = ("_answer", "_handshake", "_link", "_roster", "doomed")
 
-    def __init__(self, server: "ConnectionServer", **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, server: "ConnectionServer", **options: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(server, **options)
         self._roster = server.roster
         self._handshake: asyncio.Task[None] | None = None
@@ -170,7 +170,7 @@ class Connection(RequestHandler):
 class ConnectionServer(web.Server):
     """Makes the connections of one listener, and holds their roster."""
 
-    def __init__(self, plain: web.Server, roster: Roster, options: Any) -> None:  # noqa: ANN401
+    def __init__(self, plain: web.Server, roster: Roster, options: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(
             plain.request_handler, request_factory=plain.request_factory, **options
         )
@@ -193,7 +193,7 @@ class ConnectionRunner(web.AppRunner):
         name: str,
         *,
         shutdown_timeout: float,
-        **options: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401  aiohttp's
     ) -> None:
         super().__init__(
             app,
@@ -212,7 +212,7 @@ class ConnectionRunner(web.AppRunner):
     @property
     def connections(self) -> ConnectionServer:
         """What makes the connections; there once `setup` has returned."""
-        assert isinstance(self.server, ConnectionServer)  # noqa: S101
+        assert isinstance(self.server, ConnectionServer)  # noqa: S101  for mypy
         return self.server
 
     async def setup(self) -> None:
