@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from provlog.merkle.compact import CompactRange
 from provlog.merkle.edge import RightEdge, edge_shape
-from provlog.merkle.hashing import HASH_SIZE, leaf_hash
+from provlog.merkle.hashing import HASH_SIZE
 from provlog.merkle.nodes import Node, decompose
 from provlog.merkle.tiles import TILE_WIDTH, Tile, nodes_from_tiles, tiles_for
 from provlog.server.storage.base import Reads
@@ -86,6 +86,5 @@ class Tree:
         start = tile.index * TILE_WIDTH
         end = start + tile.width
         if tile.level == 0:
-            leaves = await self._reads.leaves(self._log, start, end)
-            return [leaf_hash(leaf) for leaf in leaves]
+            return await self._reads.leaf_hashes(self._log, start, end)
         return await self._reads.tile_roots(self._log, tile.level - 1, start, end)

@@ -16,6 +16,7 @@ own has returned.
 
     StorageError               the engine failed; nothing was written
     ├── StorageBusyError       somebody else holds the lock; try again
+    ├── InterruptedStorageError  the connection or the transaction ended; try again
     ├── CommitUnknownError     a commit may or may not have been made durable
     ├── SchemaError            the database is not of the version this code reads
     ├── DamagedCursorError     a cursor is not what was written
@@ -41,6 +42,15 @@ class StorageError(Exception):
 
 class StorageBusyError(StorageError):
     """Another writer holds the lock; the same call may succeed later."""
+
+
+class InterruptedStorageError(StorageError):
+    """The database ended the connection or the transaction before its commit.
+
+    It restarted or failed over, cut off a server that stood still, or chose this
+    transaction where two were in each other's way. Nothing was written, and the same
+    work may be tried again at once, on a new connection.
+    """
 
 
 class CommitUnknownError(StorageError):
@@ -71,6 +81,20 @@ class Head:
     events: int
     epoch: int
     recorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """Which running database answers: another one after a restart or a failover.
+
+    `system` is the number a database cluster got when it was made, `timeline` counts
+    the promotions and restorations it went through, and `started` tells two starts of
+    one cluster apart.
+    """
+
+    system: int
+    timeline: int
+    started: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +214,12 @@ class Reads(Protocol):
     async def leaves(self, log: int, start: int, end: int) -> list[bytes]:
         """Return the leaves at [start, end); `StorageError` if one is missing."""
 
+    async def leaf_hashes(self, log: int, start: int, end: int) -> list[bytes]:
+        """Return the RFC 9162 hashes of the leaves at [start, end).
+
+        `StorageError` if one is missing.
+        """
+
     async def tiles(self, log: int, level: int, start: int, end: int) -> list[bytes]:
         """Return the hashes of the full tiles [start, end) of a level, 8192 bytes each.
 
@@ -234,8 +264,18 @@ class Reads(Protocol):
 class Transaction(Reads, Protocol):
     """One write transaction. Reads inside it see its own writes."""
 
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """Which database this transaction runs in; None for an embedded one."""
+
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head."""
+
+    def clock_ms(self) -> int | None:
+        """Return the database's clock when the last lock was taken, in Unix ms.
+
+        None where the database has no clock of its own.
+        """
 
     async def mark(self, log: int) -> None:
         """Write a barrier's mark into a log's head row, so that a commit flushes."""
@@ -258,6 +298,9 @@ class Transaction(Reads, Protocol):
 
 class Storage(Reads, Protocol):
     """An open database."""
+
+    def incarnation(self) -> Incarnation | None:
+        """Return the database that answered last; None for an embedded one."""
 
     def lane(self, log: int) -> int:
         """Return which commit queue a log belongs to.

@@ -98,6 +98,9 @@ class SqliteStorage(SqliteReads):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._lock = asyncio.Lock()
 
+    def incarnation(self) -> None:
+        """Return None: the file has no life of its own."""
+
     def lane(self, log: int) -> int:  # noqa: ARG002  one lane whatever the log
         """Return 0: one writer serves every log of the file."""
         return 0
@@ -190,6 +193,13 @@ class SqliteTransaction(SqliteReads):
     ) -> None:
         super().__init__(connection)
         self._in_thread = in_thread
+
+    @property
+    def incarnation(self) -> None:
+        """None: the file has no life of its own."""
+
+    def clock_ms(self) -> None:
+        """Return None: the clock is the process's own."""
 
     async def lock(self, log: int) -> Head:
         """Return the log's head; the whole file has been locked since BEGIN."""

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import apsw
 
-from provlog.merkle.hashing import EMPTY_ROOT
+from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
 from provlog.merkle.labels import LABEL_SIZE, LabelKind
 from provlog.merkle.receipts import Openings
 from provlog.server.storage.base import (
@@ -73,6 +73,10 @@ class SqliteReads:
             end,
         )
         return _column(rows, end - start, "entries")
+
+    async def leaf_hashes(self, log: int, start: int, end: int) -> list[bytes]:
+        """Return the RFC 9162 hashes of the leaves at [start, end)."""
+        return [leaf_hash(leaf) for leaf in await self.leaves(log, start, end)]
 
     async def tiles(self, log: int, level: int, start: int, end: int) -> list[bytes]:
         """Return the hashes of the full tiles [start, end) of a level."""
