@@ -24,14 +24,16 @@ _Seen: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 class ServerCertificate:
     """A chain of certificates and its key, as PEM files that others may renew.
 
-    `context` is what the next connection is to be served with. Raises
-    `ConfigurationError` where the files do not hold a pair.
+    `context` is what the next connection is to be served with, and `expires` until
+    when others accept it, in Unix seconds. Raises `ConfigurationError` where the files
+    do not hold a pair.
     """
 
     def __init__(self, chain: Path, key: Path) -> None:
         self._files = (chain, key)
         self._seen = self._look()
         self.context = load_context(chain, key)
+        self.expires = _expires(chain)
 
     def refresh(self) -> bool:
         """Take up the files if they changed; tell whether there is a new context.
@@ -45,7 +47,9 @@ class ServerCertificate:
             return False
         self._seen = seen
         try:
-            self.context = load_context(*self._files)
+            context = load_context(*self._files)
+            self.expires = _expires(self._files[0])
+            self.context = context
         except ConfigurationError as error:
             logger.error("the certificate in use stays: %s", error)
             return False
@@ -113,6 +117,10 @@ def _read_leaf(chain: Path) -> x509.Certificate:
         raise ConfigurationError(
             f"{chain} does not hold certificates in PEM form"
         ) from None
+
+
+def _expires(chain: Path) -> float:
+    return _read_leaf(chain).not_valid_after_utc.timestamp()
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 import click
 from aiohttp import web
+from prometheus_client import Gauge
 
 from provlog.server.cli.urls import (
     PUBLIC_URL_VARIABLE,
@@ -29,7 +30,7 @@ from provlog.server.errors import (
 )
 from provlog.server.http.addresses import Network, parse_network
 from provlog.server.http.app import create_runner
-from provlog.server.http.context import HttpSettings
+from provlog.server.http.context import SERVICE, HttpSettings
 from provlog.server.http.listener import Listener, bind
 from provlog.server.http.roster import ConnectionSettings
 from provlog.server.tls import ServerCertificate
@@ -54,6 +55,7 @@ class Listening:
     public_url: str | None
     connections: int | None
     insecure: bool
+    insecure_metrics: bool
 
     @classmethod
     def of(
@@ -67,6 +69,7 @@ class Listening:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
+        insecure_metrics: bool,
     ) -> Self:
         """Return the options of `serve`, or raise `ConfigurationError`."""
         if (tls_cert is None) != (tls_key is None):
@@ -79,6 +82,7 @@ class Listening:
             None if public_url is None else parse_public_url(public_url),
             connections,
             insecure,
+            insecure_metrics,
         )
         made._require_safe()
         return made
@@ -94,10 +98,13 @@ class Listening:
                 " --tls-key, name the proxy that speaks TLS with --trusted-proxy, serve"
                 " on 127.0.0.1, or add --insecure"
             )
+        if self.insecure_metrics:
+            return
         if self.metrics is not None and not is_loopback(self.metrics[0]):
             raise ConfigurationError(
                 f"{self.metrics[0]} can be reached from other machines, and metrics are"
-                " served as plain HTTP: serve them on 127.0.0.1, or add --insecure"
+                " served as plain HTTP: serve them on 127.0.0.1, or add"
+                " --insecure-metrics"
             )
 
     def settings(self, room: int) -> HttpSettings:
@@ -147,6 +154,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
+        insecure_metrics: bool,
         **others: Any,  # noqa: ANN401  the options of the command itself
     ) -> None:
         listening = Listening.of(
@@ -158,6 +166,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
             public_url=public_url,
             connections=connections,
             insecure=insecure,
+            insecure_metrics=insecure_metrics,
         )
         function(listening=listening, **others)
 
@@ -213,6 +222,12 @@ _OPTIONS = (
         help="Serve without TLS beyond this machine: tokens and personal data can be"
         " read on the way.",
     ),
+    click.option(
+        "--insecure-metrics",
+        is_flag=True,
+        help="Serve the metrics, and nothing else, without TLS beyond this machine:"
+        " names of logs and sources, and figures.",
+    ),
 )
 
 
@@ -224,7 +239,8 @@ async def serve_api(
         return await _serve(stack, app, "api", listening.api, None)
     certificate = ServerCertificate(*listening.tls)
     url = await _serve(stack, app, "api", listening.api, certificate)
-    renewing = asyncio.create_task(_renew(certificate))
+    shown = app[SERVICE].metrics.certificate_expires.labels("api")
+    renewing = asyncio.create_task(_renew(certificate, shown))
     stack.callback(renewing.cancel)
     return url
 
@@ -278,8 +294,9 @@ def _refused(address: str, error: OSError) -> ServiceError:
     return ConfigurationError(f"{address} cannot be listened on: {why}{hint}")
 
 
-async def _renew(certificate: ServerCertificate) -> None:
+async def _renew(certificate: ServerCertificate, shown: Gauge) -> None:
     while True:
+        shown.set(certificate.expires)
         await asyncio.sleep(RENEWAL_SECONDS)
         await asyncio.to_thread(certificate.refresh)
 

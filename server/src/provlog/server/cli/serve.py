@@ -32,6 +32,7 @@ from provlog.server.journal import FORMATS, log_unhandled, set_up
 from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
+from provlog.server.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,11 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
-        tending = asyncio.create_task(service.tend())
+        service.surroundings = _surroundings(service, instance)
+        tasks = [
+            asyncio.create_task(service.tend()),
+            asyncio.create_task(service.surroundings.watch()),
+        ]
         async with contextlib.AsyncExitStack() as stack:
             url = await serve_api(stack, create_app(service, settings), listening)
             metrics = partial(create_metrics_app, service)
@@ -143,9 +148,14 @@ async def _serve(
             # New submissions are refused from here on; what was taken is committed
             # and answered while the listeners close.
             await service.sequencer.close()
-        tending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tending
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _surroundings(service: Service, instance: Instance) -> Surroundings:
+    folders = {"instance": instance.folder, "guard": instance.guard}
+    return Surroundings(service.storage, service.clock, folders)
 
 
 def _start_selfcheck(
