@@ -271,9 +271,10 @@ class Transaction(Reads, Protocol):
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head."""
 
-    def clock_ms(self) -> int | None:
-        """Return the database's clock when the last lock was taken, in Unix ms.
+    def clock_offset_ms(self) -> int | None:
+        """Return how far the database's clock was ahead of ours at the last lock.
 
+        At least: what may be the time the answer took does not count. In milliseconds;
         None where the database has no clock of its own.
         """
 
