@@ -300,6 +300,16 @@ class Transaction(Reads, Protocol):
 class Storage(Reads, Protocol):
     """An open database."""
 
+    async def open(self) -> None:
+        """Make sure that the database can be used; called once, before all else.
+
+        Raises `SchemaError` if its version is another, `StorageError` where it cannot
+        be reached, `ConfigurationError` where it would not keep what it is told.
+        """
+
+    async def advice(self) -> list[str]:
+        """Return what the operator of the servers should do better, in sentences."""
+
     def incarnation(self) -> Incarnation | None:
         """Return the database that answered last; None for an embedded one."""
 

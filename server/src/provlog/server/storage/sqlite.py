@@ -99,6 +99,13 @@ class SqliteStorage(SqliteReads):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._lock = asyncio.Lock()
 
+    async def open(self) -> None:
+        """Return: the file was opened, and its version compared, at the beginning."""
+
+    async def advice(self) -> list[str]:
+        """Return nothing: the file's mode was set when it was made."""
+        return []
+
     def incarnation(self) -> None:
         """Return None: the file has no life of its own."""
 

@@ -5,7 +5,7 @@ follows a failover. Every connection knows which incarnation of the database it 
 to, because what was true of one need not be true of the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import asyncpg
@@ -14,6 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 from provlog.server.errors import ConfigurationError
 from provlog.server.storage.base import Incarnation, StorageError
 from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.rows import Row
 
 if TYPE_CHECKING:
     # asyncpg's classes are generic for the type checker alone.
@@ -78,14 +79,23 @@ def incarnation_of(connection: Plain | Pooled) -> Incarnation:
     return cast("ServerConnection", connection).incarnation
 
 
+async def fetch(
+    connection: Plain | Pooled, statement: str, *values: object
+) -> Sequence[Row]:
+    """Return a statement's rows; `StorageError` where that fails or takes too long."""
+    with translated():
+        rows = await connection.fetch(statement, *values, timeout=STATEMENT_SECONDS)
+    # Records are sequences, of which their stubs say nothing.
+    return cast("Sequence[Row]", rows)
+
+
 async def prepare(connection: Plain) -> None:
     """Find out which database was reached, and make commits durable.
 
     Raises `ConfigurationError` where it cannot keep what it is told: `fsync` is off,
     or it is a standby.
     """
-    with translated():
-        [row] = await connection.fetch(_WHO)
+    [row] = await fetch(connection, _WHO)
     system, standby, segment, started, commit, fsync, version = row
     if version < MINIMUM_VERSION:
         raise ConfigurationError("the database is older than PostgreSQL 13")
@@ -133,10 +143,10 @@ async def connect(url: str) -> ServerConnection:
     return connection
 
 
-def create_pool(url: str, size: int) -> Pool:
-    """Return a pool of connections for serving, not yet connected."""
+async def create_pool(url: str, size: int) -> Pool:
+    """Return a pool of connections for serving; they are made when they are needed."""
     try:
-        return asyncpg.create_pool(
+        return await asyncpg.create_pool(
             url,
             min_size=0,
             max_size=size,

@@ -2,9 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Final, TypeAlias
-
-import asyncpg
+from typing import Final
 
 from provlog.merkle.hashing import HASH_SIZE
 from provlog.merkle.receipts import Openings
@@ -19,6 +17,7 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.rows import (
+    Row,
     cursor_record,
     log_record,
     openings_record,
@@ -26,8 +25,6 @@ from provlog.server.storage.rows import (
     single_column,
     token_record,
 )
-
-Value: TypeAlias = int | float | str | bytes | bool | None | Sequence[object]
 
 _LOG: Final = "SELECT log, name, origin, log_key, public, created FROM logs"
 _HEAD: Final = "SELECT size, root, events, epoch, recorded FROM heads WHERE log = $1"
@@ -74,7 +71,7 @@ class PostgresReads(ABC):
     """The `Reads` of a connection, or of whichever one is free."""
 
     @abstractmethod
-    async def fetch(self, statement: str, *values: Value) -> list[asyncpg.Record]:
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         """Return a statement's rows; `StorageError` where that fails."""
 
     async def logs(self) -> list[LogRecord]:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
-import asyncpg
-
 from provlog.server.storage.base import (
     AlreadyExistsError,
     CommitUnknownError,
@@ -24,14 +22,15 @@ from provlog.server.storage.base import (
     StorageError,
 )
 from provlog.server.storage.postgres.connecting import (
-    STATEMENT_SECONDS,
     Pooled,
+    fetch,
     incarnation_of,
 )
-from provlog.server.storage.postgres.reads import PostgresReads, Value
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.postgres.reads import PostgresReads
+from provlog.server.storage.postgres.translation import explain
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
+    Row,
     cursor_row,
     head_row,
     opening_row,
@@ -95,12 +94,9 @@ class PostgresTransaction(PostgresReads):
         """Which database this transaction runs in."""
         return incarnation_of(self._connection)
 
-    async def fetch(self, statement: str, *values: Value) -> list[asyncpg.Record]:
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         """Return a statement's rows; `StorageError` where that fails."""
-        with translated():
-            return await self._connection.fetch(
-                statement, *values, timeout=STATEMENT_SECONDS
-            )
+        return await fetch(self._connection, statement, *values)
 
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head.
@@ -193,7 +189,7 @@ class PostgresTransaction(PostgresReads):
         self._warnings.append(f"a warning, SQLSTATE {state}")
 
 
-def _columns(extension: Extension) -> list[Value]:
+def _columns(extension: Extension) -> list[object]:
     """Return the arguments of postgres-extend.sql."""
     log, entries, tiles = extension.log, extension.entries, extension.tiles
     keyed = [(entry.key, entry.index) for entry in entries if entry.key]
