@@ -11,8 +11,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from support import postgres_fixtures
 from support.postgres import Cluster, dsn
 from support.postgres_binaries import CHOICE, account, server_binaries
+from support.postgres_fixtures import REQUIRED, lacking_postgres
 from support.postgres_processes import processes_below
 from support.standby import Standby
 
@@ -111,6 +113,8 @@ async def test_a_standby_takes_over_what_was_committed(cluster: Cluster) -> None
         await connection.execute("CHECKPOINT")
         assert await connection.fetchval(timeline) == 2
         await connection.close()
+    assert processes_below(standby.folder) == []
+    assert not standby.folder.exists()
     cluster.start()
     standby.forget()
 
@@ -194,19 +198,23 @@ def test_nothing_stays_when_the_tests_are_killed() -> None:
     assert processes_below(folder) == []
 
 
-def test_a_removed_cluster_leaves_nothing() -> None:
-    with Cluster.create() as cluster:
-        assert processes_below(cluster.folder)
-    assert processes_below(cluster.folder) == []
-    assert not cluster.folder.exists()
-
-
 def test_programs_that_were_chosen_are_not_replaced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(CHOICE, str(tmp_path))
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         server_binaries.__wrapped__()
+
+
+def test_without_programs_tests_are_skipped_unless_they_are_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres_fixtures, "server_binaries", lambda: None)
+    monkeypatch.delenv(REQUIRED, raising=False)
+    assert lacking_postgres() == "postgres: no server binaries found"
+    monkeypatch.setenv(REQUIRED, "1")
+    with pytest.raises(pytest.fail.Exception, match=REQUIRED):
+        lacking_postgres()
 
 
 def test_it_does_not_run_as_root() -> None:
