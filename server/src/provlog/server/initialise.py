@@ -46,7 +46,7 @@ async def initialise(
     guarded = (guard or default_guard()).absolute()
     if guarded.is_dir():
         # Before anything is made, so that another origin can be tried at once.
-        require_unreleased(FileGuard(guarded), origin)
+        await require_unreleased(FileGuard(guarded), origin)
     instance = create_instance(folder, guard)
     create_database(instance.database)
     storage = SqliteStorage(instance.database)
