@@ -2,7 +2,6 @@
 
 import logging
 import ssl
-import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
@@ -10,7 +9,7 @@ from typing import Final, NoReturn, TypeAlias
 from cryptography import x509
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import require_regular
+from provlog.server.files import is_open_to_others, require_regular
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ def _require_private(key: Path) -> None:
         mode = key.stat().st_mode
     except OSError as error:
         raise ConfigurationError(f"{key}: {error.strerror}") from None
-    if stat.S_IMODE(mode) & 0o077:
+    if is_open_to_others(key, mode):
         raise ConfigurationError(f"{key} is open to others: chmod 600 it")
 
 
