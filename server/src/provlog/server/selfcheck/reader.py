@@ -25,6 +25,23 @@ class UnreadableError(StorageError):
     """The engine finds the database damaged where the rows should stand."""
 
 
+def places_outside(size: int) -> list[tuple[str, str, str]]:
+    """Return where no row of a log of that size can stand.
+
+    Table, place in words, and the place as a condition in SQL.
+    """
+    places = []
+    for table in ("entries", "private", "openings"):
+        places.append((table, f"{size} and above", f"idx >= {size:d}"))
+        places.append((table, "below 0", "idx < 0"))
+    for level in range(8):
+        full = size >> (8 * (level + 1))
+        where = f"level = {level:d} AND (idx >= {full:d} OR idx < 0)"
+        places.append(("tiles", f"level {level}, outside of 0 to {full - 1}", where))
+    where = "(level < 0 OR level > 7)"
+    return [*places, ("tiles", "outside of levels 0 to 7", where)]
+
+
 class CheckReader(Protocol):
     """A read-only connection for one thread. Use as a context manager.
 

@@ -12,7 +12,11 @@ from typing import Any, Final, Self
 
 import apsw
 
-from provlog.server.selfcheck.reader import TABLES_OF_LOGS, UnreadableError
+from provlog.server.selfcheck.reader import (
+    TABLES_OF_LOGS,
+    UnreadableError,
+    places_outside,
+)
 from provlog.server.selfcheck.rows import (
     Chunk,
     CursorRow,
@@ -184,35 +188,17 @@ class SqliteReader:
         return -1 if last is None else int(last)
 
     def outside(self, log: int) -> list[tuple[str, str, int]]:
-        """Return (table, place, rows) of rows that no entry of the log can have.
-
-        Read in one transaction with the head, so rows being written do not count.
-        """
-        found = []
+        """Return (table, place, rows) of rows that no entry of the log can have."""
         with self._reading():
             sizes = self._all("SELECT size FROM heads WHERE log = ?", log)
-            size = sizes[0][0] if sizes else 0
-            for table in ("entries", "private", "openings"):
-                for where, place in (
-                    (f"idx >= {size:d}", f"{size} and above"),
-                    ("idx < 0", "below 0"),
-                ):
-                    rows = self._count(table, log, where)
-                    found.append((table, place, rows))
-            for level in range(8):
-                full = size >> (8 * (level + 1))
-                where = f"level = {level:d} AND (idx >= {full:d} OR idx < 0)"
-                place = f"level {level}, outside of 0 to {full - 1}"
-                found.append(("tiles", place, self._count("tiles", log, where)))
-            rows = self._count("tiles", log, "(level < 0 OR level > 7)")
-            found.append(("tiles", "outside of levels 0 to 7", rows))
+            found = [
+                (table, place, self._count(table, log, where))
+                for table, place, where in places_outside(sizes[0][0] if sizes else 0)
+            ]
         return [item for item in found if item[2]]
 
     def foreign(self, logs: set[int]) -> list[tuple[str, int]]:
-        """Return (table, log number) of rows that belong to none of the logs.
-
-        Nor to one that was made since `logs` were read: it comes with its rows.
-        """
+        """Return (table, log number) of rows that belong to none of the logs."""
         found = []
         for table in TABLES_OF_LOGS:
             after = -(2**63)
