@@ -60,7 +60,7 @@ async def initialise(
     guarded = (place.guard or default_guard()).absolute()
     if guarded.is_dir():
         # Before anything is made, so that another origin can be tried at once.
-        require_unreleased(FileGuard(guarded), origin)
+        await require_unreleased(FileGuard(guarded), origin)
     instance = create_instance(place.folder, place.guard, place.database_url)
     await create_storage(instance, place.grant_to)
     storage = open_storage(instance)
