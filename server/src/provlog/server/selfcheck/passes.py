@@ -91,8 +91,11 @@ class Pass:
         self, reader: CheckReader, snapshot: Snapshot, every: set[int]
     ) -> None:
         """Report rows of logs that there are not, and logs without a head."""
-        for table, number in reader.foreign(every):
-            self._report(table, f"of log {number}", "log", "there is no such log")
+        try:
+            for table, number in reader.foreign(every):
+                self._report(table, f"of log {number}", "log", "there is no such log")
+        except UnreadableError as error:
+            self._report("database", None, None, str(error))
         for number in sorted(every.difference(snapshot.heads)):
             self._report("heads", number, "log", "the log has no head")
 
