@@ -100,6 +100,20 @@ DAMAGE = {
     " WHERE log = 1": "cursors of log 77, log: there is no such log",
 }
 
+CELLS = {
+    "logs": "created",
+    "heads": "root",
+    "entries": "leaf",
+    "tiles": "root",
+    "keys": "idx",
+    "private": "disclosures",
+    "openings": "nonce",
+    "sources": "ns",
+    "tokens": "roles",
+    "cursors": "position",
+}
+"""A column of each table that is not part of its key."""
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
@@ -189,6 +203,29 @@ def test_each_damage_is_said_where_it_is(copied: CheckedDatabase) -> None:
     assert [text for text in DAMAGE.values() if text not in found] == []
 
 
+@pytest.mark.parametrize("value", ["NULL", "'\\xff00'::bytea"])
+def test_what_no_column_takes_is_found_and_never_a_crash(
+    copied: CheckedDatabase, value: str
+) -> None:
+    copied.allow_anything()
+    texts_alone = value != "NULL"
+    changed = set()
+    for table, column in CELLS.items():
+        if texts_alone and not copied.is_text(table, column):
+            continue
+        # Not of one entry: beside a leaf that cannot be read nothing is held to it.
+        place = "min" if table == "entries" else "max"
+        cell = f"{value}::text" if texts_alone else value
+        copied.execute(
+            f"ALTER TABLE {table} ALTER {column} DROP NOT NULL;"
+            f"UPDATE {table} SET {column} = {cell}"
+            f" WHERE ctid = (SELECT {place}(ctid) FROM {table})"
+        )
+        changed.add(table)
+    assert changed <= {finding.table for finding in check(copied.instance)}
+    assert len(changed) >= 5
+
+
 def test_a_head_that_does_not_fit_the_entries_is_found(
     copied: CheckedDatabase,
 ) -> None:
@@ -210,6 +247,18 @@ def test_every_change_of_the_schema_is_named(copied: CheckedDatabase) -> None:
     found = schema_found(copied.instance.database_url)
     assert set(found) == set().union(*SCHEMA.values())
     assert found == sorted(found)
+
+
+def test_rows_that_are_hidden_from_the_role_are_findings(
+    cluster: Cluster, copied: CheckedDatabase, role: str
+) -> None:
+    copied.execute(
+        "ALTER TABLE entries ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY most ON entries USING (idx <> 9)"
+    )
+    found = texts(seen_by(cluster, copied.instance, role, "open sesame"))
+    assert "schema table entries: not as this program makes it" in found
+    assert "log main, entries 9: the entry is missing" in found
 
 
 def test_tables_that_cannot_be_read_as_ours_are_findings(
