@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import math
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import click
+import msgspec
 
+from provlog.server.cli.announcing import Announcement, Announcer, OpenLog
+from provlog.server.cli.bound import Bound
 from provlog.server.cli.common import (
     instance_options,
     parse_log_rates,
@@ -25,6 +27,7 @@ from provlog.server.cli.listening import (
     serve_api,
     serve_metrics,
 )
+from provlog.server.cli.workers import Place, bind_all, serve_with_workers
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app
 from provlog.server.instance import Instance, load_instance
@@ -32,8 +35,11 @@ from provlog.server.journal import FORMATS, log_unhandled, set_up
 from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
+from provlog.server.supervisor import STOPPING
 
 logger = logging.getLogger(__name__)
+
+MOST_WORKERS = 64
 
 
 def _number(_: click.Context, __: click.Parameter, rate: float) -> float:
@@ -71,6 +77,14 @@ def _number(_: click.Context, __: click.Parameter, rate: float) -> float:
     help="How the log is written to standard error; json: one object per line.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    default=1,
+    show_default=True,
+    help="Processes that serve on one address; the metrics of each further one are on"
+    " the next port.",
+)
+@click.option(
     "--log-requests", is_flag=True, help="Write one line to the log for each request."
 )
 def serve(
@@ -80,6 +94,7 @@ def serve(
     rate: float,
     log_rates: tuple[str, ...],
     log_format: str,
+    workers: int,
     log_requests: bool,
     listening: Listening,
 ) -> None:
@@ -91,54 +106,115 @@ def serve(
 
     SIGTERM, SIGHUP or Ctrl-C finishes what was taken and refuses the rest. SIGUSR1
     accepts the clock as it is, after it was set right.
+
+    With --workers several processes share the address. One that dies is replaced, and
+    what the signals do they do to all.
+
+    \b
+    provlog-server serve --dir data --workers 3
     """
     limits = parse_log_rates(log_rates)
     set_up(log_format)
-    loop_factory = _loop_factory()
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(
-            _serve(folder, guard, as_json, rate, limits, listening, log_requests)
-        )
+    task = Task(folder, guard, rate, limits, listening, log_requests)
+    announcer = Announcer(folder, as_json, listening.public_url)
+    if workers == 1:
+        _run(_serve_alone(task, announcer))
+        return
+    code = serve_with_workers(
+        workers,
+        listening,
+        lambda place: _run(_serve_in_place(task, place)),
+        announcer.print,
+    )
+    click.get_current_context().exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be served, and how."""
+
+    folder: Path
+    guard: Path | None
+    selfcheck: float
+    log_rates: LogRates
+    listening: Listening
+    log_requests: bool
+
+
+def _run(work: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
+
+
+async def _serve_alone(task: Task, announcer: Announcer) -> None:
+    async def listen() -> tuple[Bound, Bound | None]:
+        api, metrics = await bind_all(task.listening, 1)
+        return api, metrics[0] if metrics else None
+
+    def announce(made: Announcement, metrics_url: str | None) -> None:
+        announcer.print(made, [metrics_url] if metrics_url else [])
+
+    await _serve(task, asyncio.Event(), listen, announce)
+
+
+async def _serve_in_place(task: Task, place: Place) -> None:
+    """Serve as one of several workers, until told to stop or left alone."""
+    stop, worker = asyncio.Event(), place.worker
+
+    async def listen() -> tuple[Bound, Bound | None]:
+        return place.api, place.metrics
+
+    def announce(made: Announcement, _: str | None) -> None:
+        worker.announce(msgspec.json.encode(made))
+
+    def orphaned() -> None:
+        asyncio.get_running_loop().remove_reader(worker.parent)
+        logger.error("the process that started this one is gone: stopping")
+        stop.set()
+
+    asyncio.get_running_loop().add_reader(worker.parent, orphaned)
+    # What an instance needs once is done by one of them.
+    own = task if worker.number == 0 else replace(task, selfcheck=0)
+    await _serve(own, stop, listen, announce)
 
 
 async def _serve(
-    folder: Path,
-    guard: Path | None,
-    as_json: bool,
-    rate: float,
-    log_rates: LogRates,
-    listening: Listening,
-    log_requests: bool,
+    task: Task,
+    stop: asyncio.Event,
+    listen: Callable[[], Awaitable[tuple[Bound, Bound | None]]],
+    announce: Callable[[Announcement, str | None], None],
 ) -> None:
-    stop = asyncio.Event()
-    instance = load_instance(folder, guard)
-    settings = replace(listening.settings(listening.room()), log_requests=log_requests)
+    instance = load_instance(task.folder, task.guard)
+    listening = task.listening
+    settings = listening.settings(listening.room())
+    settings = replace(settings, log_requests=task.log_requests)
     async with Service.of(instance) as service:
-        service.log_rates = log_rates
+        service.log_rates = task.log_rates
         if not service.open_logs():
             raise ConfigurationError(
-                f"{folder} holds no log; make one with provlog-server log create"
+                f"{task.folder} holds no log; make one with provlog-server log create"
             )
-        for name in log_rates.named:
+        for name in task.log_rates.named:
             await require_log(service, name)
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(log_unhandled)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
+        _heed_signals(service, stop)
         tending = asyncio.create_task(service.tend())
         async with contextlib.AsyncExitStack() as stack:
-            url = await serve_api(stack, create_app(service, settings), listening)
-            metrics = partial(create_metrics_app, service)
-            metrics_url = await serve_metrics(stack, metrics, listening)
+            api, metrics = await listen()
+            stack.callback(api.close)
+            url = await serve_api(stack, create_app(service, settings), listening, api)
+            metrics_url = None
+            if metrics is not None:
+                stack.callback(metrics.close)
+                make = partial(create_metrics_app, service)
+                metrics_url = await serve_metrics(stack, make, metrics)
             # What lives now lives long; the collector need not look at it again.
             gc.collect()
             gc.freeze()
-            if rate:
-                end = _start_selfcheck(service, instance, rate)
+            if task.selfcheck:
+                end = _start_selfcheck(service, instance, task.selfcheck)
                 stack.push_async_callback(end)
-            urls = url, metrics_url, listening.public_url
-            _announce(service, folder, urls, as_json)
+            logs = [OpenLog.of(log) for log in service.open_logs()]
+            announce(Announcement(url, logs), metrics_url)
             await stop.wait()
             # New submissions are refused from here on; what was taken is committed
             # and answered while the listeners close.
@@ -146,6 +222,14 @@ async def _serve(
         tending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await tending
+
+
+def _heed_signals(service: Service, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_unhandled)
+    for number in STOPPING:
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
 
 
 def _start_selfcheck(
@@ -160,36 +244,6 @@ def _start_selfcheck(
 def _accept_clock(service: Service) -> None:
     logger.warning("clock accepted; it had moved by %d ms", service.clock.drift())
     service.clock.accept()
-
-
-def _announce(
-    service: Service,
-    folder: Path,
-    urls: tuple[str, str | None, str | None],
-    as_json: bool,
-) -> None:
-    logs = service.open_logs()
-    url, metrics_url, public_url = urls
-    if as_json:
-        keys = {log.record.name: log.record.log_key for log in logs}
-        line = {"url": url, "metrics_url": metrics_url, "log_keys": keys}
-        if public_url is not None:
-            line["public_url"] = public_url
-        click.echo(json.dumps(line))
-        return
-    for log in logs:
-        click.echo(f"log {log.record.name}, size {log.released.size}")
-        click.echo(f"  log key {log.record.log_key}")
-    click.echo(
-        f"serving on {url}" + (f", metrics on {metrics_url}" * bool(metrics_url))
-    )
-    if public_url is not None:
-        click.echo(f"reached at {public_url}")
-    env = folder / "dev.env"
-    if env.exists():
-        click.echo("\nIn another terminal:")
-        click.echo(f"  source {env}")
-        click.echo("  .venv/bin/provlog submit docs/examples/role-assign.json")
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
