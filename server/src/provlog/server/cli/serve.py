@@ -139,6 +139,7 @@ class Task:
     log_rates: LogRates
     listening: Listening
     log_requests: bool
+    worker: int = 0
 
 
 def _run(work: Coroutine[None, None, None]) -> None:
@@ -174,7 +175,8 @@ async def _serve_in_place(task: Task, place: Place) -> None:
 
     asyncio.get_running_loop().add_reader(worker.parent, orphaned)
     # What an instance needs once is done by one of them.
-    own = task if worker.number == 0 else replace(task, selfcheck=0)
+    selfcheck = task.selfcheck if worker.number == 0 else 0
+    own = replace(task, worker=worker.number, selfcheck=selfcheck)
     await _serve(own, stop, listen, announce)
 
 
@@ -189,7 +191,7 @@ async def _serve(
     settings = listening.settings(listening.room())
     settings = replace(settings, log_requests=task.log_requests)
     async with Service.of(instance) as service:
-        service.log_rates = task.log_rates
+        service.worker, service.log_rates = task.worker, task.log_rates
         if not service.open_logs():
             raise ConfigurationError(
                 f"{task.folder} holds no log; make one with provlog-server log create"
