@@ -6,6 +6,7 @@ import signal
 import socket
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,16 @@ from support.servers import Server, run_server_command
 from support.workers import await_that, is_alive, workers_of
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server.init(tmp_path)
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    made = Server.init(tmp_path_factory.mktemp("workers"))
     made.options = ("--workers", "2", "--log-format", "json")
+    return made
+
+
+@pytest.fixture
+def server(instance: Server) -> Iterator[Server]:
+    made = replace(instance)
     yield made
     made.end()
 

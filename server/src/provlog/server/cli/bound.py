@@ -51,6 +51,17 @@ async def listen_on(address: Address) -> Bound:
         raise _refused(address, error) from None
 
 
+async def bind_all(
+    api: Address, metrics: Address | None, count: int
+) -> tuple[Bound, list[Bound]]:
+    """Bind the API's address and, if there is one, `count` for metrics.
+
+    Raises what `listen_on` and `next_ports` do.
+    """
+    addresses = next_ports(metrics, count) if metrics else []
+    return await listen_on(api), [await listen_on(each) for each in addresses]
+
+
 def next_ports(address: Address, count: int) -> Sequence[Address]:
     """Return `count` addresses with one port after the other; of port 0 all with it."""
     host, port = address
