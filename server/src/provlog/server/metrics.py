@@ -16,7 +16,7 @@ MAX_SOURCES: Final = 1_000
 
 OTHER: Final = "other"
 
-CommitResult: TypeAlias = Literal["durable", "failed", "unknown"]
+CommitResult: TypeAlias = Literal["durable", "interrupted", "failed", "unknown"]
 
 _SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
