@@ -14,6 +14,8 @@ from support.servers import Server, provlog_server
 from support.several import Crowd
 from support.workers import workers_of
 
+_in_thread = asyncio.to_thread
+
 SERVERS = 3
 SECONDS_BETWEEN = 0.5
 
@@ -33,18 +35,19 @@ async def test_of_three_servers_one_after_the_other_is_killed_and_started_again(
 ) -> None:
     servers = [replace(server) for _ in range(SERVERS)]
     try:
-        await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
+        await asyncio.gather(*(_in_thread(each.start) for each in servers))
         crowd = Crowd(servers)
         async with crowd.busy():
             for victim in servers:
                 await asyncio.sleep(SECONDS_BETWEEN)
                 victim.listen = ":".join(map(str, victim.address))
-                code, _ = await asyncio.to_thread(victim.stop, signal.SIGKILL)
+                code, _ = await _in_thread(victim.stop, signal.SIGKILL)
                 assert code == -signal.SIGKILL, "it had died before it was killed"
-                await asyncio.to_thread(victim.start)
+                victim.spawn()
+            await asyncio.gather(*(_in_thread(each.await_start) for each in servers))
         await _require_sound(crowd)
-        for each in servers:
-            assert each.stop()[0] == 0
+        ends = await asyncio.gather(*(_in_thread(each.stop) for each in servers))
+        assert [code for code, _ in ends] == [0, 0, 0]
     finally:
         for each in servers:
             each.end()
@@ -54,7 +57,7 @@ async def test_of_three_workers_one_after_the_other_is_killed_and_replaced(
     server: Server,
 ) -> None:
     server.options = ("--workers", str(SERVERS))
-    await asyncio.to_thread(server.start)
+    await _in_thread(server.start)
     crowd = Crowd([server] * SERVERS)
     async with crowd.busy():
         for _ in range(SERVERS):
@@ -72,7 +75,7 @@ async def _require_sound(crowd: Crowd) -> None:
     # Otherwise nothing was interrupted, or nothing was sent twice.
     assert crowd.broken >= SERVERS
     assert crowd.repeated
-    await asyncio.to_thread(_require_clean, crowd.servers[0])
+    await _in_thread(_require_clean, crowd.servers[0])
     print(
         f"{len(crowd.observer.leaves)} entries,"
         f" {len(crowd.observer.checkpoints)} checkpoints, {crowd.broken} broken,"
