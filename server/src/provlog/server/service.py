@@ -64,6 +64,8 @@ class Service:
         self.rates = RateLimiter(time.monotonic)
         self.guard = guard
         self.log_rates = LogRates()
+        # Which of several processes on one address this is.
+        self.worker = 0
         self.workplace = Workplace()
         self.logs = OpenLogs(storage, keyring, guard)
         self.metrics.registry.register(Gauges(self))
