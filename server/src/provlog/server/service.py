@@ -34,7 +34,7 @@ from provlog.server.storage.base import (
     StorageError,
     TokenRecord,
 )
-from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.storage.opening import open_storage
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Service:
     def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:
         """Return the service of an initialised folder."""
         return cls(
-            SqliteStorage(instance.database),
+            open_storage(instance),
             Keyring(instance.keys),
             FileGuard(instance.guard),
             Clock(),
@@ -85,6 +85,7 @@ class Service:
 
     async def __aenter__(self) -> Self:
         try:
+            await self.storage.open()
             await self.guard.prepare()
             await self.logs.open_all()
         except BaseException:
