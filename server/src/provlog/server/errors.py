@@ -62,7 +62,7 @@ class HaltedError(UnavailableError):
 
 
 class RetiredError(HaltedError):
-    """Nothing of the log is signed any more; the log `successor` goes on in its place."""
+    """Nothing of the log is signed any more: the log `successor` goes on."""
 
     def __init__(self, successor: str) -> None:
         super().__init__(f"the log is retired; its successor is the log {successor}")

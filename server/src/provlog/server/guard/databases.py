@@ -4,7 +4,6 @@ For each log a file `<hash>.database.json` with a line as the guard's has: origi
 system id and timeline. It is written under a lock, flushed, and put in its place whole.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 

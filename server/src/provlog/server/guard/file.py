@@ -95,7 +95,7 @@ class FileGuard:
             return file.replace(known, head)
 
     async def retire(self, origin: str, head: ReleasedHead, successor: str) -> bool:
-        """Retire a log durably if `head` is what is recorded; tell whether it is done."""
+        """Retire a log durably, in both records of its file."""
         with self._counted():
             return await asyncio.to_thread(self._file(origin).retire, head, successor)
 

@@ -12,7 +12,7 @@ A guard that all servers share needs none of this: its head decides.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,7 @@ class Lineage:
         if self._records is None or (found == self._admitted and not self._refusal):
             return
         async with self._lock:
-            await self._admit(found, self._origins)
+            await self._admit(self._records, found, self._origins)
 
     async def open(
         self, incarnation: Incarnation | None, origins: Iterable[str]
@@ -105,16 +105,20 @@ class Lineage:
             return
         found = None if incarnation is None else Database.of(incarnation)
         async with self._lock:
-            new = self._origins.union(origins)
-            await self._admit(found, new)
-            self._origins = new
+            # Of the logs that are open the records are known as long as it is the same.
+            new = set(origins)
+            looked_at = new if found == self._admitted else new | self._origins
+            await self._admit(self._records, found, looked_at)
+            self._origins |= new
 
-    async def _admit(self, found: Database | None, origins: Iterable[str]) -> None:
+    async def _admit(
+        self, records: "DatabaseRecords", found: Database | None, origins: Set[str]
+    ) -> None:
         if self._refusal is not None:
             raise ForkError(self._refusal)
         for _ in range(_ATTEMPTS):
             try:
-                if await asyncio.to_thread(self._judge, found, sorted(origins)):
+                if await asyncio.to_thread(self._judge, records, found, origins):
                     self._admitted = found
                     return
             except ForkError as error:
@@ -126,13 +130,14 @@ class Lineage:
             await asyncio.sleep(_PAUSE_SECONDS)
         raise GuardBusyError("another process holds the lock of the guard's folder")
 
-    def _judge(self, found: Database | None, origins: Iterable[str]) -> bool:
+    def _judge(
+        self, records: "DatabaseRecords", found: Database | None, origins: Set[str]
+    ) -> bool:
         """Hold a database against the records and bring these up to date.
 
         False where another process changed one of them meanwhile.
         """
-        assert self._records is not None
-        before = {origin: self._records.read(origin) for origin in origins}
+        before = {origin: records.read(origin) for origin in sorted(origins)}
         for origin, recorded in before.items():
             reason = objection(recorded, found, synchronous=self._synchronous)
             if reason is not None:
@@ -142,7 +147,7 @@ class Lineage:
         changes = {
             origin: found for origin, recorded in before.items() if recorded != found
         }
-        return self._records.write(changes, before)
+        return records.write(changes, before)
 
 
 def refusal(origin: str, reason: str) -> str:
