@@ -12,10 +12,11 @@ from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
+from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
-from provlog.server.errors import ConfigurationError, ServiceError
+from provlog.server.errors import ConfigurationError, DamagedError, ServiceError
 from provlog.server.storage.base import SchemaError, StorageError
 
 
@@ -35,7 +36,9 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck, migrate, poll):
+for command in (
+    init, serve, token, log, source, fsck, migrate, poll, export, import_,
+):  # fmt: skip
     commands.add_command(command)
 
 
@@ -50,6 +53,8 @@ def main() -> None:
         code = 130
     except (ConfigurationError, SchemaError) as error:
         code = report(error, 2)
+    except DamagedError as error:
+        code = report(error, 1)
     except OSError as error:
         code = report(*explain(error))
     except (ServiceError, StorageError) as error:

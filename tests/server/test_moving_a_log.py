@@ -1,0 +1,159 @@
+"""Export and import: the same log elsewhere, or nothing at all."""
+
+import multiprocessing
+import os
+import shutil
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provlog.merkle.entries import parse_entry
+from provlog.merkle.errors import MalformedError
+from provlog.server.errors import (
+    ConfigurationError,
+    DamagedError,
+    ForkError,
+    UnavailableError,
+)
+from provlog.server.guard import ReleasedHead
+from provlog.server.instance import Instance, load_instance
+from provlog.server.keyring import Keyring
+from provlog.server.moving import importing, reading
+from provlog.server.moving.exported import open_export
+from provlog.server.moving.house import import_into, read_keys
+from provlog.server.moving.leaves import _read_event, read_leaf
+from provlog.server.reader import LogReader
+from provlog.server.service import Service
+from provlog.server.storage.base import SourceRecord
+from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.tokens import mint_token
+from support.checked_instance import ENTRIES, check, make_checked_instance
+from support.exports import export, guard_of, ignore, move, opened
+from support.services import ORIGIN, draft, file_modes, running
+from support.services import make_instance as make_plain_instance
+
+TABLES = ("entries", "tiles", "keys", "private", "openings", "sources", "cursors")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
+    yield await make_checked_instance(tmp_path_factory.mktemp("house"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def exported(
+    house: Instance, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Path]:
+    folder = tmp_path_factory.mktemp("exported") / "main"
+    await export(house, folder)
+    yield folder
+
+
+@pytest.fixture
+def copied(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "copied"))
+
+
+def rows(instance: Instance, table: str) -> list[tuple[object, ...]]:
+    """Return a table's rows of the log `main`, but for their log's number."""
+    connection = apsw.Connection(str(instance.database))
+    found = list(
+        connection.execute(
+            f"SELECT {table}.* FROM {table} JOIN logs USING (log) WHERE name = 'main'"
+        )
+    )
+    connection.close()
+    return sorted((row[1:] for row in found), key=repr)
+
+
+async def receipts(instance: Instance) -> list[object]:
+    """Return the checkpoint, and every entry with its proof."""
+    async with Service.of(instance) as service:
+        log = await service.log("main")
+        assert log is not None
+        reader = LogReader(log, service.storage)
+        size = log.released.size
+        entries = await reader.entries(range(size))
+        proofs = await reader.inclusions(range(size), size)
+        return [log.note(log.released), *entries.items(), *proofs.items()]
+
+
+async def test_an_imported_log_has_every_row_receipt_and_key_it_had(
+    house: Instance, exported: Path, tmp_path: Path
+) -> None:
+    done = await move(opened(house, exported), tmp_path)
+    moved = load_instance(tmp_path / "data", None)
+    for table in TABLES:
+        there, here = rows(house, table), rows(moved, table)
+        if table == "cursors":  # whose digest covers the log's number
+            there, here = ([row[:-1] for row in each] for each in (there, here))
+        assert there == here, table
+    assert await receipts(house) == await receipts(moved)
+    assert check(moved) == []
+    assert Keyring(moved.keys).load("main").same_as(Keyring(house.keys).load("main"))
+    assert done.record.origin == ORIGIN
+    assert done.head.size == ENTRIES
+
+
+async def test_what_is_written_is_the_owner_s_alone(
+    house: Instance, exported: Path, tmp_path: Path
+) -> None:
+    await move(opened(house, exported), tmp_path)
+    for folder in (exported, tmp_path / "data"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert set(file_modes(folder).values()) <= {0o600, 0o700}
+
+
+async def test_a_large_log_is_read_by_a_process_of_its_own(
+    house: Instance, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "OWN_PROCESS", 1)
+    await move(opened(house, copied), tmp_path / "a")
+    assert check(load_instance(tmp_path / "a" / "data", None)) == []
+    flip(copied / "private.ndjson", 100_000)
+    with pytest.raises(DamagedError, match=r"^private\.ndjson"):
+        await move(opened(house, copied), tmp_path / "b")
+    (copied / "tile" / "entries" / "000").unlink()
+    with pytest.raises(ConfigurationError, match="No such file"):
+        await move(opened(house, copied), tmp_path / "c")
+    assert multiprocessing.active_children() == []
+
+
+async def test_a_reader_that_is_killed_is_no_end_of_the_log(
+    house: Instance, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "OWN_PROCESS", 1)
+    monkeypatch.setattr(reading, "_run", os._exit)
+    with pytest.raises((UnavailableError, TypeError)):
+        await move(opened(house, exported), tmp_path)
+    assert not (tmp_path / "data").exists()
+
+
+def flip(path: Path, place: int, bit: int = 0) -> None:
+    """Turn one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+
+
+async def test_a_bit_turned_in_any_file_is_noticed(
+    house: Instance, exported: Path, tmp_path: Path
+) -> None:
+    paths = [path for path in exported.rglob("*") if path.is_file()]
+    assert len(paths) > 8
+    for number, path in enumerate(sorted(paths)):
+        original = path.read_bytes()
+        for place in (0, len(original) // 2, len(original) - 1):
+            flip(path, place, number % 8)
+            with pytest.raises((DamagedError, ConfigurationError)):
+                await move(opened(house, exported), tmp_path)
+            path.write_bytes(original)
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "guard").exists() or not list((tmp_path / "guard").iterdir())
+    await move(opened(house, exported), tmp_path)
