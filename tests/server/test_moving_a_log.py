@@ -10,33 +10,20 @@ from pathlib import Path
 import apsw
 import pytest
 import pytest_asyncio
-from hypothesis import given
-from hypothesis import strategies as st
 
-from provlog.merkle.entries import parse_entry
-from provlog.merkle.errors import MalformedError
 from provlog.server.errors import (
     ConfigurationError,
     DamagedError,
-    ForkError,
     UnavailableError,
 )
-from provlog.server.guard import ReleasedHead
 from provlog.server.instance import Instance, load_instance
 from provlog.server.keyring import Keyring
-from provlog.server.moving import importing, reading
-from provlog.server.moving.exported import open_export
-from provlog.server.moving.house import import_into, read_keys
-from provlog.server.moving.leaves import _read_event, read_leaf
+from provlog.server.moving import reading
 from provlog.server.reader import LogReader
 from provlog.server.service import Service
-from provlog.server.storage.base import SourceRecord
-from provlog.server.storage.sqlite import SqliteStorage
-from provlog.server.tokens import mint_token
 from support.checked_instance import ENTRIES, check, make_checked_instance
-from support.exports import export, guard_of, ignore, move, opened
-from support.services import ORIGIN, draft, file_modes, running
-from support.services import make_instance as make_plain_instance
+from support.exports import export, move, opened
+from support.services import ORIGIN, file_modes
 
 TABLES = ("entries", "tiles", "keys", "private", "openings", "sources", "cursors")
 
@@ -142,12 +129,16 @@ def flip(path: Path, place: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 async def test_a_bit_turned_in_any_file_is_noticed(
     house: Instance, exported: Path, tmp_path: Path
 ) -> None:
-    paths = [path for path in exported.rglob("*") if path.is_file()]
+    paths = files_of(exported)
     assert len(paths) > 8
-    for number, path in enumerate(sorted(paths)):
+    for number, path in enumerate(paths):
         original = path.read_bytes()
         for place in (0, len(original) // 2, len(original) - 1):
             flip(path, place, number % 8)

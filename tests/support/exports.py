@@ -1,4 +1,4 @@
-"""Exports of instances that have a little of everything, and what they are imported to."""
+"""Logs that are exported and imported, and nobody looks at the progress."""
 
 from pathlib import Path
 

@@ -14,7 +14,6 @@ from typing import IO, Final
 
 import msgspec
 
-from provlog.merkle.disclosures import disclosure_digest
 from provlog.merkle.encoding import encode_base64url
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
@@ -162,8 +161,8 @@ def _check_private(facts: LeafFacts, private: Private) -> None:
     """
     if facts.kind not in MEMBERED:
         raise ValueError(f"an entry of kind {facts.kind} discloses nothing")
-    digests = sorted(map(disclosure_digest, private.disclosures))
-    if digests != sorted(facts.members.values()):
+    digests = [sha256(each.encode("ascii")).digest() for each in private.disclosures]
+    if sorted(_encode(digests)) != sorted(facts.members.values()):
         raise ValueError("the disclosures do not open the leaf's members")
     size = COMPARE_SIZE if facts.kind == "event" else None
     for value in (private.compare_key, private.compare_digest):
@@ -172,6 +171,16 @@ def _check_private(facts: LeafFacts, private: Private) -> None:
 
 
 def _check_openings(facts: LeafFacts, openings: Openings) -> None:
-    tags = [encode_base64url(tag(openings.nonce, item)) for _, item in openings.labels]
-    if not tags or sorted(tags) != facts.tags:
+    tags = [tag(openings.nonce, item) for _, item in openings.labels]
+    if not tags or sorted(_encode(tags)) != facts.tags:
         raise ValueError("nonce and labels do not make the leaf's tags")
+
+
+def _encode(digests: list[bytes]) -> list[str]:
+    """Return each digest in base64url without padding.
+
+    With a zero after each, 32 bytes become 44 characters, of which the first 43 are
+    those: so all are encoded in one go, which every entry needs twice.
+    """
+    text = encode_base64url(b"".join([digest + b"\0" for digest in digests]))
+    return [text[at : at + 43] for at in range(0, len(text), 44)]

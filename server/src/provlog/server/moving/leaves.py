@@ -6,9 +6,11 @@ tenth of the time; all other leaves are parsed.
 """
 
 import re
-from dataclasses import dataclass
-from itertools import pairwise
+from binascii import a2b_base64
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from provlog.merkle.encoding import (
     MAX_SAFE_INTEGER,
@@ -23,7 +25,9 @@ _COUNT = r"(?:0|[1-9][0-9]{0,15})"
 # The last of 43 characters holds four bits only.
 _DIGEST = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
 _MEMBER = rf'"[a-z][a-z0-9_]{{0,63}}":"{_DIGEST}"'
-_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
+_TIME = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+)
 _EVENT: Final = re.compile(
     rf'\{{"epoch":([1-9][0-9]{{0,9}}),"id":"({_DIGEST})","kind":"event",'
     rf'"members":\{{((?:{_MEMBER}(?:,{_MEMBER})*)?)\}},"n":({_COUNT}),'
@@ -32,11 +36,13 @@ _EVENT: Final = re.compile(
     rf'"tags":\[((?:"{_DIGEST}"(?:,"{_DIGEST}")*)?)\],"time":"({_TIME})",'
     rf'"type":"([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)","v":1\}}'
 )
+_PAIRS: Final = re.compile(r'"([a-z0-9_]+)":"([A-Za-z0-9_-]+)"')
+_TEXTS: Final = re.compile(r'"([A-Za-z0-9_-]+)"')
+_URL_TO_BASE64: Final = str.maketrans("-_", "+/")
 _MAX_EPOCH: Final = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class LeafFacts:
+class LeafFacts(msgspec.Struct, frozen=True):
     """What a leaf says of its place in the log, and what its private side has to fit.
 
     `recorded` is the text in the leaf; `key` is the blinded id where it is an event.
@@ -64,31 +70,28 @@ def _read_event(leaf: bytes) -> LeafFacts | None:
     if match is None or len(leaf) > MAX_ENTRY:
         return None
     epoch, key, listed, n, recorded, seq, tagged, time, kind = match.groups()
-    pairs = [each[1:-1].split('":"') for each in listed.split(",")] if listed else []
-    names = [name for name, _ in pairs]
-    tags = [each[1:-1] for each in tagged.split(",")] if tagged else []
-    if not _ascends(names) or not _ascends(tags):
-        return None
-    sized = len(names) <= MAX_MEMBERS and len(tags) <= MAX_TAGS
-    safe = max(int(n), int(seq or 0)) <= MAX_SAFE_INTEGER and int(epoch) <= _MAX_EPOCH
-    if not sized or not safe or len(kind) > MAX_TYPE or not _exist(recorded, time):
-        return None
+    pairs = _PAIRS.findall(listed)
     members = dict(pairs)
+    tags = _TEXTS.findall(tagged)
+    if [name for name, _ in pairs] != sorted(members) or tags != sorted(set(tags)):
+        return None
+    sized = len(members) <= MAX_MEMBERS and len(tags) <= MAX_TAGS
+    safe = max(int(n), int(seq or 0)) <= MAX_SAFE_INTEGER and int(epoch) <= _MAX_EPOCH
+    if not sized or not safe or len(kind) > MAX_TYPE:
+        return None
+    if not (_is_day(recorded[:10]) and _is_day(time[:10])):
+        return None
     if len(set(members.values())) != len(members):
         return None
-    return LeafFacts(
-        "event", int(epoch), int(n), recorded, decode_base64url(key), members, tags
-    )
+    # The pattern has seen to it that this is canonical.
+    raw = a2b_base64(key.translate(_URL_TO_BASE64) + "=")
+    return LeafFacts("event", int(epoch), int(n), recorded, raw, members, tags)
 
 
-def _ascends(texts: list[str]) -> bool:
-    return all(a < b for a, b in pairwise(texts))
-
-
-def _exist(*times: str) -> bool:
+@lru_cache(maxsize=64)
+def _is_day(text: str) -> bool:
     try:
-        for time in times:
-            parse_time(time)
+        parse_time(f"{text}T00:00:00.000Z")
     except MalformedError:
         return False
     return True

@@ -5,6 +5,7 @@ message fails and it ends; when the child dies, the pipe ends here.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -92,6 +93,8 @@ def _receive(pipe: Connection) -> bytes:
 def _run(pipe: Connection, folder: Path, size: int, expected: FileDigest) -> None:
     # Ctrl-C is for the process that was started; it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nothing that is made here refers to itself, and there is much of it.
+    gc.disable()
     encoder = msgspec.msgpack.Encoder()
     last: _Message = _End()
     try:
