@@ -1,13 +1,12 @@
 """`provlog-server fsck`: recompute everything that is stored."""
 
-from pathlib import Path
 
 import click
 
 from provlog.server.cli.common import instance_options, print_json
 from provlog.server.cli.progress import Progress
 from provlog.server.errors import ConfigurationError
-from provlog.server.instance import load_instance
+from provlog.server.instance import Instance
 from provlog.server.selfcheck.passes import Pass
 
 
@@ -17,8 +16,7 @@ from provlog.server.selfcheck.passes import Pass
 @click.pass_context
 def fsck(
     context: click.Context,
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     log_name: str | None,
 ) -> None:
@@ -31,9 +29,9 @@ def fsck(
     \b
     provlog-server fsck --dir /var/lib/provlog
     """
-    if guard is not None and not guard.is_dir():
-        raise ConfigurationError(f"there is no guard folder {guard}")
-    check = Pass(load_instance(folder, guard), log_name, thorough=True)
+    if not instance.guard.is_dir():
+        raise ConfigurationError(f"there is no guard folder {instance.guard}")
+    check = Pass(instance, log_name, thorough=True)
     progress = Progress()
     for step in check.steps():
         progress.show(f"log {step.log}", step.done, step.size)
