@@ -5,9 +5,11 @@ import os
 import shutil
 import stat
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -19,11 +21,19 @@ from provlog.server.errors import (
 from provlog.server.instance import Instance, load_instance
 from provlog.server.keyring import Keyring
 from provlog.server.moving import reading
+from provlog.server.moving.export import export_log
+from provlog.server.moving.exported import open_export
+from provlog.server.moving.house import read_keys
 from provlog.server.reader import LogReader
 from provlog.server.service import Service
+from provlog.server.storage.base import Head
+from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.tokens import mint_token
 from support.checked_instance import ENTRIES, check, make_checked_instance
 from support.exports import export, move, opened
-from support.services import ORIGIN, file_modes
+from support.exports import ignore as ignore_progress
+from support.services import ORIGIN, append, draft, file_modes, fill, now_ms, running
+from support.services import make_instance as make_plain_instance
 
 TABLES = ("entries", "tiles", "keys", "private", "openings", "sources", "cursors")
 
@@ -148,3 +158,107 @@ async def test_a_bit_turned_in_any_file_is_noticed(
     assert not (tmp_path / "data").exists()
     assert not (tmp_path / "guard").exists() or not list((tmp_path / "guard").iterdir())
     await move(opened(house, exported), tmp_path)
+
+
+async def test_nothing_is_left_out_of_a_file_unnoticed(
+    house: Instance, copied: Path, tmp_path: Path
+) -> None:
+    async def refused() -> None:
+        with pytest.raises((DamagedError, ConfigurationError)):
+            await move(opened(house, copied), tmp_path)
+
+    for path in files_of(copied):
+        data = path.read_bytes()
+        for altered in (data[:-1], data + b"\n", b""):
+            if altered != data:
+                path.write_bytes(altered)
+                await refused()
+        path.unlink()
+        await refused()
+        path.mkdir()
+        await refused()
+        path.rmdir()
+        path.symlink_to("/dev/zero")
+        await refused()
+        path.unlink()
+        path.write_bytes(data)
+
+
+async def test_a_private_side_that_the_log_s_keys_did_not_make_is_not_believed(
+    house: Instance, copied: Path
+) -> None:
+    """Whoever alters it makes the digests right, and not what authenticates them."""
+    path = copied / "sources.ndjson"
+    altered = path.read_bytes().replace(b"okta.example.com", b"evil.example.com")
+    path.write_bytes(altered)
+    manifest = msgspec.json.decode((copied / "export.json").read_bytes())
+    manifest["files"]["sources.ndjson"]["sha256"] = sha256(altered).hexdigest()
+    (copied / "export.json").write_bytes(msgspec.json.encode(manifest))
+    with pytest.raises(DamagedError, match=r"export\.json was changed"):
+        opened(house, copied)
+
+
+async def test_other_keys_open_nothing(
+    house: Instance, exported: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DamagedError, match="keys of another log"):
+        opened(house, exported, "other")
+    mixed = tmp_path / "keys" / "main"
+    shutil.copytree(house.keys / "main", mixed)
+    shutil.copy(house.keys / "other" / "signing.key", mixed)
+    with pytest.raises(DamagedError, match="checkpoint"):
+        open_export(exported, read_keys(mixed))
+    shutil.copy(house.keys / "main" / "signing.key", mixed)
+    shutil.copy(house.keys / "other" / "epoch-1.key", mixed)
+    with pytest.raises(ConfigurationError, match="commit_e is of another key"):
+        await move(open_export(exported, read_keys(mixed)), tmp_path)
+    (mixed / "epoch-1.key").unlink()
+    with pytest.raises(ConfigurationError, match="lack that of epoch 1"):
+        open_export(exported, read_keys(mixed))
+
+
+async def test_only_an_empty_folder_is_exported_to(
+    house: Instance, exported: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="is not empty"):
+        await export(house, exported)
+
+
+async def test_tokens_move_with_a_log_that_had_a_house_to_itself(
+    tmp_path: Path,
+) -> None:
+    instance = await make_plain_instance(tmp_path)
+    async with running(instance) as (service, log):
+        minted = mint_token(logs=[log.id], roles=["monitor"], now=now_ms())
+        await service.store_token(log, minted.record, "me")
+        await service.revoke_token(log, minted.record.id, "me")
+        tokens = await service.storage.tokens(None)
+    assert (await export(instance, tmp_path / "to")).left_out == 0
+    done = await move(opened(instance, tmp_path / "to"), tmp_path / "new")
+    assert done.left_out == 0
+    moved = load_instance(tmp_path / "new" / "data", None)
+    async with running(moved) as (service, _):
+        assert await service.storage.tokens(None) == tokens
+    assert check(moved) == []
+
+
+async def test_what_is_appended_during_an_export_is_not_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_plain_instance(tmp_path)
+    async with running(instance) as (service, log):
+        await fill(service, log, 300)
+        plain = SqliteStorage.barrier
+
+        async def append_first(storage: SqliteStorage, number: int) -> Head:
+            monkeypatch.setattr(SqliteStorage, "barrier", plain)
+            await append(service, log, draft(log, "meanwhile"))
+            return await plain(storage, number)
+
+        monkeypatch.setattr(SqliteStorage, "barrier", append_first)
+        keys = Keyring(instance.keys).load("main")
+        to = tmp_path / "to"
+        done = await export_log(service, log, keys, to, ignore_progress)
+        assert log.released.size == done.head.size + 1
+    moved = await move(opened(instance, to), tmp_path / "new")
+    assert moved.head == done.head

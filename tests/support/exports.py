@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from provlog.server.guard import FileGuard
+from provlog.server.initialise import Place
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring
 from provlog.server.moving.export import Exported, export_log
@@ -32,7 +33,9 @@ def opened(instance: Instance, folder: Path, name: str = "main") -> Export:
 
 async def move(export: Export, folder: Path, name: str = "main") -> Imported:
     """Import an export into `folder / "data"`, with a guard of its own beside it."""
-    return await import_into(folder / "data", folder / "guard", export, name, ignore)
+    return await import_into(
+        Place(folder / "data", folder / "guard"), export, name, ignore
+    )
 
 
 def guard_of(folder: Path) -> FileGuard:

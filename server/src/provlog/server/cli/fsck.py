@@ -1,6 +1,5 @@
 """`provlog-server fsck`: recompute everything that is stored."""
 
-
 import click
 
 from provlog.server.cli.common import instance_options, print_json

@@ -6,7 +6,9 @@ import click
 
 from provlog.merkle.encoding import encode_base64
 from provlog.server.cli.common import (
+    database_option,
     dir_option,
+    grant_option,
     guard_option,
     instance_options,
     json_option,
@@ -17,7 +19,8 @@ from provlog.server.cli.common import (
     run,
 )
 from provlog.server.cli.progress import advancing
-from provlog.server.instance import load_instance
+from provlog.server.initialise import Place
+from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring
 from provlog.server.moving.export import export_log
 from provlog.server.moving.exported import Export, open_export
@@ -40,8 +43,7 @@ from provlog.server.moving.mirror import mirror_path, update_mirror
     help="Make a static mirror of what anybody may see, or bring it up to date.",
 )
 def export(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     log_name: str,
     to: Path,
@@ -65,14 +67,12 @@ def export(
     provlog-server export --dir /var/lib/provlog --public --to /srv/www
     """
     work = _mirror if public else _export
-    run(work(folder, guard, log_name, to, as_json))
+    run(work(instance, log_name, to, as_json))
 
 
-async def _export(
-    folder: Path, guard: Path | None, log_name: str, to: Path, as_json: bool
-) -> None:
-    keys = Keyring(load_instance(folder, guard).keys)
-    async with opened(folder, guard) as service:
+async def _export(instance: Instance, log_name: str, to: Path, as_json: bool) -> None:
+    keys = Keyring(instance.keys)
+    async with opened(instance) as service:
         log = await require_log(service, log_name)
         with advancing("exporting", log.released.size) as advance:
             done = await export_log(service, log, keys.load(log_name), to, advance)
@@ -89,7 +89,7 @@ async def _export(
         )
         return
     click.echo(f"{log.origin}: {head.size} entries, root {encode_base64(head.root)}")
-    kept = folder / "keys" / log_name
+    kept = instance.keys / log_name
     click.echo(f"{to} holds personal data, and no keys: they are in {kept}", err=True)
     if done.left_out:
         click.echo(
@@ -97,10 +97,8 @@ async def _export(
         )
 
 
-async def _mirror(
-    folder: Path, guard: Path | None, log_name: str, to: Path, as_json: bool
-) -> None:
-    async with opened(folder, guard) as service:
+async def _mirror(instance: Instance, log_name: str, to: Path, as_json: bool) -> None:
+    async with opened(instance) as service:
         log = await require_log(service, log_name)
         with advancing("mirroring", log.released.size) as advance:
             done = await update_mirror(log, service.storage, to, advance)
@@ -127,6 +125,8 @@ async def _mirror(
 )
 @dir_option
 @guard_option
+@database_option
+@grant_option
 @click.option(
     "--keys",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -140,6 +140,8 @@ def import_(
     source: Path,
     folder: Path,
     guard: Path | None,
+    database: str | None,
+    grant_to: str | None,
     keys: Path,
     log_name: str | None,
     as_json: bool,
@@ -162,14 +164,12 @@ def import_(
     """
     export = open_export(source, read_keys(keys))
     name = log_name or export.manifest.log.name
-    run(_import(export, folder, guard, name, as_json))
+    run(_import(export, Place(folder, guard, database, grant_to), name, as_json))
 
 
-async def _import(
-    export: Export, folder: Path, guard: Path | None, name: str, as_json: bool
-) -> None:
+async def _import(export: Export, place: Place, name: str, as_json: bool) -> None:
     with advancing("importing", export.manifest.head.size) as advance:
-        done = await import_into(folder, guard, export, name, advance)
+        done = await import_into(place, export, name, advance)
     head, record = done.head, done.record
     if as_json:
         print_json(

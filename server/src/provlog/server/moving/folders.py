@@ -104,7 +104,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigurationError(f"{path} is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ConfigurationError(f"{path} is no regular file")
         yield file

@@ -1,9 +1,12 @@
 """Where an imported log goes: an instance that exists, or a new one made for it."""
 
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from provlog.server.guard import FileGuard
+from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
     create_instance,
@@ -16,7 +19,12 @@ from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.moving.exported import Export
 from provlog.server.moving.importing import Imported, guarded_head, import_log
 from provlog.server.moving.tree_files import OnProgress
-from provlog.server.storage.sqlite import SqliteStorage, create_database
+from provlog.server.storage.base import AlreadyExistsError, Storage
+from provlog.server.storage.opening import (
+    create_storage,
+    migrate_storage,
+    open_storage,
+)
 
 
 def read_keys(folder: Path) -> LogKeys:
@@ -26,37 +34,47 @@ def read_keys(folder: Path) -> LogKeys:
 
 
 async def import_into(
-    folder: Path,
-    guard: Path | None,
-    export: Export,
-    name: str,
-    on_progress: OnProgress,
+    place: Place, export: Export, name: str, on_progress: OnProgress
 ) -> Imported:
     """Import a log into the instance of a folder, or into a new one made there.
 
     A new one has the log's tokens as well; in one that exists they could open more than
     they did. Raises as `import_log` does; then a new instance is none, and what was
-    made of it is taken away.
+    made of it in the folder is taken away.
     """
-    if is_initialised(folder):
-        instance = load_instance(folder, guard)
+    if is_initialised(place.folder):
+        instance = load_instance(place.folder, place.guard, place.database_url)
         return await _import(instance, export, name, on_progress, with_tokens=False)
     # Before anything is made.
-    guarded = (guard or default_guard()).absolute()
+    guarded = (place.guard or default_guard()).absolute()
     if guarded.is_dir():
-        guarded_head(
-            FileGuard(guarded), export.manifest.log.origin, export.manifest.head
-        )
-    instance = create_instance(folder, guard)
-    create_database(instance.database)
+        log, head = export.manifest.log, export.manifest.head
+        await guarded_head(FileGuard(guarded), log.origin, head)
+    instance = create_instance(place.folder, place.guard, place.database_url)
     try:
+        await _create_tables(instance, place.grant_to)
         done = await _import(instance, export, name, on_progress, with_tokens=True)
     except BaseException:
-        _discard(instance)
+        # Its keys are copies.
+        shutil.rmtree(instance.folder, ignore_errors=True)
         raise
     # If we crash here, the folder counts as not initialised, and may be removed.
-    record_instance(instance)
+    record_instance(instance, place.grant_to)
     return done
+
+
+async def _create_tables(instance: Instance, grant_to: str | None) -> None:
+    """Make the tables, or take up those in PostgreSQL that hold no log.
+
+    An import that did not come to its end leaves such tables.
+    """
+    try:
+        await create_storage(instance, grant_to)
+    except AlreadyExistsError:
+        async with _opened(instance) as storage:
+            if await storage.logs() or await storage.tokens(None):
+                raise
+        await migrate_storage(instance, grant_to)
 
 
 async def _import(
@@ -67,8 +85,7 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    storage = SqliteStorage(instance.database)
-    try:
+    async with _opened(instance) as storage:
         return await import_log(
             storage,
             Keyring(instance.keys),
@@ -78,10 +95,13 @@ async def _import(
             with_tokens=with_tokens,
             on_progress=on_progress,
         )
+
+
+@asynccontextmanager
+async def _opened(instance: Instance) -> AsyncIterator[Storage]:
+    storage = open_storage(instance)
+    try:
+        await storage.open()
+        yield storage
     finally:
         await storage.close()
-
-
-def _discard(instance: Instance) -> None:
-    """Take away a folder that this process has made; its keys are copies."""
-    shutil.rmtree(instance.folder, ignore_errors=True)

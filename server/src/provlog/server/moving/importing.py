@@ -13,7 +13,7 @@ released long before.
 from dataclasses import dataclass, replace
 
 from provlog.server.errors import ConfigurationError, ForkError, TooManyLogsError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.keyring import Keyring
 from provlog.server.moving.exported import Export
 from provlog.server.moving.loading import Loading
@@ -38,13 +38,13 @@ class Imported:
     left_out: int
 
 
-def guarded_head(guard: FileGuard, origin: str, head: Head) -> ReleasedHead | None:
+async def guarded_head(guard: Guard, origin: str, head: Head) -> ReleasedHead | None:
     """Return what the guard knows of a log that is to be imported with this head.
 
     Raises `ForkError` where the log went on after the head, or has another one of its
     size.
     """
-    known = guard.read(origin)
+    known = await guard.read(origin)
     if known is not None and known.size > head.size:
         raise ForkError(
             f"size {known.size} of {origin} was released from this machine, and the"
@@ -53,7 +53,7 @@ def guarded_head(guard: FileGuard, origin: str, head: Head) -> ReleasedHead | No
     if known is not None and known.size == head.size and known.root != head.root:
         raise ForkError(
             f"another head of size {known.size} of {origin} was released from this"
-            f" machine (guard: {guard.path(origin)})"
+            f" machine (guard: {guard.describe(origin)})"
         )
     return known
 
@@ -61,7 +61,7 @@ def guarded_head(guard: FileGuard, origin: str, head: Head) -> ReleasedHead | No
 async def import_log(
     storage: Storage,
     keyring: Keyring,
-    guard: FileGuard,
+    guard: Guard,
     export: Export,
     *,
     name: str,
@@ -79,7 +79,7 @@ async def import_log(
     manifest = export.manifest
     if len(await storage.logs()) >= MAX_LOGS:
         raise TooManyLogsError(f"an instance holds {MAX_LOGS} logs at most")
-    known = guarded_head(guard, manifest.log.origin, manifest.head)
+    known = await guarded_head(guard, manifest.log.origin, manifest.head)
     async with storage.transaction() as transaction:
         record = await _create(transaction, replace(manifest.log, name=name))
         loading = Loading(transaction, record, export, known)
@@ -89,7 +89,7 @@ async def import_log(
         # Nothing is in doubt any more; wherever we crash from here on, an import of the
         # same export takes up what it finds.
         keyring.install(name, export.keys)
-        _advance(guard, record.origin, known, manifest.head)
+        await _advance(guard, record.origin, known, manifest.head)
         await transaction.commit()
     return Imported(record, manifest.head, left_out)
 
@@ -103,14 +103,14 @@ async def _create(transaction: Transaction, record: LogRecord) -> LogRecord:
         ) from None
 
 
-def _advance(
-    guard: FileGuard, origin: str, known: ReleasedHead | None, head: Head
+async def _advance(
+    guard: Guard, origin: str, known: ReleasedHead | None, head: Head
 ) -> None:
     """Have the guard at the imported head, durably, or find that somebody was there."""
     released = ReleasedHead(head.size, head.root)
-    if known != released and not guard.replace(origin, known, released):
+    if known != released and not await guard.replace(origin, known, released):
         raise ForkError(
             f"a head of {origin} was released from this machine during the import: the"
             " log is still served, and must not be"
         )
-    guard.flush()
+    await guard.flush()

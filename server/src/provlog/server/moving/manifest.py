@@ -16,7 +16,7 @@ import msgspec
 
 from provlog.merkle.encoding import decode_hash, encode_base64, format_time
 from provlog.merkle.errors import MalformedError
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, DamagedError
 from provlog.server.moving.folders import Folder, read_bounded
 from provlog.server.storage.base import Head, LogRecord
 
@@ -96,7 +96,8 @@ def write_manifest(folder: Folder, manifest: Manifest, id_key: bytes) -> None:
 def read_manifest(folder: Path, id_key: bytes) -> Manifest:
     """Return an export's manifest, which somebody who holds the log's keys has written.
 
-    Raises `ConfigurationError` for anything else.
+    Raises `ConfigurationError` where there is none or it is of another version, and
+    `DamagedError` for one that was altered.
     """
     if not (folder / MANIFEST).exists():
         raise ConfigurationError(f"{folder} holds no export: there is no {MANIFEST}")
@@ -105,7 +106,7 @@ def read_manifest(folder: Path, id_key: bytes) -> Manifest:
     data = read_bounded(folder / MANIFEST, MAX_MANIFEST)
     mac = read_bounded(folder / MAC, 128)
     if not hmac.compare_digest(mac, _mac(data, id_key) + b"\n"):
-        raise ConfigurationError(
+        raise DamagedError(
             f"{folder / MANIFEST} was changed, or written with the keys of another log"
         )
     try:
