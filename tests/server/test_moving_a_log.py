@@ -24,13 +24,11 @@ from provlog.server.moving import reading
 from provlog.server.moving.export import export_log
 from provlog.server.moving.exported import open_export
 from provlog.server.moving.house import read_keys
-from provlog.server.reader import LogReader
-from provlog.server.service import Service
 from provlog.server.storage.base import Head
 from provlog.server.storage.sqlite import SqliteStorage
 from provlog.server.tokens import mint_token
 from support.checked_instance import ENTRIES, check, make_checked_instance
-from support.exports import export, move, opened
+from support.exports import export, move, opened, receipts_of
 from support.exports import ignore as ignore_progress
 from support.services import ORIGIN, append, draft, file_modes, fill, now_ms, running
 from support.services import make_instance as make_plain_instance
@@ -69,18 +67,6 @@ def rows(instance: Instance, table: str) -> list[tuple[object, ...]]:
     return sorted((row[1:] for row in found), key=repr)
 
 
-async def receipts(instance: Instance) -> list[object]:
-    """Return the checkpoint, and every entry with its proof."""
-    async with Service.of(instance) as service:
-        log = await service.log("main")
-        assert log is not None
-        reader = LogReader(log, service.storage)
-        size = log.released.size
-        entries = await reader.entries(range(size))
-        proofs = await reader.inclusions(range(size), size)
-        return [log.note(log.released), *entries.items(), *proofs.items()]
-
-
 async def test_an_imported_log_has_every_row_receipt_and_key_it_had(
     house: Instance, exported: Path, tmp_path: Path
 ) -> None:
@@ -91,7 +77,7 @@ async def test_an_imported_log_has_every_row_receipt_and_key_it_had(
         if table == "cursors":  # whose digest covers the log's number
             there, here = ([row[:-1] for row in each] for each in (there, here))
         assert there == here, table
-    assert await receipts(house) == await receipts(moved)
+    assert await receipts_of(house) == await receipts_of(moved)
     assert check(moved) == []
     assert Keyring(moved.keys).load("main").same_as(Keyring(house.keys).load("main"))
     assert done.record.origin == ORIGIN

@@ -13,7 +13,7 @@ from provlog.server.instance import Instance, load_instance
 from provlog.server.keyring import Keyring
 from provlog.server.moving.exported import Export
 from provlog.server.moving.house import import_into
-from provlog.server.moving.importing import Loading
+from provlog.server.moving.loading import Loading
 from provlog.server.service import Service
 from provlog.server.storage.sqlite import SqliteTransaction
 from support.checked_instance import check

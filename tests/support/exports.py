@@ -10,6 +10,7 @@ from provlog.server.moving.export import Exported, export_log
 from provlog.server.moving.exported import Export, open_export
 from provlog.server.moving.house import import_into, read_keys
 from provlog.server.moving.importing import Imported
+from provlog.server.reader import LogReader
 from provlog.server.service import Service
 
 
@@ -41,3 +42,15 @@ async def move(export: Export, folder: Path, name: str = "main") -> Imported:
 def guard_of(folder: Path) -> FileGuard:
     """Return the guard of an instance that `move` made."""
     return FileGuard(folder / "guard")
+
+
+async def receipts_of(instance: Instance) -> list[object]:
+    """Return the log's checkpoint, and every entry with its proof."""
+    async with Service.of(instance) as service:
+        log = await service.log("main")
+        assert log is not None
+        reader = LogReader(log, service.storage)
+        size = log.released.size
+        entries = await reader.entries(range(size))
+        proofs = await reader.inclusions(range(size), size)
+        return [log.note(log.released), *entries.items(), *proofs.items()]
