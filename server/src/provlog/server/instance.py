@@ -112,6 +112,11 @@ def record_instance(instance: Instance, role: str | None = None) -> None:
     flush_path(instance.folder)
 
 
+def is_initialised(folder: Path) -> bool:
+    """Tell whether a folder is an instance's, made to the end."""
+    return (folder / _SETTINGS).exists()
+
+
 def load_instance(
     folder: Path,
     guard: Path | StoreUrl | None,
