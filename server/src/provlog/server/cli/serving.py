@@ -8,7 +8,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from provlog.server.cli.announcing import Announcement, Announcer, OpenLog
@@ -151,7 +150,7 @@ def _heed_signals(service: Service, stop: asyncio.Event) -> None:
 
 def _surroundings(service: Service, instance: Instance) -> Surroundings:
     folders = {"instance": instance.folder}
-    if isinstance(instance.guard, Path):
+    if instance.guard_url is None:
         folders["guard"] = instance.guard
     return Surroundings(service.storage, service.clock, folders)
 

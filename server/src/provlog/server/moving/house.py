@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from provlog.server.guard import FileGuard
+from provlog.server.guard import Guard
+from provlog.server.guard.opening import open_guard, open_lineage
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
-    create_instance,
-    default_guard,
     is_initialised,
     load_instance,
+    make_folder,
+    plan_instance,
     record_instance,
 )
 from provlog.server.keyring import Keyring, LogKeys
@@ -45,12 +46,17 @@ async def import_into(
     if is_initialised(place.folder):
         instance = load_instance(place.folder, place.guard, place.database_url)
         return await _import(instance, export, name, on_progress, with_tokens=False)
+    instance = plan_instance(
+        place.folder,
+        place.guard,
+        place.database_url,
+        synchronous_failover=place.synchronous_failover,
+    )
     # Before anything is made.
-    guarded = (place.guard or default_guard()).absolute()
-    if guarded.is_dir():
-        log, head = export.manifest.log, export.manifest.head
-        await guarded_head(FileGuard(guarded), log.origin, head)
-    instance = create_instance(place.folder, place.guard, place.database_url)
+    log, head = export.manifest.log, export.manifest.head
+    async with _guarding(instance) as guard:
+        await guarded_head(guard, log.origin, head)
+    make_folder(instance)
     try:
         await _create_tables(instance, place.grant_to)
         done = await _import(instance, export, name, on_progress, with_tokens=True)
@@ -85,16 +91,29 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    async with _opened(instance) as storage:
-        return await import_log(
+    async with _guarding(instance) as guard, _opened(instance) as storage:
+        done = await import_log(
             storage,
             Keyring(instance.keys),
-            FileGuard(instance.guard),
+            guard,
             export,
             name=name,
             with_tokens=with_tokens,
             on_progress=on_progress,
         )
+        origin = export.manifest.log.origin
+        await open_lineage(instance).open(storage.incarnation(), [origin])
+        return done
+
+
+@asynccontextmanager
+async def _guarding(instance: Instance) -> AsyncIterator[Guard]:
+    guard = open_guard(instance)
+    try:
+        await guard.prepare()
+        yield guard
+    finally:
+        await guard.close()
 
 
 @asynccontextmanager
