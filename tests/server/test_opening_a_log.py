@@ -13,7 +13,7 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.guard import FileGuard, ReleasedHead
-from provlog.server.instance import Instance, load_instance, plan_instance
+from provlog.server.instance import Instance, load_instance, make_folder, plan_instance
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log
 from provlog.server.storage.base import SchemaError, StorageError
@@ -359,6 +359,7 @@ def test_an_origin_that_was_released_before_is_not_made_again(tmp_path: Path) ->
     async def play() -> None:
         await make_instance(tmp_path)
         again = plan_instance(tmp_path / "again", tmp_path / "guard")
+        make_folder(again)
         create_database(again.database)
         storage = SqliteStorage(again.database)
         try:
