@@ -259,8 +259,20 @@ class Reads(Protocol):
     async def openings(self, log: int, index: int) -> Openings | None:
         """Return an entry's openings, or None where it has none."""
 
+    async def private_rows(self, log: int, start: int, end: int) -> dict[int, Private]:
+        """Return the private sides of the entries [start, end), by index.
+
+        Entries that have none, or whose was erased, are left out.
+        """
+
+    async def opening_rows(self, log: int, start: int, end: int) -> dict[int, Openings]:
+        """Return the openings of the entries [start, end), by index."""
+
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
+
+    async def registrations(self, log: int) -> list[tuple[int, SourceRecord]]:
+        """Return a log's sources by URI, each after the index that registered it."""
 
     async def sources(self, log: int) -> list[SourceRecord]:
         """Return a log's sources, by URI."""
@@ -307,6 +319,12 @@ class Transaction(Reads, Protocol):
     async def extend(self, extension: Extension) -> None:
         """Insert what the extension holds and move the log's head."""
 
+    async def load(self, extension: Extension) -> None:
+        """Do what `extend` does, the way that is quickest for thousands of entries.
+
+        For a log that was created in this very transaction.
+        """
+
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before.
 
@@ -345,6 +363,13 @@ class Storage(Reads, Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Reads]:
+        """Begin reads that all see the rows as they were at one moment.
+
+        For long reads: writers go on meanwhile. Nothing is known to be durable of what
+        it shows until a `barrier` that is passed after it began.
+        """
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it.

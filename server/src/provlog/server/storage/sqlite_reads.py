@@ -120,6 +120,28 @@ class SqliteReads:
         )
         return None if row is None else openings_record(row)
 
+    async def private_rows(self, log: int, start: int, end: int) -> dict[int, Private]:
+        """Return the private sides of the entries [start, end), by index."""
+        rows = self._all(
+            "SELECT idx, disclosures, compare_key, compare_digest FROM private"
+            " WHERE log = ? AND idx >= ? AND idx < ?",
+            log,
+            start,
+            end,
+        )
+        return {row[0]: private_record(row[1:]) for row in rows}
+
+    async def opening_rows(self, log: int, start: int, end: int) -> dict[int, Openings]:
+        """Return the openings of the entries [start, end), by index."""
+        rows = self._all(
+            "SELECT idx, nonce, labels FROM openings"
+            " WHERE log = ? AND idx >= ? AND idx < ?",
+            log,
+            start,
+            end,
+        )
+        return {row[0]: openings_record(row[1:]) for row in rows}
+
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
         row = self._one(
@@ -133,6 +155,14 @@ class SqliteReads:
             "SELECT uri, ns, connector FROM sources WHERE log = ? ORDER BY uri", log
         )
         return [SourceRecord(*row) for row in rows]
+
+    async def registrations(self, log: int) -> list[tuple[int, SourceRecord]]:
+        """Return a log's sources by URI, each after the index that registered it."""
+        rows = self._all(
+            "SELECT idx, uri, ns, connector FROM sources WHERE log = ? ORDER BY uri",
+            log,
+        )
+        return [(row[0], SourceRecord(*row[1:])) for row in rows]
 
     async def cursor(self, log: int, source: str) -> Cursor | None:
         """Return how far a source has been polled."""

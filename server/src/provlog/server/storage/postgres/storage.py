@@ -36,6 +36,7 @@ from provlog.server.storage.postgres.privileges import excess_rights
 from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.remembered import Remembered
 from provlog.server.storage.postgres.schema import require_schema
+from provlog.server.storage.postgres.snapshot import PostgresSnapshot
 from provlog.server.storage.postgres.transaction import PostgresTransaction
 from provlog.server.storage.postgres.translation import explain, translated
 from provlog.server.storage.rows import Row
@@ -149,6 +150,20 @@ class PostgresStorage(PostgresReads):
             finally:
                 await _roll_back(connection)
                 self._remembered.forget_tokens(transaction.revoked)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
+        """Begin reads that all see the rows as they were at one moment."""
+        async with self._connection(self._readers) as connection:
+            snapshot = PostgresSnapshot(connection)
+            try:
+                await snapshot.begin()
+                yield snapshot
+            except asyncio.CancelledError:
+                connection.terminate()
+                raise
+            finally:
+                await _roll_back(connection)
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it."""
