@@ -28,14 +28,14 @@ pytestmark = pytest.mark.needs("postgres", "program:nginx")
 # In a process of its own, which trusts the certificate from its start on. A line for
 # each receipt; it stops when its standard input ends.
 _SUBMITTERS = """
-import asyncio, sys
+import asyncio, sys, threading
 from provlog.client import AsyncClient, Trust, VolatileMemory
 
 async def main(url, key, token, people):
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.run_in_executor(None, lambda: (
-        sys.stdin.read(), loop.call_soon_threadsafe(stopping.set)))
+    threading.Thread(daemon=True, target=lambda: (
+        sys.stdin.read(), loop.call_soon_threadsafe(stopping.set))).start()
     async with AsyncClient(
         url, Trust.from_log_key(key), token=token, memory=VolatileMemory(),
         timeout=20, patience=60,
