@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import ConfigurationError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import ReleasedHead
+from provlog.server.guard.opening import read_once
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.selfcheck.cursors import check_cursors
@@ -156,9 +156,9 @@ class Pass:
         return found
 
     def _read_guard(self, origin: str) -> ReleasedHead | None:
-        folder: Path = self._instance.guard
-        if not folder.is_dir():
+        if self._instance.guard_url is None and not self._instance.guard.is_dir():
             return None
         # On a thread of its own: there may be an event loop in this one.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, FileGuard(folder).read(origin)).result()
+            reading = read_once(self._instance, origin)
+            return thread.submit(asyncio.run, reading).result()
