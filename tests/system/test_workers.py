@@ -90,8 +90,12 @@ def test_without_their_supervisor_workers_end_and_another_server_can_start(
     server.listen = ":".join(map(str, server.address))
     assert server.process is not None
     server.process.kill()
-    await_that(lambda: not any(map(is_alive, workers)), "the end of both workers")
-    server.await_end()
+    try:
+        await_that(lambda: not any(map(is_alive, workers)), "the end of both workers")
+    finally:
+        for pid in filter(is_alive, workers):  # else they would hold its output open
+            os.kill(pid, signal.SIGKILL)
+        server.await_end()
     server.start()
     _submit(server, ["e1"])
     assert server.stop()[0] == 0
