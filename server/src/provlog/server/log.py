@@ -80,31 +80,34 @@ class Log:
         known = await self._guard.recall(self.origin)
         if known is not None and known.size >= head.size:
             known = await self._guard.read(self.origin)
-        while True:
-            if known is not None:
-                await self._verify(known)
-                if known.size >= head.size:
-                    break
+        while not await self._covers(known, head):
             if await self._record(known, head, deadline):
                 break
+            # Somebody else was quicker, or the answer got lost: what is there decides.
             known = await self._guard.read(self.origin)
         self._adopt(head)
         return self.note(head)
 
+    async def _covers(self, known: ReleasedHead | None, head: ReleasedHead) -> bool:
+        """Tell whether the guard's head, which must be of this log, includes `head`."""
+        if known is None:
+            return False
+        await self._verify(known)
+        return known.size >= head.size
+
     async def _record(
         self, known: ReleasedHead | None, head: ReleasedHead, deadline: float
     ) -> bool:
-        """Advance the guard; False where somebody else did, or may have done."""
+        """Advance the guard; False where that has to be found out by reading."""
+        if time.monotonic() > deadline:
+            raise UnavailableError("the guard cannot be advanced; somebody holds it up")
         try:
-            if await self._guard.replace(self.origin, known, head):
-                return True
+            return await self._guard.replace(self.origin, known, head)
         except GuardBusyError:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.002)
-        if time.monotonic() > deadline:
-            raise UnavailableError("the guard cannot be advanced")
-        return False
+            return False
 
     def note(self, head: ReleasedHead) -> str:
         """Return the signed checkpoint of a released head."""

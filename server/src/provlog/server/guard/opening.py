@@ -4,6 +4,8 @@ from provlog.server.guard.base import Guard, ReleasedHead
 from provlog.server.guard.databases import DatabaseRecords
 from provlog.server.guard.file import FileGuard
 from provlog.server.guard.lineage import Lineage
+from provlog.server.guard.object_store import ObjectGuard
+from provlog.server.guard.store_client import StoreClient
 from provlog.server.instance import Instance
 
 
@@ -12,6 +14,8 @@ def open_guard(instance: Instance) -> Guard:
 
     Raises `ConfigurationError` where it cannot be used.
     """
+    if instance.guard_url is not None:
+        return ObjectGuard(StoreClient(instance.guard_url))
     return FileGuard(instance.guard)
 
 
