@@ -63,12 +63,16 @@ class Service:
         self.storage = storage
         self.clock = clock
         self.metrics = Metrics()
-        self.sequencer = Sequencer(storage, clock, self.metrics, limits)
-        self.rates = RateLimiter(time.monotonic)
-        self.guard = guard
         # Which databases the logs may go on in; by default any.
         self.lineage = lineage or Lineage(None)
+        self.sequencer = Sequencer(
+            storage, clock, self.metrics, limits, self.lineage.admit
+        )
+        self.rates = RateLimiter(time.monotonic)
+        self.guard = guard
         self.log_rates = LogRates()
+        # Which of several processes on one address this is.
+        self.worker = 0
         self.workplace = Workplace()
         self.logs = OpenLogs(storage, keyring, guard, self.lineage)
         self.metrics.registry.register(Gauges(self))
@@ -257,6 +261,7 @@ class Service:
     async def _catch_up(self, log: Log, head: Head) -> None:
         if log.halted is not None:
             return
+        await self.sequencer.trust.ensure(log)
         if self.guard.shared and head.size <= log.released.size:
             # A call for each idle log in each second would be many: whoever asks for a
             # checkpoint looks at the guard.

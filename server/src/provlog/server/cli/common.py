@@ -12,13 +12,14 @@ from typing import Any
 import click
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, ServiceError
 from provlog.server.guard.store_url import StoreUrl, parse_guard
 from provlog.server.instance import FAILOVERS, Instance, load_instance
 from provlog.server.log import Log
 from provlog.server.rates import LogRates
 from provlog.server.service import Service
 from provlog.server.storage.addresses import require_database_url
+from provlog.server.storage.base import SchemaError, StorageError
 
 ACTOR = "provlog-server"
 """Who acts, in the entries of what is done by a command."""
@@ -121,6 +122,24 @@ def report(error: Exception | str, code: int) -> int:
     """Print what went wrong as one line and return the exit code."""
     click.echo(f"Error: {error}", err=True)
     return code
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do a command's work; every failure becomes one line and an exit code."""
+    try:
+        code = work()
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except (ConfigurationError, SchemaError) as error:
+        return report(error, 2)
+    except OSError as error:
+        return report(*explain(error))
+    except (ServiceError, StorageError) as error:
+        return report(error, 3)
+    return code if isinstance(code, int) else 0
 
 
 def explain(error: OSError) -> tuple[str, int]:
