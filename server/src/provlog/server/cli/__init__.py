@@ -14,6 +14,7 @@ from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.poll import poll
+from provlog.server.cli.recover import recover
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
 
@@ -34,7 +35,7 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck, migrate, poll):
+for command in (init, serve, token, log, source, fsck, migrate, poll, recover):
     commands.add_command(command)
 
 

@@ -1,6 +1,6 @@
 """Which guard an instance has, and what is recorded beside it."""
 
-from provlog.server.guard.base import Guard, ReleasedHead
+from provlog.server.guard.base import Guard, GuardRecord
 from provlog.server.guard.databases import DatabaseRecords
 from provlog.server.guard.file import FileGuard
 from provlog.server.guard.lineage import Lineage
@@ -28,10 +28,10 @@ def open_lineage(instance: Instance) -> Lineage:
     )
 
 
-async def read_once(instance: Instance, origin: str) -> ReleasedHead | None:
-    """Return what an instance's guard holds of one log; raises like `Guard.read`."""
+async def inspect_once(instance: Instance, origin: str) -> GuardRecord | None:
+    """Return what an instance's guard holds of one log; raises like `inspect`."""
     guard = open_guard(instance)
     try:
-        return await guard.read(origin)
+        return await guard.inspect(origin)
     finally:
         await guard.close()
