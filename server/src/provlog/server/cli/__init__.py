@@ -13,6 +13,7 @@ from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
+from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
 from provlog.server.cli.recover import recover
 from provlog.server.cli.serve import serve
@@ -35,7 +36,9 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck, migrate, poll, recover):
+for command in (
+    init, serve, token, log, source, fsck, migrate, poll, recover, export, import_,
+):  # fmt: skip
     commands.add_command(command)
 
 
