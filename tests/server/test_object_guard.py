@@ -1,6 +1,8 @@
 """The guard that several servers share in an object store."""
 
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +25,7 @@ from provlog.server.guard.store_client import StoreClient
 from provlog.server.guard.store_url import StoreUrl, parse_guard
 from provlog.server.instance import Instance, load_instance
 from provlog.server.service import Service
-from support.object_stores import StubStore, stub_store
+from support.object_stores import StubStore, store_environment, stub_store
 from support.services import ORIGIN, append, draft, make_instance
 
 pytestmark = pytest.mark.needs("object-store")
@@ -41,10 +43,18 @@ def head(size: int) -> ReleasedHead:
 async def stub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StubStore]:
     async with stub_store(monkeypatch) as store:
         yield store
+        store.gate.set()
+        while made:
+            await made.pop().close()
+
+
+made = list[ObjectGuard]()
 
 
 def stub_guard(seconds: float = 5) -> ObjectGuard:
-    return ObjectGuard(StoreClient(PLACE, seconds))
+    """Return a guard in the stub, which closes it."""
+    made.append(ObjectGuard(StoreClient(PLACE, seconds)))
+    return made[-1]
 
 
 async def test_heads_are_recorded_by_compare_and_swap(bucket: StoreUrl) -> None:
@@ -234,8 +244,34 @@ async def test_a_store_that_is_not_there_is_unavailable(
 ) -> None:
     async with stub_store(monkeypatch):
         pass
+    guard = ObjectGuard(StoreClient(PLACE))
     with pytest.raises(UnavailableError, match="cannot be reached"):
-        await stub_guard().prepare()
+        await guard.prepare()
+    await guard.close()
+
+
+def test_a_process_that_gave_up_on_a_store_exits_as_it_should() -> None:
+    program = f"""
+import asyncio
+from provlog.server.errors import UnavailableError
+from provlog.server.guard.store_client import StoreClient
+from provlog.server.guard.store_url import StoreUrl
+client = StoreClient({PLACE!r})
+try:
+    asyncio.run(client.get("x", 9))
+except UnavailableError:
+    print("given up")
+"""
+    environment = {**os.environ, **store_environment("http://127.0.0.1:1")}
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "given up\n"), done.stderr
 
 
 async def test_a_bucket_that_is_missing_is_said_to_be(bucket: StoreUrl) -> None:

@@ -137,9 +137,9 @@ async def _explain(instance: Instance, as_json: bool, sound: list[bool]) -> None
 
 
 def _print_diagnosis(each: Diagnosis) -> None:
-    released = "nothing" if each.released is None else each.released.head.size
     click.echo(f"\nlog {each.record.name} ({each.record.origin}): {each.verdict.value}")
-    click.echo(f"  guard    released up to size {released}")
+    if each.released is not None:
+        click.echo(f"  guard    released up to size {each.released.head.size}")
     if each.head is not None:
         click.echo(f"  database size {each.head.size}")
     if each.recorded is not None:

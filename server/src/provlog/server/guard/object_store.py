@@ -121,7 +121,8 @@ class ObjectGuard:
         return f"{self._client.url}/{_name(origin)}"
 
     async def close(self) -> None:
-        """Nothing is to be done: connections end with the object."""
+        """Wait for requests that were given up."""
+        await self._client.close()
 
     def _object(self, origin: str) -> "_Object":
         known = self._objects.get(origin)

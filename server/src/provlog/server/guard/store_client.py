@@ -3,11 +3,16 @@
 Speaks to S3, Google Cloud Storage and Azure through obstore, which is an optional
 dependency and imported when it is needed. Credentials, region and endpoint come from
 the environment, by the names that these services' own tools use.
+
+Requests are made on threads of our own. The library's own asynchronous calls end on
+threads that Python does not know, and one of those that is late aborts the interpreter
+while it exits.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -25,6 +30,7 @@ ANSWER_SECONDS: Final = 5.0
 """How long a request may take, its repetition included."""
 
 _RETRY_SECONDS: Final = 2
+_THREADS: Final = 16
 _INSTALL: Final = "pip install provlog-server[object-store]"
 
 
@@ -52,6 +58,7 @@ class StoreClient:
         self.url = url
         self._seconds = seconds
         self._store = _connect(url)
+        self._threads = ThreadPoolExecutor(_THREADS, "guard-store")
 
     async def get(self, name: str, most: int) -> Stored | None:
         """Return an object, None where there is none.
@@ -60,15 +67,16 @@ class StoreClient:
         """
         import obstore
 
-        async def fetch() -> Stored:
-            result = await obstore.get_async(self._store, name)
+        def fetch() -> Stored:
+            result = obstore.get(self._store, name)
             meta = result.meta
             if meta["size"] > most:
                 raise ConfigurationError(
                     f"the guard {self.url}/{name} cannot be read: it is too long"
                 )
-            data = bytes(await result.bytes_async())
-            return Stored(data, _version(meta["e_tag"], meta["version"]))
+            return Stored(
+                bytes(result.bytes()), _version(meta["e_tag"], meta["version"])
+            )
 
         try:
             return await self._asked(fetch)
@@ -86,9 +94,9 @@ class StoreClient:
         """
         import obstore
 
-        async def write() -> "UpdateVersion":
+        def write() -> "UpdateVersion":
             mode: PutMode = "create" if before is None else before
-            done = await obstore.put_async(self._store, name, data, mode=mode)
+            done = obstore.put(self._store, name, data, mode=mode)
             return _version(done["e_tag"], done["version"])
 
         try:
@@ -98,12 +106,17 @@ class StoreClient:
                 f"the guard {self.url}: there is no such bucket"
             ) from None
 
-    async def _asked(self, call: "Callable[[], Awaitable[T]]") -> T:
+    async def close(self) -> None:
+        """Wait for requests that were given up; they end within seconds."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def _asked(self, call: Callable[[], T]) -> T:
         from obstore import exceptions
 
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._seconds):
-                return await call()
+                return await loop.run_in_executor(self._threads, call)
         except TimeoutError:
             what = f"did not answer within {self._seconds:g} s"
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
