@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from typing import NoReturn
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -18,6 +19,7 @@ from provlog.server.errors import (
     ForkError,
     GuardBusyError,
     HaltedError,
+    RetiredError,
     UnavailableError,
 )
 from provlog.server.freshness import Freshness
@@ -39,7 +41,8 @@ class Log:
     `released` is the newest head that this server knows may leave it: only heads that
     are committed here, and guarded, ever get there. `edge` is this process's copy of
     the right edge, right for the head it was computed for and replaced when another
-    process has moved the head on. A log with a `halted` reason takes no entries.
+    process has moved the head on. A log with a `halted` reason takes no entries;
+    one that is `retired` never will: that names its successor.
     `freshness` knows the newest events of its sources once it has been followed.
     """
 
@@ -61,6 +64,7 @@ class Log:
         self.edge = edge
         self.released = ReleasedHead(edge.size, edge.root())
         self.halted: str | None = None
+        self.retired: str | None = None
         # The database in which the log was last found to be whole; see `trust`.
         self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
@@ -79,34 +83,37 @@ class Log:
         history: somebody releases another one under its name.
         """
         deadline = time.monotonic() + _GUARD_SECONDS
-        known = await self._guard.recall(self.origin)
+        known = await self._asked(self._guard.recall(self.origin))
         if known is not None and known.size >= head.size:
-            known = await self._guard.read(self.origin)
-        while True:
-            if known is not None:
-                await self._verify(known)
-                if known.size >= head.size:
-                    break
+            known = await self._asked(self._guard.read(self.origin))
+        while not await self._covers(known, head):
             if await self._record(known, head, deadline):
                 break
-            known = await self._guard.read(self.origin)
+            # Somebody else was quicker, or the answer got lost: what is there decides.
+            known = await self._asked(self._guard.read(self.origin))
         self._adopt(head)
         return self.note(head)
+
+    async def _covers(self, known: ReleasedHead | None, head: ReleasedHead) -> bool:
+        """Tell whether the guard's head, which must be of this log, includes `head`."""
+        if known is None:
+            return False
+        await self._verify(known)
+        return known.size >= head.size
 
     async def _record(
         self, known: ReleasedHead | None, head: ReleasedHead, deadline: float
     ) -> bool:
-        """Advance the guard; False where somebody else did, or may have done."""
+        """Advance the guard; False where that has to be found out by reading."""
+        if time.monotonic() > deadline:
+            raise UnavailableError("the guard cannot be advanced; somebody holds it up")
         try:
-            if await self._guard.replace(self.origin, known, head):
-                return True
+            return await self._guard.replace(self.origin, known, head)
         except GuardBusyError:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.002)
-        if time.monotonic() > deadline:
-            raise UnavailableError("the guard cannot be advanced")
-        return False
+            return False
 
     def note(self, head: ReleasedHead) -> str:
         """Return the signed checkpoint of a released head."""
@@ -120,7 +127,7 @@ class Log:
 
         Raises `HaltedError` like `release`.
         """
-        guarded = await self._guard.read(self.origin)
+        guarded = await self._asked(self._guard.read(self.origin))
         if guarded is not None and guarded.size > self.released.size:
             await self._verify(guarded)
             self._adopt(guarded)
@@ -169,6 +176,8 @@ class Log:
 
     def require_running(self) -> None:
         """Raise `HaltedError` where the log takes no entries."""
+        if self.retired is not None:
+            raise RetiredError(self.retired)
         if self.halted is not None:
             raise HaltedError(self.halted)
 
@@ -180,6 +189,18 @@ class Log:
     def _halt(self, reason: str) -> NoReturn:
         self.halt(reason)
         raise HaltedError(reason)
+
+    async def _asked(
+        self, question: Awaitable[ReleasedHead | None]
+    ) -> ReleasedHead | None:
+        """Return what the guard says; a log that it calls retired takes no entries."""
+        try:
+            return await question
+        except RetiredError as error:
+            if self.retired is None:
+                self.halt(str(error))
+            self.retired = error.successor
+            raise
 
     async def _verify(self, guarded: ReleasedHead) -> None:
         """Halt unless the guard's head is one of this database's own history."""
