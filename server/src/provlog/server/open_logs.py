@@ -103,6 +103,7 @@ class OpenLogs:
         """Open logs, behind one barrier for all of them."""
         # The guard first: another process may release more until the barrier.
         released = {each.id: await self._guard.read(each.origin) for each in records}
+        # Before the barrier: if another database passed it, that will be noticed.
         incarnation = self._storage.incarnation()
         heads = await self._storage.barriers([each.id for each in records])
         for record in records:
@@ -121,8 +122,7 @@ class OpenLogs:
                 os.urandom,
                 released[record.id],
                 heads[record.id],
+                incarnation,
             )
-            # Of before the barrier: if another one passed it, that will be noticed.
-            log.incarnation = incarnation
             self._logs[record.name] = log
             self._numbers.add(record.id)

@@ -17,6 +17,7 @@ from provlog.merkle.edge import Growth
 from provlog.server.batch import Batch, Outcome, Release, appended_sources
 from provlog.server.clock import Clock
 from provlog.server.errors import (
+    HaltedError,
     ServiceError,
     UnavailableError,
     describe,
@@ -31,6 +32,7 @@ from provlog.server.storage.base import (
     CommitUnknownError,
     Extension,
     Head,
+    Incarnation,
     InterruptedStorageError,
     Storage,
     StorageError,
@@ -84,6 +86,7 @@ class _Plan:
     before: Head
     growth: Growth | None
     extension: Extension | None
+    incarnation: Incarnation | None
 
     @property
     def writes(self) -> bool:
@@ -276,10 +279,7 @@ class Sequencer:
         """
         # 1. The lock: until the commit nobody else moves this head. Clock and guard
         # are asked under it, and may stop this log while the others go on.
-        head = await transaction.lock(log.id)
-        if transaction.incarnation != log.incarnation:
-            # Another one than the barrier was passed in.
-            raise InterruptedStorageError("another database answers than before")
+        head = await self.trust.lock(log, transaction)
         try:
             offset = transaction.clock_offset_ms()
             recorded = self._clock.date(head.recorded, offset)
@@ -296,7 +296,9 @@ class Sequencer:
         with self._metrics.stage("tree"):
             grown = batch.grow(edge)
         if grown is None:
-            plan = _Plan(log, units, outcomes, head, None, None)
+            plan = _Plan(
+                log, units, outcomes, head, None, None, transaction.incarnation
+            )
             if plan.writes:
                 # The answers rest on a head that another process committed and that
                 # nobody has released: a barrier of our own makes sure of it.
@@ -306,7 +308,9 @@ class Sequencer:
         growth, extension = grown
         with self._metrics.stage("store"):
             await transaction.extend(extension)
-        return _Plan(log, units, outcomes, head, growth, extension)
+        return _Plan(
+            log, units, outcomes, head, growth, extension, transaction.incarnation
+        )
 
     async def _release(self, plan: _Plan) -> None:
         """Answer a plan whose entries are durable.
@@ -322,8 +326,10 @@ class Sequencer:
                     head = ReleasedHead(plan.before.size, plan.before.root)
                 else:
                     head = ReleasedHead(growth.edge.size, growth.root)
+                note = await log.release(head, plan.incarnation)
+                release = Release(head, note, growth)
+                if growth is not None:
                     log.edge = growth.edge
-                release = Release(head, await log.release(head), growth)
         except Exception as error:
             # The entries are durable, but may not be shown. Sent again, their events
             # are answered from the log as soon as it is released.
@@ -332,7 +338,9 @@ class Sequencer:
                 log.origin,
                 error if isinstance(error, ServiceError) else describe(error),
             )
-            _refuse({log: plan.units}, UnavailableError("the head cannot be released"))
+            told = UnavailableError("the head cannot be released")
+            halted = isinstance(error, HaltedError)
+            _refuse({log: plan.units}, error if halted else told)
             return
         self._metrics.committed(plan.outcomes)
         if plan.extension is not None:
@@ -363,6 +371,7 @@ class Sequencer:
         """
         try:
             head = await self._barrier(plan.log)
+            plan.incarnation = plan.log.incarnation
             if plan.extension is None:
                 return True
             first, after = plan.extension.entries[0], plan.extension.head.size

@@ -14,7 +14,13 @@ from typing import Final, TypeAlias
 
 from provlog.server.errors import ForkError, HaltedError
 from provlog.server.log import Log
-from provlog.server.storage.base import Head, Incarnation, Storage
+from provlog.server.storage.base import (
+    Head,
+    Incarnation,
+    InterruptedStorageError,
+    Storage,
+    Transaction,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +71,20 @@ class HeadTrust:
         `UnavailableError` where the guard does not answer, and what a barrier raises;
         the log is doubted still.
         """
+        log.require_running()
         if log in self._doubted or log.incarnation != self._storage.incarnation():
             await self.barrier(log)
+
+    async def lock(self, log: Log, transaction: Transaction) -> Head:
+        """Lock a log's row and return its head, which may be believed.
+
+        `InterruptedStorageError` where the transaction runs in another database than
+        the one whose heads are.
+        """
+        head = await transaction.lock(log.id)
+        if transaction.incarnation != log.incarnation:
+            raise InterruptedStorageError("another database answers than before")
+        return head
 
     async def barrier(self, log: Log) -> Head:
         """Pass a barrier whatever was believed, and return the head behind it.
@@ -79,11 +97,14 @@ class HeadTrust:
             if incarnation is not None and incarnation != log.incarnation:
                 await self._admit_for(log, incarnation)
             head = await self._storage.barrier(log.id)
-            # A connection made for the barrier may have reached yet another one.
+            # What any server released must be in this database.
+            reason = await log.contradiction(head)
+            # A connection made meanwhile may have reached yet another one.
             if incarnation == self._storage.incarnation():
                 break
-        # What any server released must be in this database: if not, this halts the log.
-        await log.refresh()
+        if reason is not None:
+            log.halt(reason)
+            raise HaltedError(reason)
         log.incarnation = incarnation
         self._doubted.discard(log)
         return head

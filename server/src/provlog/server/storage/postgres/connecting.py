@@ -1,11 +1,12 @@
 """Connections to PostgreSQL: how they are set up, and which database they reached.
 
 A URL may name several hosts; a connection is made to the one that takes writes, so it
-follows a failover. Every connection knows which incarnation of the database it talks
-to, because what was true of one need not be true of the next.
+follows a failover (`hosts`). Every connection knows which incarnation of the database
+it talks to, because what was true of one need not be true of the next.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import asyncpg
@@ -13,6 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.storage.base import Incarnation, StorageError
+from provlog.server.storage.postgres.hosts import Hosts
 from provlog.server.storage.postgres.translation import explain, translated
 from provlog.server.storage.rows import Row
 
@@ -28,7 +30,6 @@ else:
     Pooled = asyncpg.pool.PoolConnectionProxy
     Base = asyncpg.Connection
 
-CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 """After how long a statement other than COMMIT is given up."""
 LOCK_SECONDS: Final = 3.0
@@ -54,6 +55,11 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+}
+
+_COMMAND_SETTINGS: Final[Mapping[str, str]] = {
+    "application_name": "provlog",
+    "client_min_messages": "warning",
 }
 
 _WHO = """
@@ -121,53 +127,58 @@ async def connect(url: str) -> ServerConnection:
 
     Raises `StorageError` where the database cannot be reached.
     """
+    hosts = Hosts(url, partial(_reach, settings=_COMMAND_SETTINGS))
     try:
-        with translated():
-            connection = await asyncpg.connect(
-                url,
-                timeout=CONNECT_SECONDS,
-                connection_class=ServerConnection,
-                target_session_attrs=SessionAttribute.primary,
-                server_settings={
-                    "application_name": "provlog",
-                    "client_min_messages": "warning",
-                },
-            )
-    except (StorageError, ValueError) as error:
-        raise _unreachable(error) from error
-    try:
-        await prepare(connection)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
+        return await hosts.connect()
+    except StorageError as error:
+        raise StorageError(f"the database cannot be reached: {error}") from error
 
 
-async def create_pool(url: str, size: int) -> Pool:
+def pooled_hosts(url: str) -> Hosts[ServerConnection]:
+    """Return the hosts of a database for the pools that serve from it."""
+    return Hosts(url, partial(_reach, settings=_SETTINGS))
+
+
+async def create_pool(hosts: Hosts[ServerConnection], size: int) -> Pool:
     """Return a pool of connections for serving; they are made when they are needed."""
-    try:
-        return await asyncpg.create_pool(
-            url,
-            min_size=0,
-            max_size=size,
-            max_queries=0x7FFFFFFF,
-            max_inactive_connection_lifetime=300.0,
-            timeout=CONNECT_SECONDS,
-            connection_class=ServerConnection,
-            target_session_attrs=SessionAttribute.primary,
-            init=prepare,
-            # A connection is handed back without a transaction and without settings.
-            reset=_nothing_to_reset,
-            server_settings=dict(_SETTINGS),
-        )
-    except ValueError as error:
-        raise _unreachable(error) from error
+
+    async def connect_pooled(*_: object, **__: object) -> ServerConnection:
+        return await hosts.connect()
+
+    return await asyncpg.create_pool(
+        min_size=0,
+        max_size=size,
+        max_queries=0x7FFFFFFF,
+        max_inactive_connection_lifetime=300.0,
+        connection_class=ServerConnection,
+        connect=connect_pooled,
+        # A connection is handed back without a transaction and without settings.
+        reset=_nothing_to_reset,
+    )
 
 
 async def _nothing_to_reset(_: object) -> None:
     return
 
 
-def _unreachable(error: Exception) -> StorageError:
-    why = str(error) if isinstance(error, StorageError) else explain(error)
-    return StorageError(f"the database cannot be reached: {why}")
+async def _reach(
+    url: str, seconds: float, settings: Mapping[str, str]
+) -> ServerConnection:
+    """Connect to one host; a standby is an `InterruptedStorageError`."""
+    try:
+        with translated():
+            connection = await asyncpg.connect(
+                url,
+                timeout=seconds,
+                connection_class=ServerConnection,
+                target_session_attrs=SessionAttribute.primary,
+                server_settings=dict(settings),
+            )
+    except ValueError as error:
+        raise StorageError(explain(error)) from error
+    try:
+        await prepare(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection

@@ -22,15 +22,16 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.postgres.connecting import (
-    CONNECT_SECONDS,
     STATEMENT_SECONDS,
     Pool,
     Pooled,
     create_pool,
     fetch,
     incarnation_of,
+    pooled_hosts,
 )
 from provlog.server.storage.postgres.cutting_off import end_frozen_sessions
+from provlog.server.storage.postgres.hosts import CONNECT_SECONDS
 from provlog.server.storage.postgres.privileges import excess_rights
 from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.remembered import Remembered
@@ -50,9 +51,10 @@ class PostgresStorage(PostgresReads):
 
     def __init__(self, url: str) -> None:
         """Prepare; nothing is connected before `open`."""
-        self._url = url
+        self._hosts = pooled_hosts(url)
         self._pools: list[Pool] = []
         self._incarnation: Incarnation | None = None
+        self._left: set[Incarnation] = set()
         self._remembered = Remembered()
 
     async def open(self) -> None:
@@ -62,7 +64,7 @@ class PostgresStorage(PostgresReads):
         database cannot be reached, `ConfigurationError` where it must not be used.
         """
         for size in (WRITERS, READERS):
-            self._pools.append(await create_pool(self._url, size))
+            self._pools.append(await create_pool(self._hosts, size))
         async with self._connection(self._writers) as connection:
             await require_schema(connection)
 
@@ -183,8 +185,11 @@ class PostgresStorage(PostgresReads):
             if known is None or found == known:
                 self._incarnation = found
                 return connection
-            if _follows(found, known):
+            if found not in self._left and _follows(found, known):
                 logger.warning("the database was started anew or has failed over")
+                # Never again: whoever finds the same one before and after a read
+                # knows that nothing was read from another.
+                self._left.add(known)
                 self._incarnation = found
                 # What was read from the other one need not be in this one.
                 self._remembered = Remembered()
