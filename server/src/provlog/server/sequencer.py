@@ -26,6 +26,7 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
+from provlog.server.patience import Patience
 from provlog.server.queueing import FairQueue, QueueLimits
 from provlog.server.sharing import Load
 from provlog.server.storage.base import (
@@ -38,7 +39,7 @@ from provlog.server.storage.base import (
     StorageError,
     Transaction,
 )
-from provlog.server.trust import Admission, HeadTrust, Patience, admit_all
+from provlog.server.trust import Admission, HeadTrust, admit_all
 
 logger = logging.getLogger(__name__)
 

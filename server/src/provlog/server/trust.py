@@ -6,11 +6,9 @@ started anew, or be another machine's copy. Then a barrier is written and commit
 durably, and the guard is asked, before anything rests on the head.
 """
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from provlog.server.errors import ForkError, HaltedError
 from provlog.server.log import Log
@@ -27,29 +25,9 @@ logger = logging.getLogger(__name__)
 Admission: TypeAlias = Callable[[Incarnation], Awaitable[None]]
 """Says whether a database may go on with the logs; raises `ForkError` where not."""
 
-PATIENCE_SECONDS: Final = 10.0
-_FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 0.5
-
 
 async def admit_all(_: Incarnation) -> None:
     """Admit whatever database answers."""
-
-
-class Patience:
-    """How long something is tried again, in growing pauses."""
-
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
-        self._end = time.monotonic() + seconds
-        self._pause = _FIRST_PAUSE
-
-    async def wait(self) -> bool:
-        """Wait a little and return True, or return False where it was long enough."""
-        if time.monotonic() + self._pause > self._end:
-            return False
-        await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        return True
 
 
 class HeadTrust:

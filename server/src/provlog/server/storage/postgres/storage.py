@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from provlog.server.patience import Patience
 from provlog.server.storage.base import (
     Head,
     Incarnation,
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 WRITERS: Final = 8
 READERS: Final = 6
+READ_SECONDS: Final = 3.0
+"""How long a read waits for a database that is away: for a restart, or a failover."""
 
 
 class PostgresStorage(PostgresReads):
@@ -82,13 +85,15 @@ class PostgresStorage(PostgresReads):
         return log
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
-        """Return a statement's rows; a read that was interrupted is done once more."""
-        for _ in range(2):
-            with contextlib.suppress(InterruptedStorageError):
+        """Return a statement's rows; a read that was interrupted is done again."""
+        patience = Patience(READ_SECONDS)
+        while True:
+            try:
                 async with self._connection(self._readers) as connection:
                     return await fetch(connection, statement, *values)
-        async with self._connection(self._readers) as connection:
-            return await fetch(connection, statement, *values)
+            except InterruptedStorageError:
+                if not await patience.wait():
+                    raise
 
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
