@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provlog.server.batch import Appended
 from provlog.server.clock import Clock
 from provlog.server.errors import HaltedError, UnavailableError
 from provlog.server.guard import FileGuard, ReleasedHead
@@ -17,6 +18,7 @@ from provlog.server.log import Log
 from provlog.server.service import Service
 from provlog.server.storage.base import StorageError
 from provlog.server.storage.postgres.storage import PostgresStorage
+from provlog.server.storage.postgres.transaction import PostgresTransaction
 from provlog.server.tree import TileCache, Tree
 from support.failovers import Pair
 from support.services import ORIGIN, append, draft, now_ms
@@ -150,6 +152,42 @@ async def test_a_commit_whose_release_is_late_does_not_fork_the_log(
                     await append(service, log, draft(log, "again"))
                 pair.primary.start()
                 assert await holds(pair.primary.dsn(), signed)
+
+
+async def test_a_head_of_another_server_that_was_lost_is_not_released(
+    pair: Pair,
+    instance: Instance,
+    signed: set[ReleasedHead],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = SlowGuard(instance.guard)
+    async with (
+        serving(instance, pair.url, guard) as (slow, same),
+        serving(instance, pair.url) as (service, log),
+    ):
+        await append(slow, same, draft(same, "both"))
+        await log.refresh()
+        await pair.lose_track()
+        guard.hold()
+        held = asyncio.create_task(append(slow, same, draft(same, "lost")))
+        await guard.asked.wait()
+        commit = PostgresTransaction.commit
+
+        async def fail_over_and_commit(transaction: PostgresTransaction) -> None:
+            monkeypatch.setattr(PostgresTransaction, "commit", commit)
+            await pair.fail_over()
+            await commit(transaction)
+
+        monkeypatch.setattr(PostgresTransaction, "commit", fail_over_and_commit)
+        # Found to be there already, by the head that the other server committed.
+        with pytest.raises(UnavailableError):
+            await append(service, log, draft(log, "lost"))
+        [outcome] = await append(service, log, draft(log, "lost"))
+        assert isinstance(outcome, Appended)
+        guard.go_on.set()
+        [late] = await asyncio.gather(held, return_exceptions=True)
+        assert isinstance(late, UnavailableError)
+        assert await holds(pair.standby.dsn(), signed)
 
 
 async def test_two_servers_on_two_primaries_sign_one_history(

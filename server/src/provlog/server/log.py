@@ -150,6 +150,16 @@ class Log:
         tree = Tree(self._storage, self.id, TileCache(0))
         return await contradiction(tree, head, newest)
 
+    async def is_stored(self, released: ReleasedHead, head: Head) -> bool:
+        """Tell whether the tree under a committed head went through another one.
+
+        All is read anew from the database that answers.
+        """
+        if released.size > head.size:
+            return False
+        tree = Tree(self._storage, self.id, TileCache(0))
+        return await tree.root(released.size) == released.root
+
     async def wait_beyond(self, size: int, seconds: float) -> ReleasedHead:
         """Return the released head once it is larger than `size`, or after the wait.
 

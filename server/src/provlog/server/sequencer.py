@@ -90,6 +90,13 @@ class _Plan:
     incarnation: Incarnation | None
 
     @property
+    def head(self) -> ReleasedHead:
+        """The head that its answers rest on, once that is durable."""
+        if self.growth is None:
+            return ReleasedHead(self.before.size, self.before.root)
+        return ReleasedHead(self.growth.edge.size, self.growth.root)
+
+    @property
     def writes(self) -> bool:
         """Whether the plan needs a commit."""
         return self.extension is not None or self.before.size > self.log.released.size
@@ -319,14 +326,10 @@ class Sequencer:
         If we crash before the guard is written, the next start releases this head; if
         after it, the entries are known to be released. Either way they stay.
         """
-        log, growth = plan.log, plan.growth
+        log, growth, head = plan.log, plan.growth, plan.head
         try:
             # 5. The guard, and only then the signature.
             with self._metrics.stage("sign"):
-                if growth is None:
-                    head = ReleasedHead(plan.before.size, plan.before.root)
-                else:
-                    head = ReleasedHead(growth.edge.size, growth.root)
                 note = await log.release(head, plan.incarnation)
                 release = Release(head, note, growth)
                 if growth is not None:
@@ -373,18 +376,14 @@ class Sequencer:
         try:
             head = await self._barrier(plan.log)
             plan.incarnation = plan.log.incarnation
-            if plan.extension is None:
+            # Also where nothing was to be added: the head before may be another
+            # server's, and be lost.
+            if await plan.log.is_stored(plan.head, head):
                 return True
-            first, after = plan.extension.entries[0], plan.extension.head.size
-            if head.size >= after:
-                found = await self._storage.leaves(
-                    plan.log.id, first.index, first.index + 1
-                )
-                if found == [first.leaf]:
-                    return True
         except Exception as error:
             self.trust.doubt([plan.log])
-            logger.error("the barrier failed: %s", describe(error))
+            known = isinstance(error, (ServiceError, StorageError))
+            logger.error("the barrier failed: %s", error if known else describe(error))
         _refuse({plan.log: plan.units}, _unknown())
         return False
 

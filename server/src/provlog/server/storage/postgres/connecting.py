@@ -5,6 +5,8 @@ follows a failover (`hosts`). Every connection knows which incarnation of the da
 it talks to, because what was true of one need not be true of the next.
 """
 
+import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
@@ -35,6 +37,13 @@ STATEMENT_SECONDS: Final = 30.0
 LOCK_SECONDS: Final = 3.0
 """After how long a waiter looks whether whoever holds a log's lock stands still."""
 MINIMUM_VERSION: Final = 130_000
+_KEEPALIVE: Final[Mapping[str, int]] = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    # What was sent and not acknowledged, in milliseconds.
+    "TCP_USER_TIMEOUT": 25_000,
+}
 _WEAK: Final = ("off", "local", "remote_write")
 
 # Each statement here finds its rows by a key, and its plan is made once for all
@@ -78,6 +87,20 @@ class ServerConnection(Base):
     """A connection that knows the database it reached."""
 
     incarnation: Incarnation
+    _transport: asyncio.Transport
+
+    def watch_peer(self) -> None:
+        """Have the system notice a machine that is gone, as when its power failed.
+
+        A COMMIT has no time limit: without this, who waits for one might for ever.
+        """
+        reached = self._transport.get_extra_info("socket")
+        if reached.family == socket.AF_UNIX:
+            return
+        reached.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # where the system has it
+                reached.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def incarnation_of(connection: Plain | Pooled) -> Incarnation:
@@ -167,16 +190,21 @@ async def _reach(
     """Connect to one host; a standby is an `InterruptedStorageError`."""
     try:
         with translated():
-            connection = await asyncpg.connect(
-                url,
-                timeout=seconds,
-                connection_class=ServerConnection,
-                target_session_attrs=SessionAttribute.primary,
-                server_settings=dict(settings),
-            )
+            async with asyncio.timeout(seconds):
+                return await _connect(url, settings)
     except ValueError as error:
         raise StorageError(explain(error)) from error
+
+
+async def _connect(url: str, settings: Mapping[str, str]) -> ServerConnection:
+    connection = await asyncpg.connect(
+        url,
+        connection_class=ServerConnection,
+        target_session_attrs=SessionAttribute.primary,
+        server_settings=dict(settings),
+    )
     try:
+        connection.watch_peer()
         await prepare(connection)
     except BaseException:
         connection.terminate()

@@ -52,6 +52,10 @@ class Hosts(Generic[Connection]):
         """
         return await self._again() or await self._choose()
 
+    def forget(self) -> None:
+        """Look at all hosts the next time: the chosen one was left behind."""
+        self._known = None
+
     async def _again(self) -> Connection | None:
         if self._known is None:
             return None

@@ -203,6 +203,7 @@ class PostgresStorage(PostgresReads):
                 return connection
             connection.terminate()
             await _release(pool, connection)
+            self._hosts.forget()
             raise InterruptedStorageError(
                 "an older primary of the database answered; it is not used"
             )
