@@ -6,6 +6,7 @@
     ├── ConfigurationError     what the operator asked for cannot be: exit code 2
     │   ├── ForkError          going on would contradict a head that was released
     │   └── TooManyLogsError   the instance holds as many logs as it may
+    ├── DamagedError           a backup or export is not what was written: exit code 1
     ├── OversizedError         more than the queue takes in one request, at any time
     └── UnavailableError       not now; the same request may succeed later
         ├── OverloadedError    the queue is full
@@ -35,6 +36,10 @@ class ForkError(ConfigurationError):
 
 class TooManyLogsError(ConfigurationError):
     """The instance holds as many logs as it may."""
+
+
+class DamagedError(ServiceError):
+    """A backup or an export was changed since it was made; nothing of it was kept."""
 
 
 class OversizedError(ServiceError):

@@ -13,6 +13,7 @@ from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
+from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
@@ -34,7 +35,9 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck, migrate, poll):
+for command in (
+    init, serve, token, log, source, fsck, migrate, poll, export, import_,
+):  # fmt: skip
     commands.add_command(command)
 
 

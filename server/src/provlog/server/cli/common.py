@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.errors import ConfigurationError, ServiceError
+from provlog.server.errors import ConfigurationError, DamagedError, ServiceError
 from provlog.server.guard.store_url import StoreUrl, parse_guard
 from provlog.server.instance import FAILOVERS, Instance, load_instance
 from provlog.server.log import Log
@@ -135,6 +135,8 @@ def exit_code(work: Callable[[], object]) -> int:
         return 130
     except (ConfigurationError, SchemaError) as error:
         return report(error, 2)
+    except DamagedError as error:
+        return report(error, 1)
     except OSError as error:
         return report(*explain(error))
     except (ServiceError, StorageError) as error:

@@ -11,7 +11,7 @@ Durability: WAL with `synchronous=FULL`, so COMMIT returns after the log is flus
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -27,6 +27,7 @@ from provlog.server.storage.base import (
     LogRecord,
     StorageBusyError,
     StorageError,
+    Vitals,
 )
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
@@ -119,6 +120,14 @@ class SqliteStorage(SqliteReads):
         """Return 0: one writer serves every log of the file."""
         return 0
 
+    async def vitals(self) -> Vitals:
+        """Return the size of the file and of the journal beside it."""
+        size = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return Vitals(size=size)
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["SqliteTransaction"]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""
@@ -128,6 +137,22 @@ class SqliteStorage(SqliteReads):
                 yield SqliteTransaction(self._writer, self._in_thread)
             finally:
                 self._roll_back()
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[SqliteReads]:
+        """Begin reads that all see the rows as they were at one moment.
+
+        While it lasts, the write-ahead log keeps everything that is written.
+        """
+        connection = _connect(self._path)
+        try:
+            with _translated():
+                connection.execute("PRAGMA query_only=ON; BEGIN")
+                # BEGIN takes no snapshot yet; the first read does.
+                connection.execute("SELECT count(*) FROM logs").fetchall()
+            yield SqliteReads(connection)
+        finally:
+            connection.close()
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it."""
@@ -297,6 +322,10 @@ class SqliteTransaction(SqliteReads):
             [(*head_row(extension.head), log)],
         )
 
+    async def load(self, extension: Extension) -> None:
+        """Do what `extend` does: there is no quicker way that keeps the triggers."""
+        await self.extend(extension)
+
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before."""
         try:
@@ -387,6 +416,14 @@ def _require_file(path: Path) -> Path:
     if not path.exists():
         raise StorageError(f"there is no database at {path}")
     return path
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise StorageError(_explain(error)) from error
 
 
 def _explain(error: apsw.Error) -> str:
