@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from typing import NoReturn
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -18,6 +19,7 @@ from provlog.server.errors import (
     ForkError,
     GuardBusyError,
     HaltedError,
+    RetiredError,
     UnavailableError,
 )
 from provlog.server.freshness import Freshness
@@ -40,8 +42,9 @@ class Log:
     are committed here, and guarded, ever get there. `edge` is this process's copy of
     the right edge of a released head, which stays right whatever becomes of the
     database; it is replaced when another process has moved the head on. A log with a
-    `halted` reason takes no entries. `freshness` knows the newest events of its sources
-    once it has been followed.
+    `halted` reason takes no entries; one that is `retired` never will: that names its
+    successor. `freshness` knows the newest events of its sources once it has been
+    followed.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Log:
         self.edge = edge
         self.released = ReleasedHead(edge.size, edge.root())
         self.halted: str | None = None
+        self.retired: str | None = None
         # The database in which the log was last found to be whole; see `trust`.
         self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
@@ -86,39 +90,46 @@ class Log:
         history: somebody releases another one under its name.
         """
         deadline = time.monotonic() + _GUARD_SECONDS
-        known = await self._guard.recall(self.origin)
+        known = await self._asked(self._guard.recall(self.origin))
         if known is not None and known.size >= head.size:
-            known = await self._guard.read(self.origin)
-        while True:
-            if known is not None:
-                await self._verify(known)
-            # What the guard has was just found to be of the answering database's tree,
-            # and the head is of the same one only if that did not change: a database
-            # that was left is never returned to.
-            if self._storage.incarnation() != committed_in:
-                raise UnavailableError("another database answers than it is durable in")
-            if known is not None and known.size >= head.size:
-                break
+            known = await self._asked(self._guard.read(self.origin))
+        while not await self._covers(known, head, committed_in):
             if await self._record(known, head, deadline):
                 break
-            known = await self._guard.read(self.origin)
+            # Somebody else was quicker, or the answer got lost: what is there decides.
+            known = await self._asked(self._guard.read(self.origin))
         self._adopt(head)
         return self.note(head)
+
+    async def _covers(
+        self,
+        known: ReleasedHead | None,
+        head: ReleasedHead,
+        committed_in: Incarnation | None,
+    ) -> bool:
+        """Tell whether the guard's head, which must be of this log, includes `head`."""
+        if known is not None:
+            await self._verify(known)
+        # What the guard has was just found to be of the answering database's tree, and
+        # `head` is of the same one only if that did not change: a database that was
+        # left is never returned to.
+        if self._storage.incarnation() != committed_in:
+            raise UnavailableError("another database answers than it is durable in")
+        return known is not None and known.size >= head.size
 
     async def _record(
         self, known: ReleasedHead | None, head: ReleasedHead, deadline: float
     ) -> bool:
-        """Advance the guard; False where somebody else did, or may have done."""
+        """Advance the guard; False where that has to be found out by reading."""
+        if time.monotonic() > deadline:
+            raise UnavailableError("the guard cannot be advanced; somebody holds it up")
         try:
-            if await self._guard.replace(self.origin, known, head):
-                return True
+            return await self._guard.replace(self.origin, known, head)
         except GuardBusyError:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.002)
-        if time.monotonic() > deadline:
-            raise UnavailableError("the guard cannot be advanced")
-        return False
+            return False
 
     def note(self, head: ReleasedHead) -> str:
         """Return the signed checkpoint of a released head."""
@@ -132,7 +143,7 @@ class Log:
 
         Raises `HaltedError` like `release`.
         """
-        guarded = await self._guard.read(self.origin)
+        guarded = await self._asked(self._guard.read(self.origin))
         if guarded is not None and guarded.size > self.released.size:
             await self._verify(guarded)
             self._adopt(guarded)
@@ -143,7 +154,7 @@ class Log:
 
         All is read anew from the database that answers.
         """
-        guarded = await self._guard.read(self.origin)
+        guarded = await self._asked(self._guard.read(self.origin))
         newest = self.released
         if guarded is not None and guarded.size > newest.size:
             newest = guarded
@@ -203,6 +214,8 @@ class Log:
 
     def require_running(self) -> None:
         """Raise `HaltedError` where the log takes no entries."""
+        if self.retired is not None:
+            raise RetiredError(self.retired)
         if self.halted is not None:
             raise HaltedError(self.halted)
 
@@ -214,6 +227,18 @@ class Log:
     def _halt(self, reason: str) -> NoReturn:
         self.halt(reason)
         raise HaltedError(reason)
+
+    async def _asked(
+        self, question: Awaitable[ReleasedHead | None]
+    ) -> ReleasedHead | None:
+        """Return what the guard says; a log that it calls retired takes no entries."""
+        try:
+            return await question
+        except RetiredError as error:
+            if self.retired is None:
+                self.halt(str(error))
+            self.retired = error.successor
+            raise
 
     async def _verify(self, guarded: ReleasedHead) -> None:
         """Halt unless the guard's head is one of this database's own history."""
