@@ -37,7 +37,7 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, fsck, migrate, poll, export, import_, recover,
+    init, serve, token, log, source, fsck, migrate, poll, recover, export, import_,
 ):  # fmt: skip
     commands.add_command(command)
 
