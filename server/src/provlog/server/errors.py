@@ -13,6 +13,7 @@
         ├── ClockError         the clock cannot be trusted
         ├── GuardBusyError     another process holds the guard's lock
         └── HaltedError        the log has been stopped until an operator looks at it
+            └── RetiredError   for good: another log is its successor
 
 Bad input is an `intake.problems.EventError`, a failing database a
 `storage.base.StorageError`; anything else that escapes is a bug of ours.
@@ -63,6 +64,14 @@ class GuardBusyError(UnavailableError):
 
 class HaltedError(UnavailableError):
     """The log takes no entries until an operator has looked at it."""
+
+
+class RetiredError(HaltedError):
+    """Nothing of the log is signed any more: the log `successor` goes on."""
+
+    def __init__(self, successor: str) -> None:
+        super().__init__(f"the log is retired; its successor is the log {successor}")
+        self.successor = successor
 
 
 def describe(error: BaseException | None) -> str:

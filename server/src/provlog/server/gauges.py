@@ -28,6 +28,7 @@ class Observed(Protocol):
     clock: Clock
     sequencer: Sequencer
     guard: Guard
+    worker: int
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open."""
@@ -41,6 +42,11 @@ class Gauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the state now."""
+        yield _gauge(
+            "worker",
+            "Which of several processes on one address this is, from 0.",
+            self._service.worker,
+        )
         yield from self._queue()
         yield from self._clock()
         yield from self._guard()

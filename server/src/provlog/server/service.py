@@ -15,7 +15,9 @@ from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError, ServiceError, describe
 from provlog.server.gauges import Gauges
-from provlog.server.guard import FileGuard, Guard, ReleasedHead
+from provlog.server.guard import Guard, ReleasedHead
+from provlog.server.guard.lineage import Lineage
+from provlog.server.guard.opening import open_guard, open_lineage
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
@@ -56,16 +58,23 @@ class Service:
         guard: Guard,
         clock: Clock,
         limits: QueueLimits | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self.storage = storage
         self.clock = clock
         self.metrics = Metrics()
-        self.sequencer = Sequencer(storage, clock, self.metrics, limits)
+        # Which databases the logs may go on in; by default any.
+        self.lineage = lineage or Lineage(None)
+        self.sequencer = Sequencer(
+            storage, clock, self.metrics, limits, self.lineage.admit
+        )
         self.rates = RateLimiter(time.monotonic)
         self.guard = guard
         self.log_rates = LogRates()
+        # Which of several processes on one address this is.
+        self.worker = 0
         self.workplace = Workplace()
-        self.logs = OpenLogs(storage, keyring, guard)
+        self.logs = OpenLogs(storage, keyring, guard, self.lineage)
         self.metrics.registry.register(Gauges(self))
         # When `tend` last was at work, on the monotonic clock; None before.
         self.tended: float | None = None
@@ -78,9 +87,10 @@ class Service:
         return cls(
             open_storage(instance),
             Keyring(instance.keys),
-            FileGuard(instance.guard),
+            open_guard(instance),
             Clock(),
             limits,
+            open_lineage(instance),
         )
 
     async def __aenter__(self) -> Self:

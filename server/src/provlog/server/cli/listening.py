@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import errno
 import functools
-import os
 import resource
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any, Final, Self
 import click
 from aiohttp import web
 
+from provlog.server.cli.bound import Bound
 from provlog.server.cli.urls import (
     PUBLIC_URL_VARIABLE,
     Address,
@@ -22,15 +20,11 @@ from provlog.server.cli.urls import (
     parse_address,
     parse_public_url,
 )
-from provlog.server.errors import (
-    ConfigurationError,
-    ServiceError,
-    UnavailableError,
-)
+from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network, parse_network
 from provlog.server.http.app import create_runner
 from provlog.server.http.context import HttpSettings
-from provlog.server.http.listener import Listener, bind
+from provlog.server.http.listener import Listener
 from provlog.server.http.roster import ConnectionSettings
 from provlog.server.tls import ServerCertificate
 
@@ -217,65 +211,47 @@ _OPTIONS = (
 
 
 async def serve_api(
-    stack: contextlib.AsyncExitStack, app: web.Application, listening: Listening
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    listening: Listening,
+    bound: Bound,
 ) -> str:
     """Serve the API until the stack is left; return its URL."""
     if listening.tls is None:
-        return await _serve(stack, app, "api", listening.api, None)
+        await _serve(stack, app, "api", bound, None)
+        return bound.url()
     certificate = ServerCertificate(*listening.tls)
-    url = await _serve(stack, app, "api", listening.api, certificate)
+    await _serve(stack, app, "api", bound, certificate)
     renewing = asyncio.create_task(_renew(certificate))
     stack.callback(renewing.cancel)
-    return url
+    return bound.url("https")
 
 
 async def serve_metrics(
     stack: contextlib.AsyncExitStack,
     make: Callable[[HttpSettings], web.Application],
-    listening: Listening,
-) -> str | None:
-    """Serve the metrics until the stack is left; return the URL, None if not wanted."""
-    if listening.metrics is None:
-        return None
+    bound: Bound,
+) -> str:
+    """Serve the metrics until the stack is left; return their URL."""
     connections = ConnectionSettings(most=METRICS_CONNECTIONS)
     app = make(HttpSettings(connections=connections))
-    return await _serve(stack, app, "metrics", listening.metrics, None)
+    await _serve(stack, app, "metrics", bound, None)
+    return bound.url()
 
 
 async def _serve(
     stack: contextlib.AsyncExitStack,
     app: web.Application,
     name: str,
-    address: Address,
+    bound: Bound,
     certificate: ServerCertificate | None,
-) -> str:
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    try:
-        sockets = await bind(*address)
-    except OSError as error:
-        raise _refused(f"{host}:{address[1]}", error) from None
+) -> None:
     runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name=name)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = None if certificate is None else lambda: certificate.context
-    for each in sockets:
-        await Listener(runner, each, context).start()
-    scheme = "http" if certificate is None else "https"
-    return f"{scheme}://{host}:{sockets[0].getsockname()[1]}"
-
-
-def _refused(address: str, error: OSError) -> ServiceError:
-    """Return what keeps an address from being listened on."""
-    if error.errno == errno.EADDRINUSE:
-        return UnavailableError(f"{address} is in use by another process")
-    if isinstance(error, socket.gaierror):
-        return ConfigurationError(f"{address}: there is no such host")
-    # The library's own text repeats the address.
-    why = os.strerror(error.errno) if error.errno else "not possible"
-    hint = ""
-    if error.errno == errno.EACCES:
-        hint = "; a port below 1024 needs the capability CAP_NET_BIND_SERVICE"
-    return ConfigurationError(f"{address} cannot be listened on: {why}{hint}")
+    for each in bound.sockets:
+        await Listener(runner, each, context, shared=bound.shared).start()
 
 
 async def _renew(certificate: ServerCertificate) -> None:

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from provlog.server.guard import FileGuard
+from provlog.server.guard import Guard
+from provlog.server.guard.opening import open_guard
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
-    create_instance,
-    default_guard,
     is_initialised,
     load_instance,
+    make_folder,
+    plan_instance,
     record_instance,
 )
 from provlog.server.keyring import Keyring, LogKeys
@@ -45,12 +46,17 @@ async def import_into(
     if is_initialised(place.folder):
         instance = load_instance(place.folder, place.guard, place.database_url)
         return await _import(instance, export, name, on_progress, with_tokens=False)
-    # Before anything is made.
-    guarded = (place.guard or default_guard()).absolute()
-    if guarded.is_dir():
-        log, head = export.manifest.log, export.manifest.head
-        await guarded_head(FileGuard(guarded), log.origin, head)
-    instance = create_instance(place.folder, place.guard, place.database_url)
+    instance = plan_instance(
+        place.folder,
+        place.guard,
+        place.database_url,
+        synchronous_failover=place.synchronous_failover,
+    )
+    log, head = export.manifest.log, export.manifest.head
+    async with _guard(instance) as guard:
+        # Before anything is made.
+        await guarded_head(guard, log.origin, head)
+    make_folder(instance)
     try:
         await _create_tables(instance, place.grant_to)
         done = await _import(instance, export, name, on_progress, with_tokens=True)
@@ -61,6 +67,16 @@ async def import_into(
     # If we crash here, the folder counts as not initialised, and may be removed.
     record_instance(instance, place.grant_to)
     return done
+
+
+@asynccontextmanager
+async def _guard(instance: Instance) -> AsyncIterator[Guard]:
+    guard = open_guard(instance)
+    try:
+        await guard.prepare()
+        yield guard
+    finally:
+        await guard.close()
 
 
 async def _create_tables(instance: Instance, grant_to: str | None) -> None:
@@ -85,11 +101,11 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    async with _opened(instance) as storage:
+    async with _opened(instance) as storage, _guard(instance) as guard:
         return await import_log(
             storage,
             Keyring(instance.keys),
-            FileGuard(instance.guard),
+            guard,
             export,
             name=name,
             with_tokens=with_tokens,
