@@ -8,6 +8,7 @@ from functools import partial
 
 import click
 
+from provlog.server.cli.backup import backup, restore_
 from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
@@ -36,7 +37,8 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, fsck, migrate, poll, export, import_,
+    init, serve, token, log, source, fsck, migrate, poll, backup, restore_, export,
+    import_,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -19,13 +19,8 @@ from provlog.server.instance import (
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.moving.exported import Export
 from provlog.server.moving.importing import Imported, guarded_head, import_log
+from provlog.server.moving.tables import create_tables, opened_storage
 from provlog.server.moving.tree_files import OnProgress
-from provlog.server.storage.base import AlreadyExistsError, Storage
-from provlog.server.storage.opening import (
-    create_storage,
-    migrate_storage,
-    open_storage,
-)
 
 
 def read_keys(folder: Path) -> LogKeys:
@@ -58,7 +53,7 @@ async def import_into(
         await guarded_head(guard, log.origin, head)
     make_folder(instance)
     try:
-        await _create_tables(instance, place.grant_to)
+        await create_tables(instance, place.grant_to)
         done = await _import(instance, export, name, on_progress, with_tokens=True)
     except BaseException:
         # Its keys are copies.
@@ -79,20 +74,6 @@ async def _guard(instance: Instance) -> AsyncIterator[Guard]:
         await guard.close()
 
 
-async def _create_tables(instance: Instance, grant_to: str | None) -> None:
-    """Make the tables, or take up those in PostgreSQL that hold no log.
-
-    An import that did not come to its end leaves such tables.
-    """
-    try:
-        await create_storage(instance, grant_to)
-    except AlreadyExistsError:
-        async with _opened(instance) as storage:
-            if await storage.logs() or await storage.tokens(None):
-                raise
-        await migrate_storage(instance, grant_to)
-
-
 async def _import(
     instance: Instance,
     export: Export,
@@ -101,7 +82,7 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    async with _opened(instance) as storage, _guard(instance) as guard:
+    async with opened_storage(instance) as storage, _guard(instance) as guard:
         return await import_log(
             storage,
             Keyring(instance.keys),
@@ -111,13 +92,3 @@ async def _import(
             with_tokens=with_tokens,
             on_progress=on_progress,
         )
-
-
-@asynccontextmanager
-async def _opened(instance: Instance) -> AsyncIterator[Storage]:
-    storage = open_storage(instance)
-    try:
-        await storage.open()
-        yield storage
-    finally:
-        await storage.close()
