@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from provlog.server.cli.bound import next_ports
 from provlog.server.cli.listening import (
     METRICS_CONNECTIONS,
     MOST_CONNECTIONS,
@@ -29,6 +30,7 @@ def asked(**options: Any) -> Listening:  # noqa: ANN401
         "public_url": None,
         "connections": None,
         "insecure": False,
+        "insecure_metrics": False,
     }
     return Listening.of(**defaults | options)
 
@@ -60,6 +62,14 @@ def test_metrics_beyond_this_machine_need_more_than_that(
     with pytest.raises(ConfigurationError, match=r"metrics .* --insecure"):
         asked(metrics_listen="0.0.0.0:0", **options)
     asked(metrics_listen="0.0.0.0:0", insecure=True, **options)
+    asked(metrics_listen="0.0.0.0:0", insecure_metrics=True, **options)
+
+
+def test_metrics_that_others_may_read_open_nothing_else() -> None:
+    metrics = {"metrics_listen": "0.0.0.0:0", "insecure_metrics": True}
+    with pytest.raises(ConfigurationError, match="plain HTTP"):
+        asked(listen="0.0.0.0:0", **metrics)
+    assert asked(listen="0.0.0.0:0", **metrics, **PROXY).settings(100).proxies_only
 
 
 @pytest.mark.parametrize(
@@ -78,6 +88,15 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_addresses_are_host_and_port() -> None:
     assert asked(listen="[::1]:8470").api == ("::1", 8470)
     assert asked(listen="localhost:0").api == ("localhost", 0)
+
+
+def test_the_metrics_of_workers_are_on_one_port_after_the_other() -> None:
+    ports = next_ports(("::1", 8471), 3)
+    assert ports == [("::1", 8471), ("::1", 8472), ("::1", 8473)]
+    assert next_ports(("here", 0), 2) == [("here", 0)] * 2
+    assert len(next_ports(("here", 65_533), 3)) == 3
+    with pytest.raises(ConfigurationError, match="from 65534 on there are 2"):
+        next_ports(("here", 65_534), 3)
 
 
 def test_connections_are_as_many_as_was_asked_for_or_there_is_room_for() -> None:

@@ -85,13 +85,6 @@ def plan_instance(
     return Instance(folder, chosen, database_url, url, synchronous_failover)
 
 
-def create_instance(folder: Path, guard: Path | StoreUrl | None) -> Instance:
-    """Make an instance's folder, mode 0700; refuse what `plan_instance` refuses."""
-    instance = plan_instance(folder, guard)
-    make_folder(instance)
-    return instance
-
-
 def make_folder(instance: Instance) -> None:
     """Make the folder of an instance that was planned."""
     instance.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

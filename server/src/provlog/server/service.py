@@ -37,6 +37,7 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.opening import open_storage
+from provlog.server.surroundings import Surroundings
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Service:
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
         self.selfcheck: SelfCheck | None = None
+        # What looks at disks, database and pollers, where somebody does.
+        self.surroundings: Surroundings | None = None
 
     @classmethod
     def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:

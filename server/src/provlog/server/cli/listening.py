@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import click
 from aiohttp import web
+from prometheus_client import Gauge
 
 from provlog.server.cli.bound import Bound
 from provlog.server.cli.urls import (
@@ -23,7 +24,7 @@ from provlog.server.cli.urls import (
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network, parse_network
 from provlog.server.http.app import create_runner
-from provlog.server.http.context import HttpSettings
+from provlog.server.http.context import SERVICE, HttpSettings
 from provlog.server.http.listener import Listener
 from provlog.server.http.roster import ConnectionSettings
 from provlog.server.tls import ServerCertificate
@@ -48,6 +49,7 @@ class Listening:
     public_url: str | None
     connections: int | None
     insecure: bool
+    insecure_metrics: bool
 
     @classmethod
     def of(
@@ -61,6 +63,7 @@ class Listening:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
+        insecure_metrics: bool,
     ) -> Self:
         """Return the options of `serve`, or raise `ConfigurationError`."""
         if (tls_cert is None) != (tls_key is None):
@@ -73,6 +76,7 @@ class Listening:
             None if public_url is None else parse_public_url(public_url),
             connections,
             insecure,
+            insecure_metrics,
         )
         made._require_safe()
         return made
@@ -88,10 +92,13 @@ class Listening:
                 " --tls-key, name the proxy that speaks TLS with --trusted-proxy, serve"
                 " on 127.0.0.1, or add --insecure"
             )
+        if self.insecure_metrics:
+            return
         if self.metrics is not None and not is_loopback(self.metrics[0]):
             raise ConfigurationError(
                 f"{self.metrics[0]} can be reached from other machines, and metrics are"
-                " served as plain HTTP: serve them on 127.0.0.1, or add --insecure"
+                " served as plain HTTP: serve them on 127.0.0.1, or add"
+                " --insecure-metrics"
             )
 
     def settings(self, room: int) -> HttpSettings:
@@ -141,6 +148,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
+        insecure_metrics: bool,
         **others: Any,  # noqa: ANN401  the options of the command itself
     ) -> None:
         listening = Listening.of(
@@ -152,6 +160,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
             public_url=public_url,
             connections=connections,
             insecure=insecure,
+            insecure_metrics=insecure_metrics,
         )
         function(listening=listening, **others)
 
@@ -207,6 +216,12 @@ _OPTIONS = (
         help="Serve without TLS beyond this machine: tokens and personal data can be"
         " read on the way.",
     ),
+    click.option(
+        "--insecure-metrics",
+        is_flag=True,
+        help="Serve the metrics, and nothing else, without TLS beyond this machine:"
+        " names of logs and sources, and figures.",
+    ),
 )
 
 
@@ -222,7 +237,8 @@ async def serve_api(
         return bound.url()
     certificate = ServerCertificate(*listening.tls)
     await _serve(stack, app, "api", bound, certificate)
-    renewing = asyncio.create_task(_renew(certificate))
+    shown = app[SERVICE].metrics.certificate_expires.labels("api")
+    renewing = asyncio.create_task(_renew(certificate, shown))
     stack.callback(renewing.cancel)
     return bound.url("https")
 
@@ -254,8 +270,9 @@ async def _serve(
         await Listener(runner, each, context, shared=bound.shared).start()
 
 
-async def _renew(certificate: ServerCertificate) -> None:
+async def _renew(certificate: ServerCertificate, shown: Gauge) -> None:
     while True:
+        shown.set(certificate.expires)
         await asyncio.sleep(RENEWAL_SECONDS)
         await asyncio.to_thread(certificate.refresh)
 

@@ -22,6 +22,7 @@ from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
 from provlog.server.supervisor import STOPPING
+from provlog.server.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,11 @@ async def _serve(task: Task, place: Place) -> None:
     async with Service.of(task.instance) as service:
         await _prepare(service, task)
         _heed_signals(service, stop)
-        tending = asyncio.create_task(service.tend())
+        surroundings = service.surroundings = _surroundings(service, task.instance)
+        tasks = [
+            asyncio.create_task(service.tend()),
+            asyncio.create_task(surroundings.watch()),
+        ]
         async with contextlib.AsyncExitStack() as stack:
             url, metrics_url = await _listen(stack, service, task, place)
             # What lives now lives long; the collector need not look at it again.
@@ -98,9 +103,9 @@ async def _serve(task: Task, place: Place) -> None:
             # New submissions are refused from here on; what was taken is committed
             # and answered while the listeners close.
             await service.sequencer.close()
-        tending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tending
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _prepare(service: Service, task: Task) -> None:
@@ -141,6 +146,13 @@ def _heed_signals(service: Service, stop: asyncio.Event) -> None:
     for number in STOPPING:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _accept_clock, service)
+
+
+def _surroundings(service: Service, instance: Instance) -> Surroundings:
+    folders = {"instance": instance.folder}
+    if instance.guard_url is None:
+        folders["guard"] = instance.guard
+    return Surroundings(service.storage, service.clock, folders)
 
 
 def _start_selfcheck(

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from provlog.server.guard import Guard
-from provlog.server.guard.opening import open_guard
+from provlog.server.guard.opening import open_guard, open_lineage
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
@@ -48,7 +48,7 @@ async def import_into(
         synchronous_failover=place.synchronous_failover,
     )
     log, head = export.manifest.log, export.manifest.head
-    async with _guard(instance) as guard:
+    async with _guarding(instance) as guard:
         # Before anything is made.
         await guarded_head(guard, log.origin, head)
     make_folder(instance)
@@ -65,7 +65,7 @@ async def import_into(
 
 
 @asynccontextmanager
-async def _guard(instance: Instance) -> AsyncIterator[Guard]:
+async def _guarding(instance: Instance) -> AsyncIterator[Guard]:
     guard = open_guard(instance)
     try:
         await guard.prepare()
@@ -82,7 +82,10 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    async with opened_storage(instance) as storage, _guard(instance) as guard:
+    async with _guarding(instance) as guard, opened_storage(instance) as storage:
+        # Before anything is stored: which database the log goes on in from here.
+        origin = export.manifest.log.origin
+        await open_lineage(instance).open(storage.incarnation(), [origin])
         return await import_log(
             storage,
             Keyring(instance.keys),

@@ -98,6 +98,22 @@ class Incarnation:
 
 
 @dataclass(frozen=True, slots=True)
+class Vitals:
+    """How a database is, as far as it knows and tells; None for the rest.
+
+    `size` is in bytes, `clock` its own clock in Unix milliseconds. `standbys` are
+    connected to it, and the slowest of them has yet to replay `lag_bytes`, or reported
+    to be `lag_seconds` behind.
+    """
+
+    size: int | None = None
+    clock: int | None = None
+    standbys: int | None = None
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
     """A log as it is registered."""
 
@@ -120,8 +136,9 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a source has been polled. `updated` is in Unix milliseconds.
+    """How far a source has been polled.
 
+    `updated`, in Unix milliseconds, is when it was moved, or a round came to its end.
     `position` is 1 to 1024 characters that only the source's poller understands.
     """
 
@@ -266,6 +283,9 @@ class Reads(Protocol):
         `DamagedCursorError` where the row is not what was written.
         """
 
+    async def polled(self, most: int) -> list[tuple[int, str, int]]:
+        """Return log, source, and when its cursor was written, of `most` at most."""
+
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
 
@@ -337,6 +357,9 @@ class Storage(Reads, Protocol):
         Logs of one lane share their transactions; those of different lanes commit
         independently.
         """
+
+    async def vitals(self) -> Vitals:
+        """Return how the database is; cheap enough to ask every few seconds."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""

@@ -27,6 +27,7 @@ from provlog.server.storage.base import (
     LogRecord,
     StorageBusyError,
     StorageError,
+    Vitals,
 )
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
@@ -118,6 +119,14 @@ class SqliteStorage(SqliteReads):
     def lane(self, log: int) -> int:  # noqa: ARG002  one lane whatever the log
         """Return 0: one writer serves every log of the file."""
         return 0
+
+    async def vitals(self) -> Vitals:
+        """Return the size of the file and of the journal beside it."""
+        size = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return Vitals(size=size)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["SqliteTransaction"]:

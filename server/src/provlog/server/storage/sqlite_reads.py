@@ -174,6 +174,14 @@ class SqliteReads:
         )
         return None if row is None else cursor_record(log, source, row)
 
+    async def polled(self, most: int) -> list[tuple[int, str, int]]:
+        """Return log, source, and when its cursor was written, of `most` at most."""
+        rows = self._all(
+            "SELECT log, source, updated FROM cursors ORDER BY log, source LIMIT ?",
+            most,
+        )
+        return [(log, source, updated) for log, source, updated in rows]
+
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
         row = self._one(f"{_TOKEN} WHERE id = ?", token_id)

@@ -185,6 +185,14 @@ class PostgresReads(ABC):
         rows = await self.fetch(_CURSOR, log, source)
         return cursor_record(log, source, rows[0]) if rows else None
 
+    async def polled(self, most: int) -> list[tuple[int, str, int]]:
+        """Return log, source, and when its cursor was written, of `most` at most."""
+        rows = await self.fetch(
+            "SELECT log, source, updated FROM cursors ORDER BY log, source LIMIT $1",
+            most,
+        )
+        return [(log, source, updated) for log, source, updated in rows]
+
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
         rows = await self.fetch(f"{_TOKEN} WHERE id = $1", token_id)

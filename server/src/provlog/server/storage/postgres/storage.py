@@ -20,6 +20,7 @@ from provlog.server.storage.base import (
     StorageBusyError,
     StorageError,
     TokenRecord,
+    Vitals,
 )
 from provlog.server.storage.postgres.connecting import (
     CONNECT_SECONDS,
@@ -44,6 +45,18 @@ logger = logging.getLogger(__name__)
 
 WRITERS: Final = 8
 READERS: Final = 6
+
+# Who may not read the statistics sees that there are standbys, and nothing of them. A
+# standby that stands still goes on telling the lag it had: what it has yet to replay is
+# told by the primary.
+_VITALS: Final = """
+SELECT pg_database_size(current_database()),
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+       CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN count(state) END,
+       max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint,
+       extract(epoch FROM max(replay_lag))::float8
+FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
+"""
 
 
 class PostgresStorage(PostgresReads):
@@ -107,6 +120,11 @@ class PostgresStorage(PostgresReads):
             if known is not None:
                 self._remembered.keep_token(known, asked)
         return known
+
+    async def vitals(self) -> Vitals:
+        """Return how the database is, and its standbys where the role may see them."""
+        [row] = await self.fetch(_VITALS)
+        return Vitals(*row)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
