@@ -27,8 +27,10 @@ from provlog.server.storage.postgres.connecting import (
     Pool,
     Pooled,
     create_pool,
+    drop,
     fetch,
     incarnation_of,
+    is_lost,
 )
 from provlog.server.storage.postgres.cutting_off import end_frozen_sessions
 from provlog.server.storage.postgres.privileges import excess_rights
@@ -126,7 +128,7 @@ class PostgresStorage(PostgresReads):
             except asyncio.CancelledError:
                 # Perhaps in the middle of a statement: with the connection goes its
                 # transaction.
-                connection.terminate()
+                drop(connection)
                 raise
             finally:
                 await _roll_back(connection)
@@ -191,7 +193,7 @@ class PostgresStorage(PostgresReads):
                 for each in self._pools:
                     await each.expire_connections()
                 return connection
-            connection.terminate()
+            drop(connection)
             await _release(pool, connection)
             raise InterruptedStorageError(
                 "an older primary of the database answered; it is not used"
@@ -218,8 +220,8 @@ async def _release(pool: Pool, connection: Pooled) -> None:
 async def _roll_back(connection: Pooled) -> None:
     """End what is left of a transaction; a connection that cannot is closed."""
     try:
-        if not connection.is_closed() and connection.is_in_transaction():
+        if not is_lost(connection) and connection.is_in_transaction():
             with translated():
                 await connection.execute("ROLLBACK", timeout=STATEMENT_SECONDS)
     except StorageError:
-        connection.terminate()
+        drop(connection)
