@@ -37,18 +37,20 @@ _MAX_POSITION = 1024
 class Fault(Enum):
     """How a write fails.
 
-    Whoever asks before the next lock is taken sees the value's first part, from then on
-    the second holds: True for what was written, False for what was there before.
+    Its value says whether the write is there for whoever asks before the next lock is
+    taken, for whoever has the lock, and after a crash that comes before a commit.
     """
 
-    LOST = (False, False)
+    LOST = (False, False, False)
     """It fails and is not persisted."""
-    KEPT = (True, True)
+    KEPT = (True, True, True)
     """It fails but is persisted."""
-    LATE = (False, True)
+    LATE = (False, True, True)
     """It fails, and is persisted when whoever asks at once has found it lost."""
-    VANISHING = (True, False)
+    VANISHING = (True, False, False)
     """It fails, and is lost when whoever asks at once has found it kept."""
+    UNFLUSHED = (True, True, False)
+    """It fails, and whoever asks finds it kept; only a later commit persists it."""
 
 
 class Faults:
@@ -111,25 +113,39 @@ class MemoryDatabase:
         self.faults = Faults()
         self.committed = _Tables()
         self.lock = asyncio.Lock()
+        # What a write that failed has left: under the lock, and on the disk.
         self._settled: _Tables | None = None
+        self._flushed: _Tables | None = None
 
     def copy(self) -> "MemoryDatabase":
-        """Return another database with the rows that hold, and no faults."""
+        """Return another database with the same rows, and no faults."""
         made = MemoryDatabase()
-        made.committed = (self._settled or self.committed).copy()
+        made.committed = self.committed.copy()
         return made
 
     def settle(self) -> None:
-        """Let hold what a failed write left: whoever has the lock sees the truth."""
+        """Let whoever has the lock see what is there."""
         if self._settled is not None:
             self.committed, self._settled = self._settled, None
 
+    def crash(self) -> None:
+        """Lose what is not on the disk."""
+        self.settle()
+        if self._flushed is not None:
+            self.committed, self._flushed = self._flushed, None
+
+    def commit(self, written: _Tables) -> None:
+        """Put rows in the place of the committed ones, and all of them on the disk."""
+        self.committed, self._flushed = written, None
+
     def fail(self, fault: Fault, written: _Tables) -> None:
-        """Keep or lose what was written, before and after the next lock."""
-        seen, settled = fault.value
+        """Keep or lose what was written, as the fault says."""
+        seen, settled, flushed = fault.value
         before = self.committed
+        on_disk = self._flushed or before
         self.committed = written if seen else before
         self._settled = written if settled else before
+        self._flushed = written if flushed else on_disk
 
 
 class MemoryReads:
@@ -239,6 +255,7 @@ class MemoryTransaction(MemoryReads):
         self._database = database
         self._tables = database.committed.copy()
         self._usable = True
+        self._written = False
 
     def _rows(self) -> _Tables:
         if not self._usable:
@@ -282,7 +299,8 @@ class MemoryTransaction(MemoryReads):
             raise CommitUnknownError("COMMIT of a transaction that had failed")
         await self._write("commit", lambda _: None)
         self._usable = False
-        self._database.committed = self._tables
+        if self._written:  # without a write there is nothing that would be flushed
+            self._database.commit(self._tables)
 
     async def _write(self, name: str, change: Callable[[_Tables], None]) -> None:
         """Make one change, or fail as planned. Others have their turn before it."""
@@ -294,6 +312,7 @@ class MemoryTransaction(MemoryReads):
         except StorageError:
             self._usable = False
             raise
+        self._written |= name != "commit"
         if failure is not None:
             self._usable = False
             fault, error = failure
