@@ -71,6 +71,7 @@ class Server:
     wrapper: Sequence[str] = ()
     url: str = ""
     metrics_url: str = ""
+    metrics_urls: Sequence[str] = ()
     process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
     _errors: IO[str] | None = field(default=None, repr=False)
 
@@ -129,6 +130,7 @@ class Server:
         WATCH.saw(OUTPUT, "serve", str(line))
         announced = json.loads(line)
         self.url, self.metrics_url = announced["url"], announced["metrics_url"]
+        self.metrics_urls = announced["metrics_urls"]
 
     def stop(
         self, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0

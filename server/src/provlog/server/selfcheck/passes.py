@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import ConfigurationError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import ReleasedHead
+from provlog.server.guard.opening import read_once
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.selfcheck.cursors import check_cursors
 from provlog.server.selfcheck.findings import Findings, Report
 from provlog.server.selfcheck.log_check import LogCheck, Step
+from provlog.server.selfcheck.opening import open_reader
 from provlog.server.selfcheck.reader import CheckReader, UnreadableError
 from provlog.server.selfcheck.rows import (
     LogRow,
@@ -28,8 +29,8 @@ from provlog.server.selfcheck.tokens import CheckedLog, TokenCheck
 class Pass:
     """One check of everything that is stored. Take its `steps` to the end.
 
-    `only` is the name of the one log to check, None for all. `thorough` adds SQLite's
-    own check of the file, one long statement. `logs` and `notes` say what was read
+    `only` is the name of the one log to check, None for all. `thorough` adds
+    the engine's own check, in long statements. `logs` and `notes` say what was read
     and what could not be compared; `findings` is whole after the last step.
     """
 
@@ -51,7 +52,7 @@ class Pass:
         `ConfigurationError` where there is no log of the name.
         """
         try:
-            with CheckReader(self._instance.database) as reader:
+            with open_reader(self._instance) as reader:
                 yield from self._steps(reader)
         except UnreadableError as error:
             self._report("database", None, None, str(error))
@@ -60,8 +61,10 @@ class Pass:
         for name in reader.schema():
             self._report("schema", name, None, "not as this program makes it")
         if self._thorough:
-            for line in reader.integrity():
+            damage, notes = reader.integrity()
+            for line in damage:
                 self._report("database", None, None, line)
+            self.notes += notes
         # The guard before the heads: what it holds was committed before it was read.
         released = self._guards(reader.snapshot())
         snapshot = reader.snapshot()
@@ -88,8 +91,11 @@ class Pass:
         self, reader: CheckReader, snapshot: Snapshot, every: set[int]
     ) -> None:
         """Report rows of logs that there are not, and logs without a head."""
-        for table, number in reader.foreign(every):
-            self._report(table, f"of log {number}", "log", "there is no such log")
+        try:
+            for table, number in reader.foreign(every):
+                self._report(table, f"of log {number}", "log", "there is no such log")
+        except UnreadableError as error:
+            self._report("database", None, None, str(error))
         for number in sorted(every.difference(snapshot.heads)):
             self._report("heads", number, "log", "the log has no head")
 
@@ -150,9 +156,9 @@ class Pass:
         return found
 
     def _read_guard(self, origin: str) -> ReleasedHead | None:
-        folder: Path = self._instance.guard
-        if not folder.is_dir():
+        if self._instance.guard_url is None and not self._instance.guard.is_dir():
             return None
         # On a thread of its own: there may be an event loop in this one.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, FileGuard(folder).read(origin)).result()
+            reading = read_once(self._instance, origin)
+            return thread.submit(asyncio.run, reading).result()
