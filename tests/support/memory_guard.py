@@ -1,6 +1,6 @@
 """A guard in memory, for tests that start services by the hundred."""
 
-from provlog.server.guard import ReleasedHead
+from provlog.server.guard import GuardRecord, ReleasedHead
 
 
 class MemoryGuard:
@@ -25,6 +25,15 @@ class MemoryGuard:
     async def read(self, origin: str) -> ReleasedHead | None:
         """Return the newest released head."""
         return self._heads.get(origin)
+
+    async def inspect(self, origin: str) -> GuardRecord | None:
+        """Return all that is recorded."""
+        head = self._heads.get(origin)
+        return None if head is None else GuardRecord(head)
+
+    async def retire(self, origin: str, head: ReleasedHead, successor: str) -> bool:
+        """Return False: nothing is retired here."""
+        return False
 
     async def recall(self, origin: str) -> ReleasedHead | None:
         """Return the newest released head."""

@@ -34,6 +34,8 @@ async def test_a_cursor_is_there_for_other_processes_and_later_ones(
             assert await storage.cursor(log.id, SOURCE) == cursor
             assert await storage.cursor(stranger.id, SOURCE) is None
             assert await storage.cursor(log.id, "urn:x") is None
+            assert (log.id, SOURCE, cursor.updated) in await other.polled(10_000)
+        assert await other.polled(0) == []
 
 
 async def test_a_cursor_belongs_to_a_source_of_its_log(engine: Engine) -> None:

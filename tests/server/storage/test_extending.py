@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
+from provlog.merkle.edge import RightEdge
+from provlog.merkle.labels import LABEL_SIZE, LabelKind
+from provlog.merkle.receipts import Openings
 from provlog.server.storage.base import (
     AlreadyExistsError,
     Extension,
     NewEntry,
+    Private,
+    SourceRecord,
     Storage,
     StorageError,
 )
-from support.engines import Engine
+from provlog.server.storage.rows import EMPTY_HEAD
+from support.engines import Engine, new_record
 from support.written_logs import WrittenLog, key_of, numbered
 
 
@@ -85,6 +91,42 @@ async def test_a_head_never_goes_back(engine: Engine, change: dict[str, Any]) ->
         await refused(storage, changed)
         assert await storage.head(log.id) == log.head
         assert await storage.barrier(log.id) == log.head
+
+
+async def test_a_new_log_can_be_loaded_all_at_once(engine: Engine) -> None:
+    private = Private(("WyJzIiwiYSIsMV0",), b"k" * 32, b"d" * 32)
+    openings = Openings(bytes(16), ((LabelKind.TARGET, b"t" * LABEL_SIZE),))
+    record = new_record()
+    async with engine.opened() as storage:
+        async with storage.transaction() as transaction:
+            number = await transaction.create_log(record)
+            empty = replace(record, id=number)
+            log = WrittenLog(number, empty, [], RightEdge.empty(), EMPTY_HEAD)
+            for start in (0, 600):
+                entries = [
+                    NewEntry(n, b"{%d}" % n, key_of(f"{number}-{n}"), private, openings)
+                    for n in range(start, start + 600)
+                ]
+                source = SourceRecord(f"urn:{start}", "urn:x", None)
+                extension = log.extension(entries)
+                extension = replace(extension, sources=[(start, source)])
+                await transaction.load(extension)
+                log.added(extension)
+            await transaction.commit()
+        assert await storage.head(number) == log.head
+        assert await storage.leaves(number, 0, 1200) == log.leaves
+        roots = [log.naive().mth(256 * n, 256 * n + 256) for n in range(4)]
+        assert await storage.tile_roots(number, 0, 0, 4) == roots
+        keys = [key_of(f"{number}-{n}") for n in (0, 599, 600, 1199)]
+        found = await storage.find_keys(number, keys)
+        assert [found[key].index for key in keys] == [0, 599, 600, 1199]
+        assert await storage.private(number, 1199) == private
+        assert await storage.openings(number, 600) == openings
+        assert [each.uri for each in await storage.sources(number)] == [
+            "urn:0",
+            "urn:600",
+        ]
+        await log.append(storage, [b"{}"])
 
 
 async def test_a_head_keeps_all_it_is_given(engine: Engine) -> None:

@@ -112,6 +112,25 @@ async def test_the_private_side_comes_back_as_it_was(engine: Engine) -> None:
             assert await storage.private(log.id, index) == side
             expected = OPENINGS if index else None
             assert await storage.openings(log.id, index) == expected
+        assert await storage.private_rows(log.id, 0, 3) == {0: sides[0], 1: sides[1]}
+        assert await storage.private_rows(log.id, 1, 9) == {1: sides[1]}
+        assert await storage.opening_rows(log.id, 0, 2) == {1: OPENINGS}
+        assert await storage.opening_rows(log.id, 0, 0) == {}
+        assert await storage.private_rows(NOWHERE, 0, 3) == {}
+
+
+async def test_a_snapshot_stays_as_it_was_while_others_write(engine: Engine) -> None:
+    async with engine.opened() as storage:
+        log = await WrittenLog.create(storage, numbered(3))
+        before = log.head
+        async with storage.snapshot() as snapshot:
+            await log.append(storage, [b"{}"])
+            assert await snapshot.head(log.id) == before
+            assert (await snapshot.heads())[log.id] == before
+            with pytest.raises(StorageError, match="1 rows of entries are missing"):
+                await snapshot.leaves(log.id, 0, 4)
+        async with storage.snapshot() as snapshot:
+            assert await snapshot.leaves(log.id, 0, 4) == log.leaves
 
 
 async def test_keys_are_found_with_what_tells_a_repetition(engine: Engine) -> None:

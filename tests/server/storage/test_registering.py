@@ -78,6 +78,7 @@ async def test_sources_are_registered_once_and_for_good(engine: Engine) -> None:
             assert await each.sources(stranger.id) == []
             by_uri = sorted(sources, key=lambda source: source.uri)
             assert await each.sources(log.id) == by_uri
+            assert await each.registrations(log.id) == [(0, one) for one in by_uri]
         with pytest.raises(AlreadyExistsError):
             await register(other, log, replace(sources[0], ns="urn:other"))
         assert await storage.source(log.id, "urn:a") == sources[0]

@@ -162,7 +162,7 @@ class PostgresStorage(PostgresReads):
                 await snapshot.begin()
                 yield snapshot
             except asyncio.CancelledError:
-                connection.terminate()
+                drop(connection)
                 raise
             finally:
                 await _roll_back(connection)
