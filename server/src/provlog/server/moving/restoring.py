@@ -12,7 +12,7 @@ from pathlib import Path
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.guard import ReleasedHead
-from provlog.server.guard.opening import read_once
+from provlog.server.guard.opening import inspect_once
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
@@ -78,7 +78,9 @@ async def restore(
     # If we crash here, the folder counts as not initialised, and may be removed.
     record_instance(instance, place.grant_to)
     return backup, [
-        Restored(log, await read_once(instance, log.origin)) for log in backup.logs
+        Restored(log, record.head if record else None)
+        for log in backup.logs
+        for record in [await inspect_once(instance, log.origin)]
     ]
 
 
