@@ -362,7 +362,7 @@ async def test_whoever_could_read_a_retired_log_is_told_its_successor(
         assert (await log.get("entries/0")).status == 410
         assert (await log.get("/logs", role="admin")).status == 200
         with pytest.raises(UnavailableError):
-            await log.log.release(ReleasedHead(2, bytes(32)))
+            await log.log.release(ReleasedHead(2, bytes(32)), None)
     async with served(tmp_path / "public", public=True) as log:
         assert await log.service.guard.retire(log.log.origin, log.log.released, "n")
         assert (await log.get("checkpoint", role=None)).status == 410

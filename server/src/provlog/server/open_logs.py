@@ -125,6 +125,7 @@ class OpenLogs:
         records = [each for each in records if not self._is_retired(each, guarded)]
         if not records:
             return
+        # Before the barrier: if another database passed it, that will be noticed.
         incarnation = self._storage.incarnation()
         heads = await self._storage.barriers([each.id for each in records])
         origins = [each.origin for each in records]
@@ -146,9 +147,8 @@ class OpenLogs:
                 os.urandom,
                 None if known is None else known.head,
                 heads[record.id],
+                incarnation,
             )
-            # Of before the barrier: if another one passed it, that will be noticed.
-            log.incarnation = incarnation
             self._logs[record.name] = log
             self._numbers.add(record.id)
         # Recorded once every head was found to go on from what was released: a database

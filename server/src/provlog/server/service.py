@@ -275,12 +275,13 @@ class Service:
         # Most often a commit of ours that is about to be released: the lock waits for
         # its turn behind it.
         async with self.storage.transaction() as transaction:
-            head = await transaction.lock(log.id)
+            head = await self.sequencer.trust.lock(log, transaction)
+            incarnation = transaction.incarnation
             edge = await log.edge_at(head, transaction)
             await transaction.mark(log.id)
             await transaction.commit()
+        await log.release(ReleasedHead(head.size, head.root), incarnation)
         log.edge = edge
-        await log.release(ReleasedHead(head.size, head.root))
 
     async def _record(self, log: Log, draft: AdminDraft, by: str) -> int:
         committed = await self.sequencer.submit(log, [draft], by)

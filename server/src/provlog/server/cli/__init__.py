@@ -8,6 +8,7 @@ from functools import partial
 
 import click
 
+from provlog.server.cli.backup import backup, restore_
 from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
@@ -37,7 +38,8 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, fsck, migrate, poll, recover, export, import_,
+    init, serve, token, log, source, poll, fsck, migrate, backup, restore_, export,
+    import_, recover,
 ):  # fmt: skip
     commands.add_command(command)
 

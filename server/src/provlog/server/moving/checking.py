@@ -21,9 +21,10 @@ from provlog.merkle.labels import tag
 from provlog.merkle.receipts import Openings
 from provlog.merkle.tiles import Bundle, decode_bundle
 from provlog.server.errors import DamagedError
-from provlog.server.moving.folders import CHUNK, opened, read_bounded
+from provlog.server.moving.digests import FileDigest, require_digest
+from provlog.server.moving.folders import opened, read_bounded
 from provlog.server.moving.leaves import LeafFacts, read_leaf
-from provlog.server.moving.manifest import ENTRIES, FileDigest
+from provlog.server.moving.manifest import ENTRIES
 from provlog.server.moving.private_side import MAX_LINE, EntryLine, decode_line
 from provlog.server.moving.tree_files import MAX_BUNDLE, bundles
 from provlog.server.storage.base import NewEntry, Private
@@ -121,22 +122,6 @@ class _Lines:
         )
         if self._file.read(1):
             raise DamagedError(f"{ENTRIES}: more lines than entries")
-
-
-def require_digest(name: str, found: FileDigest, expected: FileDigest) -> None:
-    """Raise `DamagedError` unless a file is the one that was written."""
-    if found != expected:
-        raise DamagedError(f"{name} is not the file that the manifest names")
-
-
-def digest_file(path: Path) -> FileDigest:
-    """Return the digest of a file."""
-    digest, size = sha256(), 0
-    with opened(path) as file:
-        while data := file.read(CHUNK):
-            digest.update(data)
-            size += len(data)
-    return FileDigest(size, digest.hexdigest())
 
 
 def _check(index: int, leaf: bytes, facts: LeafFacts, line: EntryLine) -> NewEntry:

@@ -19,13 +19,8 @@ from provlog.server.instance import (
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.moving.exported import Export
 from provlog.server.moving.importing import Imported, guarded_head, import_log
+from provlog.server.moving.tables import create_tables, opened_storage
 from provlog.server.moving.tree_files import OnProgress
-from provlog.server.storage.base import AlreadyExistsError, Storage
-from provlog.server.storage.opening import (
-    create_storage,
-    migrate_storage,
-    open_storage,
-)
 
 
 def read_keys(folder: Path) -> LogKeys:
@@ -52,13 +47,13 @@ async def import_into(
         place.database_url,
         synchronous_failover=place.synchronous_failover,
     )
-    # Before anything is made.
     log, head = export.manifest.log, export.manifest.head
     async with _guarding(instance) as guard:
+        # Before anything is made.
         await guarded_head(guard, log.origin, head)
     make_folder(instance)
     try:
-        await _create_tables(instance, place.grant_to)
+        await create_tables(instance, place.grant_to)
         done = await _import(instance, export, name, on_progress, with_tokens=True)
     except BaseException:
         # Its keys are copies.
@@ -67,43 +62,6 @@ async def import_into(
     # If we crash here, the folder counts as not initialised, and may be removed.
     record_instance(instance, place.grant_to)
     return done
-
-
-async def _create_tables(instance: Instance, grant_to: str | None) -> None:
-    """Make the tables, or take up those in PostgreSQL that hold no log.
-
-    An import that did not come to its end leaves such tables.
-    """
-    try:
-        await create_storage(instance, grant_to)
-    except AlreadyExistsError:
-        async with _opened(instance) as storage:
-            if await storage.logs() or await storage.tokens(None):
-                raise
-        await migrate_storage(instance, grant_to)
-
-
-async def _import(
-    instance: Instance,
-    export: Export,
-    name: str,
-    on_progress: OnProgress,
-    *,
-    with_tokens: bool,
-) -> Imported:
-    async with _guarding(instance) as guard, _opened(instance) as storage:
-        done = await import_log(
-            storage,
-            Keyring(instance.keys),
-            guard,
-            export,
-            name=name,
-            with_tokens=with_tokens,
-            on_progress=on_progress,
-        )
-        origin = export.manifest.log.origin
-        await open_lineage(instance).open(storage.incarnation(), [origin])
-        return done
 
 
 @asynccontextmanager
@@ -116,11 +74,24 @@ async def _guarding(instance: Instance) -> AsyncIterator[Guard]:
         await guard.close()
 
 
-@asynccontextmanager
-async def _opened(instance: Instance) -> AsyncIterator[Storage]:
-    storage = open_storage(instance)
-    try:
-        await storage.open()
-        yield storage
-    finally:
-        await storage.close()
+async def _import(
+    instance: Instance,
+    export: Export,
+    name: str,
+    on_progress: OnProgress,
+    *,
+    with_tokens: bool,
+) -> Imported:
+    async with _guarding(instance) as guard, opened_storage(instance) as storage:
+        # Before anything is stored: which database the log goes on in from here.
+        origin = export.manifest.log.origin
+        await open_lineage(instance).open(storage.incarnation(), [origin])
+        return await import_log(
+            storage,
+            Keyring(instance.keys),
+            guard,
+            export,
+            name=name,
+            with_tokens=with_tokens,
+            on_progress=on_progress,
+        )
