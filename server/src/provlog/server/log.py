@@ -117,8 +117,8 @@ class Log:
         if known is not None and known != before:
             await self._verify(known)
         # What the guard has is known, or was just found, to be of the answering
-        # database's tree, and `head` is of the same one only if that did not change: a database that was
-        # left is never returned to.
+        # database's tree, and `head` is of the same one only if that did not change: a
+        # database that was left is never returned to.
         if self._storage.incarnation() != committed_in:
             raise UnavailableError("another database answers than it is durable in")
         return known is not None and known.size >= head.size
