@@ -10,7 +10,10 @@ import pytest
 from provlog.server.batch import Appended
 from provlog.server.clock import Clock
 from provlog.server.errors import HaltedError, UnavailableError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import FileGuard, Guard, ReleasedHead
+from provlog.server.guard.object_store import ObjectGuard
+from provlog.server.guard.store_client import StoreClient
+from provlog.server.guard.store_url import StoreUrl
 from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring
@@ -82,7 +85,7 @@ def signed(monkeypatch: pytest.MonkeyPatch) -> set[ReleasedHead]:
 
 @asynccontextmanager
 async def serving(
-    instance: Instance, url: str, guard: FileGuard | None = None
+    instance: Instance, url: str, guard: Guard | None = None
 ) -> AsyncIterator[tuple[Service, Log]]:
     """Serve the log from a database, with a guard that all servers share."""
     service = Service(
@@ -196,9 +199,20 @@ async def test_a_head_of_another_server_that_was_lost_is_not_released(
         assert await holds(pair.standby.dsn(), signed)
 
 
+@pytest.mark.needs("object-store")
+@pytest.mark.parametrize("kept", ["on one machine", "in an object store"])
 async def test_two_servers_on_two_primaries_sign_one_history(
-    pair: Pair, instance: Instance, signed: set[ReleasedHead]
+    pair: Pair,
+    instance: Instance,
+    signed: set[ReleasedHead],
+    bucket: StoreUrl,
+    kept: str,
 ) -> None:
+    def guard() -> Guard:
+        if kept == "on one machine":
+            return FileGuard(instance.guard)
+        return ObjectGuard(StoreClient(bucket))
+
     async def write(service: Service, log: Log) -> int:
         for number in range(20):
             try:
@@ -207,11 +221,11 @@ async def test_two_servers_on_two_primaries_sign_one_history(
                 return number
         return 20
 
-    async with serving(instance, pair.primary.dsn()) as (service, log):
+    async with serving(instance, pair.primary.dsn(), guard()) as (service, log):
         await append(service, log, draft(log, "both"))
         await pair.lose_track()
         await asyncio.to_thread(pair.standby.promote)
-        async with serving(instance, pair.standby.dsn()) as (other, same):
+        async with serving(instance, pair.standby.dsn(), guard()) as (other, same):
             counts = await asyncio.gather(write(service, log), write(other, same))
             assert sorted(counts) == [0, 20]
             assert [bool(log.halted), bool(same.halted)] == [not n for n in counts]
