@@ -466,7 +466,7 @@ async def test_background_work_goes_on_after_a_bug_and_for_the_other_logs(
         monkeypatch.undo()
 
 
-def fail_to_flush() -> None:
+async def fail_to_flush() -> None:
     raise ZeroDivisionError
 
 

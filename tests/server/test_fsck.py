@@ -1,5 +1,6 @@
 """`provlog-server fsck`: what is missing, what is too much, and how it is told."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -249,11 +250,12 @@ def test_the_guard_is_held_against_the_entries(clean: Instance, tmp_path: Path) 
     assert run.findings.kept == []
     assert "there is no guard to compare with" in run.notes[0]
     guard = FileGuard(other.guard)
-    guard.replace(origin, None, ReleasedHead(100, bytes(32)))
+    first, second = ReleasedHead(100, bytes(32)), ReleasedHead(9999, bytes(32))
+    assert asyncio.run(guard.replace(origin, None, first))
     assert [item.text() for item in check(other)] == [
         "log main, guard: the entries do not have the root released at size 100"
     ]
-    guard.replace(origin, guard.read(origin), ReleasedHead(9999, bytes(32)))
+    assert asyncio.run(guard.replace(origin, first, second))
     [found] = check(other)
     assert found.what == f"size 9999 was released, the database ends at {ENTRIES}"
     guard.path(origin).write_bytes(b"damaged")

@@ -12,7 +12,8 @@ from provlog.server.errors import (
     GuardBusyError,
     UnavailableError,
 )
-from provlog.server.guard import SLOT, FileGuard, ReleasedHead
+from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard.file import SLOT
 from provlog.server.rates import Bucket, LogRates, RateLimiter
 from provlog.server.registry import store_tokens
 from provlog.server.storage.sqlite import SqliteStorage
@@ -23,138 +24,144 @@ ORIGIN = "log.example.com/main"
 ROOT = bytes(range(32))
 
 
-def advance(guard: FileGuard, size: int, root: bytes = ROOT) -> bool:
+async def advance(guard: FileGuard, size: int, root: bytes = ROOT) -> bool:
     """Record a head after whatever is recorded."""
-    return guard.replace(ORIGIN, guard.read(ORIGIN), ReleasedHead(size, root))
+    known = await guard.read(ORIGIN)
+    return await guard.replace(ORIGIN, known, ReleasedHead(size, root))
 
 
 def open_files() -> int:
     return len([*Path("/dev/fd").iterdir()])
 
 
-def test_the_guard_only_advances(tmp_path: Path) -> None:
+async def test_the_guard_only_advances(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
-    assert guard.read(ORIGIN) is None
-    assert advance(guard, 5)
+    assert await guard.read(ORIGIN) is None
+    assert await advance(guard, 5)
     for size in (3, 5):
         with pytest.raises(ValueError, match="advances"):
-            advance(guard, size)
-    assert guard.read(ORIGIN) == ReleasedHead(5, ROOT)
-    assert guard.read("another") is None
-    guard.flush()
+            await advance(guard, size)
+    assert await guard.read(ORIGIN) == ReleasedHead(5, ROOT)
+    assert await guard.read("another") is None
+    await guard.flush()
 
 
-def test_a_head_is_recorded_after_the_one_that_was_looked_at_alone(
+async def test_a_head_is_recorded_after_the_one_that_was_looked_at_alone(
     tmp_path: Path,
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
     seen = ReleasedHead(4, ROOT)
-    assert not guard.replace(ORIGIN, seen, ReleasedHead(5, ROOT))
-    assert guard.read(ORIGIN) is None
-    assert guard.replace(ORIGIN, None, ReleasedHead(3, ROOT))
+    assert not await guard.replace(ORIGIN, seen, ReleasedHead(5, ROOT))
+    assert await guard.read(ORIGIN) is None
+    assert await guard.replace(ORIGIN, None, ReleasedHead(3, ROOT))
     for known in (None, seen, ReleasedHead(3, bytes(32))):
-        assert not guard.replace(ORIGIN, known, ReleasedHead(5, ROOT))
-    assert guard.read(ORIGIN) == ReleasedHead(3, ROOT)
+        assert not await guard.replace(ORIGIN, known, ReleasedHead(5, ROOT))
+    assert await guard.read(ORIGIN) == ReleasedHead(3, ROOT)
 
 
-def test_a_lock_that_is_held_does_not_hold_up_the_process(tmp_path: Path) -> None:
+async def test_a_lock_that_is_held_does_not_hold_up_the_process(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
-    assert advance(guard, 1)
-    with open(f"{guard.path(ORIGIN)}.lock") as lock:  # noqa: PTH123  for flock
+    assert await advance(guard, 1)
+    with open(f"{guard.path(ORIGIN)}.lock") as lock:  # noqa: ASYNC230, PTH123  for flock
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(GuardBusyError):
-            advance(guard, 2)
-    assert advance(guard, 2)
+            await advance(guard, 2)
+    assert await advance(guard, 2)
 
 
-def test_however_many_logs_are_released_no_file_stays_open(tmp_path: Path) -> None:
+async def test_however_many_logs_are_released_no_file_stays_open(
+    tmp_path: Path,
+) -> None:
     guard = FileGuard(tmp_path / "guard")
     before = open_files()
     for number in range(20):
         for size in (1, 2):
             origin = f"log.example.com/{number}"
-            assert guard.replace(origin, guard.read(origin), ReleasedHead(size, ROOT))
-    guard.flush()
+            known = await guard.read(origin)
+            assert await guard.replace(origin, known, ReleasedHead(size, ROOT))
+    await guard.flush()
     assert open_files() == before
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", bytes(2 * SLOT), b" " * 2 * SLOT])
-def test_a_guard_that_cannot_be_read_is_no_missing_guard(
+async def test_a_guard_that_cannot_be_read_is_no_missing_guard(
     tmp_path: Path, data: bytes
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
     guard.path(ORIGIN).write_bytes(data)
     with pytest.raises(ConfigurationError):
-        guard.read(ORIGIN)
+        await guard.read(ORIGIN)
     with pytest.raises(ConfigurationError):
-        guard.replace(ORIGIN, ReleasedHead(1, ROOT), ReleasedHead(2, ROOT))
+        await guard.replace(ORIGIN, ReleasedHead(1, ROOT), ReleasedHead(2, ROOT))
 
 
-def test_a_guard_of_another_log_is_refused(tmp_path: Path) -> None:
+async def test_a_guard_of_another_log_is_refused(tmp_path: Path) -> None:
     guard = FileGuard(tmp_path / "guard")
-    guard.replace("another", None, ReleasedHead(5, ROOT))
+    await guard.replace("another", None, ReleasedHead(5, ROOT))
     guard.path("another").rename(guard.path(ORIGIN))
     with pytest.raises(ConfigurationError):
-        guard.read(ORIGIN)
+        await guard.read(ORIGIN)
 
 
 @pytest.mark.parametrize("place", [0, 100, SLOT - 1])
-def test_a_record_that_was_written_in_part_leaves_the_one_before(
+async def test_a_record_that_was_written_in_part_leaves_the_one_before(
     tmp_path: Path, place: int
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
     for size in (5, 6, 7):
-        assert advance(guard, size)
+        assert await advance(guard, size)
     path = guard.path(ORIGIN)
     data = bytearray(path.read_bytes())
     newest = data.index(b'"size": 7') // SLOT * SLOT
     data[newest : newest + place + 1] = b"x" * (place + 1)
     path.write_bytes(data)
-    assert FileGuard(tmp_path / "guard").read(ORIGIN) == ReleasedHead(6, ROOT)
-    assert advance(guard, 8)
-    assert guard.read(ORIGIN) == ReleasedHead(8, ROOT)
+    again = FileGuard(tmp_path / "guard")
+    assert await again.read(ORIGIN) == ReleasedHead(6, ROOT)
+    assert await advance(guard, 8)
+    assert await guard.read(ORIGIN) == ReleasedHead(8, ROOT)
 
 
-def test_a_flush_that_fails_is_made_up_for(
+async def test_a_flush_that_fails_is_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
-    advance(guard, 1)
+    await advance(guard, 1)
     flushed: list[Path] = []
 
     def fail(path: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("provlog.server.guard.flush_path", fail)
+    monkeypatch.setattr("provlog.server.guard.file.flush_path", fail)
     with pytest.raises(OSError, match="Input"):
-        guard.flush()
-    monkeypatch.setattr("provlog.server.guard.flush_path", flushed.append)
-    guard.flush()
-    guard.flush()
+        await guard.flush()
+    monkeypatch.setattr("provlog.server.guard.file.flush_path", flushed.append)
+    await guard.flush()
+    await guard.flush()
     assert flushed == [guard.path(ORIGIN), tmp_path / "guard"]
 
 
-def test_a_guard_that_cannot_be_read_now_is_unavailable(
+async def test_a_guard_that_cannot_be_read_now_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard = FileGuard(tmp_path / "guard")
-    advance(guard, 1)
+    await advance(guard, 1)
 
     def fail(*_: object) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("os.pread", fail)
     with pytest.raises(UnavailableError, match="Input/output error"):
-        guard.read(ORIGIN)
+        await guard.read(ORIGIN)
     with pytest.raises(UnavailableError, match="Input/output error"):
-        guard.replace(ORIGIN, ReleasedHead(1, ROOT), ReleasedHead(2, ROOT))
+        await guard.replace(ORIGIN, ReleasedHead(1, ROOT), ReleasedHead(2, ROOT))
 
 
-def test_two_processes_advance_one_guard(tmp_path: Path) -> None:
+async def test_two_processes_advance_one_guard(tmp_path: Path) -> None:
     one, two = FileGuard(tmp_path / "guard"), FileGuard(tmp_path / "guard")
     for size in range(1, 40):
-        assert advance(one if size % 3 else two, size)
-        assert one.read(ORIGIN) == two.read(ORIGIN) == ReleasedHead(size, ROOT)
+        assert await advance(one if size % 3 else two, size)
+        head = ReleasedHead(size, ROOT)
+        assert await one.read(ORIGIN) == await two.read(ORIGIN) == head
 
 
 async def test_a_token_is_known_by_its_whole_text_alone(tmp_path: Path) -> None:

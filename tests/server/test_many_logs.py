@@ -147,6 +147,7 @@ def test_a_log_that_cannot_be_looked_after_costs_the_others_nothing(
             twin = await other.log(last.record.name)
             assert twin is not None
             await append(other, twin, draft(twin, "a"))
+        assert isinstance(log.service.guard, FileGuard)
         guard = log.service.guard.path(first.origin)
         kept = guard.read_bytes()
         guard.write_bytes(b"damaged")
@@ -188,7 +189,7 @@ async def test_a_guard_that_cannot_be_flushed_leaves_no_database_open(
 ) -> None:
     closed = list[None]()
 
-    def fail() -> None:
+    async def fail() -> None:
         raise OSError("full")
 
     opened = running(await make_instance(tmp_path))
@@ -236,13 +237,13 @@ async def test_a_log_that_another_process_releases_first_is_made_all_the_same(
 ) -> None:
     replace = FileGuard.replace
 
-    def come_second(
+    async def come_second(
         guard: FileGuard, origin: str, known: ReleasedHead | None, head: ReleasedHead
     ) -> bool:
         if known is None:
             first = head if same else ReleasedHead(1, bytes(32))
-            assert replace(guard, origin, None, first)
-        return replace(guard, origin, known, head)
+            assert await replace(guard, origin, None, first)
+        return await replace(guard, origin, known, head)
 
     async with served(tmp_path) as log:
         monkeypatch.setattr(FileGuard, "replace", come_second)
@@ -268,12 +269,15 @@ async def test_the_guard_is_flushed_however_long_the_logs_take(
     async def take_long(*_: object) -> None:
         now[0] += 20
 
+    async def flush() -> None:
+        flushed.append(now[0])
+
     async with served(tmp_path) as log:
         for name in "ab":
             await _post(log, "/logs", {"name": name})
         monkeypatch.setattr("provlog.server.service.time", Steady(lambda: now[0]))
         monkeypatch.setattr(Service, "_look_after", take_long)
-        monkeypatch.setattr(log.service.guard, "flush", lambda: flushed.append(now[0]))
+        monkeypatch.setattr(log.service.guard, "flush", flush)
         await log.service._tend_logs()
         assert flushed == [0, 20, 40, 60]
         assert log.service.tended == 60, "it is at work, and counts as that"

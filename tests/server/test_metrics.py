@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from provlog.server.clock import Clock
 from provlog.server.errors import OverloadedError, UnavailableError
-from provlog.server.guard import ReleasedHead
+from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.metrics import MAX_SOURCES, Metrics
 from provlog.server.stages import BOUNDS
 from support.events import event_json
@@ -230,20 +230,21 @@ async def test_the_guard_and_the_logs_are_shown(
         assert value(registry, "guard_failures_total") == 0
         assert value(registry, "log_halted", log="main") == 0
 
+        assert isinstance(service.guard, FileGuard)
         moment = service.guard._flushed
-        monkeypatch.setattr("provlog.server.guard.flush_path", _fail)
+        monkeypatch.setattr("provlog.server.guard.file.flush_path", _fail)
         with pytest.raises(OSError, match="no space"):
-            service.guard.flush()
+            await service.guard.flush()
         assert service.guard._flushed == moment
         monkeypatch.undo()
-        service.guard.flush()
+        await service.guard.flush()
         assert service.guard._flushed > moment
         path = service.guard.path(log.origin)
         kept = path.read_bytes()
         path.unlink()
         path.mkdir()
         with pytest.raises(UnavailableError):
-            service.guard.read(log.origin)
+            await service.guard.read(log.origin)
         path.rmdir()
         path.write_bytes(kept)
         assert value(registry, "guard_failures_total") == 2

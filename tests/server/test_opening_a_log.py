@@ -112,7 +112,7 @@ def test_a_missing_guard_is_made_anew_with_a_warning(
     guard.path(ORIGIN).unlink()
     start(instance)
     assert "no guard" in caplog.text
-    released = guard.read(ORIGIN)
+    released = asyncio.run(guard.read(ORIGIN))
     assert released is not None
     assert released.size == 6
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.initialise import initialise
+from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import Event
@@ -45,8 +45,7 @@ _PARTIES: list[dict[str, JsonValue]] = [
 async def make_checked_instance(folder: Path) -> Instance:
     """Return an instance of two logs; `main` has a full tile and some more entries."""
     made = await initialise(
-        folder / "data",
-        folder / "guard",
+        Place(folder / "data", folder / "guard"),
         origin=ORIGIN,
         sources=(SOURCE, "*"),
         now=now_ms(),

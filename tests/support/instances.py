@@ -16,7 +16,7 @@ from yarl import URL
 from provlog.merkle.trust import Trust
 from provlog.server.clock import Clock
 from provlog.server.http.app import HttpSettings, create_app, create_runner
-from provlog.server.initialise import initialise
+from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance
 from provlog.server.intake.cloudevents import BATCH
 from provlog.server.log import Log
@@ -59,8 +59,7 @@ async def make_instance(
     now = Clock().now()
     allowed = tuple(sources)
     made = await initialise(
-        folder / "instance",
-        folder / "guard",
+        Place(folder / "instance", folder / "guard"),
         origin=ORIGIN,
         sources=allowed,
         now=now,

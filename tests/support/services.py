@@ -11,7 +11,7 @@ from provlog.merkle.trust import Trust
 from provlog.server.batch import Outcome
 from provlog.server.clock import Clock
 from provlog.server.guard import FileGuard
-from provlog.server.initialise import initialise
+from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import EventDraft
 from provlog.server.keyring import Keyring
@@ -33,8 +33,7 @@ def now_ms() -> int:
 async def make_instance(folder: Path, origin: str = ORIGIN) -> Instance:
     """Return an initialised folder with one log, `main`."""
     made = await initialise(
-        folder / "data",
-        folder / "guard",
+        Place(folder / "data", folder / "guard"),
         origin=origin,
         sources=("*",),
         now=now_ms(),

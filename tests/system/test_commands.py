@@ -1,5 +1,6 @@
 """The command `provlog-server` as real processes, beside a running server or alone."""
 
+import asyncio
 import json
 import re
 import stat
@@ -100,7 +101,7 @@ def test_init_prints_key_and_tokens_once_and_keeps_files_private(
     assert made["origin"].startswith("provlog.local/")
     assert Trust.from_log_key(made["log_key"]).origin == made["origin"]
     # Its parameters are the only entry: the first tokens are no changes.
-    head = FileGuard(guard).read(made["origin"])
+    head = asyncio.run(FileGuard(guard).read(made["origin"]))
     assert head is not None
     assert head.size == 1
 
@@ -222,7 +223,7 @@ def test_what_is_typed_wrong_is_said_in_one_line(
     assert said in last
     assert all(line.startswith(("Usage: ", "Try ")) for line in usage if line)
     assert not new.exists()
-    head = FileGuard(idle.guard).read(idle.origin)
+    head = asyncio.run(FileGuard(idle.guard).read(idle.origin))
     assert head is not None
     assert head.size == 1, "it was entered in the log"
 

@@ -42,7 +42,7 @@ async def test_thirty_kills_under_load_lose_nothing_and_never_fork(
             await _require_same_history(crowd, chance)
         await _kill_under_load(crowd, chance)
         unanswered += bool(crowd.lost)
-        ahead += _committed(crowd.server) > _guarded(crowd.server)
+        ahead += _committed(crowd.server) > await _guarded(crowd.server)
     await _start(crowd, chance)
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         found = await crowd.settle(session)
@@ -106,7 +106,7 @@ def _committed(server: Server) -> int:
     return int(size)
 
 
-def _guarded(server: Server) -> int:
-    head = FileGuard(server.guard).read(server.origin)
+async def _guarded(server: Server) -> int:
+    head = await FileGuard(server.guard).read(server.origin)
     assert head is not None
     return head.size

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from provlog.server.clock import Clock
 from provlog.server.errors import ClockError
-from provlog.server.guard import FileGuard
+from provlog.server.guard import Guard
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
 from provlog.server.sequencer import Sequencer
@@ -27,7 +27,7 @@ class Observed(Protocol):
     metrics: Metrics
     clock: Clock
     sequencer: Sequencer
-    guard: FileGuard
+    guard: Guard
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open."""

@@ -13,7 +13,7 @@ from provlog.server.instance import (
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log, require_unreleased, store_tokens
 from provlog.server.storage.base import LogRecord, SourceRecord
-from provlog.server.storage.sqlite import SqliteStorage, create_database
+from provlog.server.storage.opening import create_storage, open_storage
 from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
 
 FIRST_LOG = "main"
@@ -28,9 +28,23 @@ class Initialised:
     tokens: dict[str, MintedToken]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a new instance is to be.
+
+    `folder` for keys and settings, `guard` by default under the user's state directory,
+    the database at a URL or else in the folder. `grant_to` is the PostgreSQL role that
+    is to serve, where that is not the URL's.
+    """
+
+    folder: Path
+    guard: Path | None = None
+    database_url: str | None = None
+    grant_to: str | None = None
+
+
 async def initialise(
-    folder: Path,
-    guard: Path | None,
+    place: Place,
     *,
     origin: str,
     sources: tuple[str, ...],
@@ -43,14 +57,15 @@ async def initialise(
     registered. Raises `ConfigurationError` where something is in the way, with nothing
     overwritten.
     """
-    guarded = (guard or default_guard()).absolute()
+    guarded = (place.guard or default_guard()).absolute()
     if guarded.is_dir():
         # Before anything is made, so that another origin can be tried at once.
-        require_unreleased(FileGuard(guarded), origin)
-    instance = create_instance(folder, guard)
-    create_database(instance.database)
-    storage = SqliteStorage(instance.database)
+        await require_unreleased(FileGuard(guarded), origin)
+    instance = create_instance(place.folder, place.guard, place.database_url)
+    await create_storage(instance, place.grant_to)
+    storage = open_storage(instance)
     try:
+        await storage.open()
         log = await create_log(
             storage,
             Keyring(instance.keys),
@@ -68,7 +83,7 @@ async def initialise(
         await store_tokens(storage, log.id, records)
     finally:
         await storage.close()
-    record_instance(instance)
+    record_instance(instance, place.grant_to)
     return Initialised(instance, log, tokens)
 
 

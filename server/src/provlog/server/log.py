@@ -18,9 +18,10 @@ from provlog.server.errors import (
     ForkError,
     GuardBusyError,
     HaltedError,
+    UnavailableError,
 )
 from provlog.server.freshness import Freshness
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
 from provlog.server.storage.base import Head, LogRecord, Reads
@@ -48,7 +49,7 @@ class Log:
         keys: LogKeys,
         reads: Reads,
         tree: Tree,
-        guard: FileGuard,
+        guard: Guard,
         edge: RightEdge,
         drafter: Drafter,
     ) -> None:
@@ -76,21 +77,34 @@ class Log:
         history: somebody releases another one under its name.
         """
         deadline = time.monotonic() + _GUARD_SECONDS
+        known = await self._guard.recall(self.origin)
+        if known is not None and known.size >= head.size:
+            known = await self._guard.read(self.origin)
         while True:
-            known = self._guard.read(self.origin)
             if known is not None:
                 await self._verify(known)
                 if known.size >= head.size:
                     break
-            try:
-                if self._guard.replace(self.origin, known, head):
-                    break
-            except GuardBusyError:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.002)
+            if await self._record(known, head, deadline):
+                break
+            known = await self._guard.read(self.origin)
         self._adopt(head)
         return self.note(head)
+
+    async def _record(
+        self, known: ReleasedHead | None, head: ReleasedHead, deadline: float
+    ) -> bool:
+        """Advance the guard; False where somebody else did, or may have done."""
+        try:
+            if await self._guard.replace(self.origin, known, head):
+                return True
+        except GuardBusyError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.002)
+        if time.monotonic() > deadline:
+            raise UnavailableError("the guard cannot be advanced")
+        return False
 
     def note(self, head: ReleasedHead) -> str:
         """Return the signed checkpoint of a released head."""
@@ -104,7 +118,7 @@ class Log:
 
         Raises `HaltedError` like `release`.
         """
-        guarded = self._guard.read(self.origin)
+        guarded = await self._guard.read(self.origin)
         if guarded is not None and guarded.size > self.released.size:
             await self._verify(guarded)
             self._adopt(guarded)
@@ -213,7 +227,7 @@ async def open_log(
     reads: Reads,
     record: LogRecord,
     keys: LogKeys,
-    guard: FileGuard,
+    guard: Guard,
     cache: TileCache,
     entropy: Entropy,
     released: ReleasedHead | None,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from provlog.server.errors import TooManyLogsError
-from provlog.server.guard import FileGuard
+from provlog.server.guard import Guard
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log, open_log
 from provlog.server.registry import create_log
@@ -26,7 +26,7 @@ TURN: Final = 32
 class OpenLogs:
     """The open logs; `ConfigurationError` is raised where one cannot be opened."""
 
-    def __init__(self, storage: Storage, keyring: Keyring, guard: FileGuard) -> None:
+    def __init__(self, storage: Storage, keyring: Keyring, guard: Guard) -> None:
         self._storage = storage
         self._keyring = keyring
         self._guard = guard
@@ -102,14 +102,14 @@ class OpenLogs:
     async def _open(self, records: Sequence[LogRecord]) -> None:
         """Open logs, behind one barrier for all of them."""
         # The guard first: another process may release more until the barrier.
-        released = {each.id: self._guard.read(each.origin) for each in records}
+        released = {each.id: await self._guard.read(each.origin) for each in records}
         heads = await self._storage.barriers([each.id for each in records])
         for record in records:
             if released[record.id] is None:
                 logger.warning(
                     "log %s: no guard at %s; making one",
                     record.name,
-                    self._guard.path(record.origin),
+                    self._guard.describe(record.origin),
                 )
             self._logs[record.name] = await open_log(
                 self._storage,

@@ -17,7 +17,7 @@ from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
 from provlog.server.errors import ConfigurationError, ForkError, GuardBusyError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.storage.base import (
     AlreadyExistsError,
@@ -59,20 +59,20 @@ def require_origin(origin: str) -> None:
         raise ConfigurationError(f"the origin cannot be signed for: {error}") from None
 
 
-def require_unreleased(guard: FileGuard, origin: str) -> None:
+async def require_unreleased(guard: Guard, origin: str) -> None:
     """Refuse an origin that the guard knows (`ConfigurationError`)."""
-    known = guard.read(origin)
+    known = await guard.read(origin)
     if known is not None:
         raise ConfigurationError(
-            f"a log {origin} of size {known.size} was released from this machine; a new"
-            f" one would contradict it (guard: {guard.path(origin)})"
+            f"a log {origin} of size {known.size} was released; a new one would"
+            f" contradict it (guard: {guard.describe(origin)})"
         )
 
 
 async def create_log(
     storage: Storage,
     keyring: Keyring,
-    guard: FileGuard,
+    guard: Guard,
     *,
     name: str,
     origin: str,
@@ -89,7 +89,7 @@ async def create_log(
     require_origin(origin)
     if await storage.log(name) is not None:
         raise ConfigurationError(f"there is a log {name} already")
-    require_unreleased(guard, origin)
+    await require_unreleased(guard, origin)
     # Files that are flushed one by one: others must not wait for that.
     keys = await asyncio.to_thread(keyring.create, name, origin)
     log_key = keys.signing.verifier().vkey()
@@ -113,7 +113,7 @@ async def create_log(
     return LogRecord(number, name, origin, log_key, public, record.created)
 
 
-async def _release_first(guard: FileGuard, origin: str, head: ReleasedHead) -> None:
+async def _release_first(guard: Guard, origin: str, head: ReleasedHead) -> None:
     """Record the first head of a new log, durably.
 
     A server that looks after the same database may open the log as soon as it is
@@ -121,10 +121,10 @@ async def _release_first(guard: FileGuard, origin: str, head: ReleasedHead) -> N
     whoever opens the log finds out.
     """
     with contextlib.suppress(GuardBusyError):
-        if await asyncio.to_thread(guard.replace, origin, None, head):
-            await asyncio.to_thread(guard.flush)
+        if await guard.replace(origin, None, head):
+            await guard.flush()
             return
-    known = guard.read(origin)
+    known = await guard.read(origin)
     if known is not None and known.size == head.size and known != head:
         raise ForkError(f"another log {origin} was released at the same time")
 

@@ -15,7 +15,7 @@ from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError, ServiceError, describe
 from provlog.server.gauges import Gauges
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import FileGuard, Guard, ReleasedHead
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
@@ -34,7 +34,7 @@ from provlog.server.storage.base import (
     StorageError,
     TokenRecord,
 )
-from provlog.server.storage.sqlite import SqliteStorage
+from provlog.server.storage.opening import open_storage
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Service:
         self,
         storage: Storage,
         keyring: Keyring,
-        guard: FileGuard,
+        guard: Guard,
         clock: Clock,
         limits: QueueLimits | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class Service:
     def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:
         """Return the service of an initialised folder."""
         return cls(
-            SqliteStorage(instance.database),
+            open_storage(instance),
             Keyring(instance.keys),
             FileGuard(instance.guard),
             Clock(),
@@ -85,16 +85,24 @@ class Service:
 
     async def __aenter__(self) -> Self:
         try:
+            await self.storage.open()
+            await self.guard.prepare()
             await self.logs.open_all()
         except BaseException:
-            await self.storage.close()
+            await self._close()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         try:
             await self.sequencer.close()
-            self.guard.flush()
+            await self.guard.flush()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            await self.guard.close()
         finally:
             await self.storage.close()
 
@@ -221,7 +229,7 @@ class Service:
             return
         self.tended = now
         try:
-            await asyncio.to_thread(self.guard.flush)
+            await self.guard.flush()
         except Exception as error:
             logger.error("the guard cannot be flushed: %s", _why(error))
 

@@ -5,19 +5,19 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import ConfigurationError
-from provlog.server.instance import load_instance
+from provlog.server.instance import Instance, load_instance
 from provlog.server.log import Log
 from provlog.server.rates import LogRates
 from provlog.server.service import Service
-
-F = TypeVar("F", bound=Callable[..., object])
+from provlog.server.storage.addresses import require_database_url
 
 ACTOR = "provlog-server"
 """Who acts, in the entries of what is done by a command."""
@@ -52,9 +52,46 @@ log_option = click.option(
 )
 
 
-def instance_options(function: F) -> F:
-    """Add the options of every command that works on an instance."""
-    return dir_option(guard_option(json_option(function)))
+def _checked_url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    return None if url is None else require_database_url(url)
+
+
+database_option = click.option(
+    "--database",
+    envvar="PROVLOG_DATABASE",
+    callback=_checked_url,
+    metavar="URL",
+    help="PostgreSQL database, as in postgresql://USER@HOST/provlog; by default what"
+    " `init` recorded. Give a password by PGPASSWORD, ~/.pgpass or in the variable: it"
+    " is not recorded.  [env: PROVLOG_DATABASE]",
+)
+
+grant_option = click.option(
+    "--grant-to",
+    metavar="ROLE",
+    help="PostgreSQL role that serves, if it is not the one of --database: it gets the"
+    " rights to read and to append, and no more. The role has to exist.",
+)
+
+
+def instance_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of every command that works on an instance.
+
+    The command gets what they name as `instance`, and `as_json`.
+    """
+
+    @wraps(function)
+    def with_instance(
+        *arguments: object,
+        folder: Path,
+        guard: Path | None,
+        database: str | None,
+        **options: object,
+    ) -> object:
+        instance = load_instance(folder, guard, database)
+        return function(*arguments, instance=instance, **options)
+
+    return dir_option(guard_option(database_option(json_option(with_instance))))
 
 
 def report(error: Exception | str, code: int) -> int:
@@ -81,9 +118,9 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
-async def opened(folder: Path, guard: Path | None) -> AsyncIterator[Service]:
+async def opened(instance: Instance) -> AsyncIterator[Service]:
     """Open an instance's service for one command, beside a server or without."""
-    async with Service.of(load_instance(folder, guard)) as service:
+    async with Service.of(instance) as service:
         yield service
 
 

@@ -2,13 +2,12 @@
 
 import sys
 import time
-from pathlib import Path
 
 import click
 
 from provlog.server.cli.common import instance_options, print_json
 from provlog.server.errors import ConfigurationError
-from provlog.server.instance import load_instance
+from provlog.server.instance import Instance
 from provlog.server.selfcheck.log_check import Step
 from provlog.server.selfcheck.passes import Pass
 
@@ -21,8 +20,7 @@ REFRESH_SECONDS = 0.2
 @click.pass_context
 def fsck(
     context: click.Context,
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     log_name: str | None,
 ) -> None:
@@ -35,9 +33,9 @@ def fsck(
     \b
     provlog-server fsck --dir /var/lib/provlog
     """
-    if guard is not None and not guard.is_dir():
-        raise ConfigurationError(f"there is no guard folder {guard}")
-    check = Pass(load_instance(folder, guard), log_name, thorough=True)
+    if not instance.guard.is_dir():
+        raise ConfigurationError(f"there is no guard folder {instance.guard}")
+    check = Pass(instance, log_name, thorough=True)
     progress = Progress()
     for step in check.steps():
         progress.show(step)

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import click
 
-from provlog.server.cli.common import dir_option, json_option, print_json, run
+from provlog.server.cli.common import (
+    database_option,
+    dir_option,
+    grant_option,
+    json_option,
+    print_json,
+    run,
+)
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import write_private
-from provlog.server.initialise import initialise
+from provlog.server.initialise import Place, initialise
 from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.registry import require_origin
 from provlog.server.storage.base import LogRecord
@@ -44,6 +51,8 @@ DEV_URL = "http://127.0.0.1:8470"
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the guard, outside --dir; by default under your state directory.",
 )
+@database_option
+@grant_option
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -58,17 +67,25 @@ def init(
     sources: tuple[str, ...],
     public: bool,
     guard: Path | None,
+    database: str | None,
+    grant_to: str | None,
     env_file: Path | None,
     as_json: bool,
 ) -> None:
     """Make a new instance with one log, `main`, and a token for each role.
 
     The tokens are printed once and not kept. Nothing that exists is overwritten.
+    Without --database the log stands in a SQLite file in --dir.
 
     \b
     provlog-server init --dir /var/lib/provlog --origin log.example.com/main \\
         --source urn:hr:acme
+    provlog-server init --dir /var/lib/provlog --origin log.example.com/main \\
+        --source urn:hr:acme --grant-to provlog_server \\
+        --database postgresql://provlog_owner@db.example.com/provlog
     """
+    if grant_to is not None and database is None:
+        raise click.UsageError("--grant-to needs --database")
     if dev == (origin is not None):
         raise click.UsageError("give either --origin or --dev")
     if origin is None:
@@ -82,21 +99,20 @@ def init(
     for uri in allowed:
         if uri != ANY_SOURCE and not is_event_name(uri):
             raise click.UsageError(f"a source is {EVENT_NAME}")
-    run(_init(folder, origin, allowed, public, guard, env_file, as_json))
+    place = Place(folder, guard, database, grant_to)
+    run(_init(place, origin, allowed, public, env_file, as_json))
 
 
 async def _init(
-    folder: Path,
+    place: Place,
     origin: str,
     sources: tuple[str, ...],
     public: bool,
-    guard_folder: Path | None,
     env_file: Path | None,
     as_json: bool,
 ) -> None:
     made = await initialise(
-        folder,
-        guard_folder,
+        place,
         origin=origin,
         sources=sources,
         now=Clock().now(),

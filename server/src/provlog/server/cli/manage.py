@@ -3,8 +3,6 @@
 Each change is an entry of its own in the log it concerns.
 """
 
-from pathlib import Path
-
 import click
 
 from provlog.merkle.encoding import format_time
@@ -23,6 +21,7 @@ from provlog.server.cli.hooks import (
     require_hook,
 )
 from provlog.server.errors import ConfigurationError
+from provlog.server.instance import Instance
 from provlog.server.log import Log
 from provlog.server.representations import log_json, token_json
 from provlog.server.storage.base import TokenRecord
@@ -56,8 +55,7 @@ def token() -> None:
 @click.option("--expires", help="How long it is good for, such as 90d or 12h.")
 @click.option("--note", default="", help="Whose it is; shown in lists.")
 def token_create(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     names: tuple[str, ...],
     all_logs: bool,
@@ -75,7 +73,7 @@ def token_create(
     """
 
     async def create() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             logs = (
                 list(service.open_logs())
                 if all_logs
@@ -115,11 +113,11 @@ def token_create(
 @token.command("list")
 @instance_options
 @log_option
-def token_list(folder: Path, guard: Path | None, as_json: bool, log_name: str) -> None:
+def token_list(instance: Instance, as_json: bool, log_name: str) -> None:
     """List the tokens of a log; secrets are not kept and cannot be shown."""
 
     async def show() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             log = await require_log(service, log_name)
             tokens = await service.storage.tokens(log.id)
         if as_json:
@@ -134,13 +132,11 @@ def token_list(folder: Path, guard: Path | None, as_json: bool, log_name: str) -
 @token.command("revoke")
 @instance_options
 @click.argument("token_id")
-def token_revoke(
-    folder: Path, guard: Path | None, as_json: bool, token_id: str
-) -> None:
+def token_revoke(instance: Instance, as_json: bool, token_id: str) -> None:
     """Revoke a token by its id, the part between the underscores."""
 
     async def revoke() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             record = await service.storage.token(token_id)
             if record is None or record.revoked is not None:
                 raise ConfigurationError(
@@ -167,8 +163,7 @@ def log() -> None:
 @click.option("--origin", required=True, help="Its name for all time.")
 @click.option("--public", is_flag=True, help="Tiles and proofs need no token.")
 def log_create(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     name: str,
     origin: str,
@@ -181,7 +176,7 @@ def log_create(
     """
 
     async def create() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             created = await service.create_log(name, origin, public=public)
         if as_json:
             print_json(log_json(created))
@@ -194,11 +189,11 @@ def log_create(
 
 @log.command("list")
 @instance_options
-def log_list(folder: Path, guard: Path | None, as_json: bool) -> None:
+def log_list(instance: Instance, as_json: bool) -> None:
     """List the logs of an instance."""
 
     async def show() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             logs = service.open_logs()
         if as_json:
             print_json([log_json(item) for item in logs])

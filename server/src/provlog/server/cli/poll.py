@@ -26,6 +26,7 @@ from provlog.server.cli.common import (
 from provlog.server.delivery import Delivered, deliver
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import read_private
+from provlog.server.instance import Instance
 from provlog.server.intake.times import normalise_time
 from provlog.server.journal import set_up
 from provlog.server.log import Log
@@ -82,8 +83,7 @@ class Options:
     help="How far before the cursor a round begins: for records that are stored late.",
 )
 def poll(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     log_name: str,
     **given: Any,  # noqa: ANN401  the rest, as click has checked it
@@ -103,7 +103,7 @@ def poll(
     options = Options(**given)
 
     async def work() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             log = await require_log(service, log_name)
             await _poll(service, log, options, partial(_tell, as_json))
 

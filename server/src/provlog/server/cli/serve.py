@@ -27,7 +27,7 @@ from provlog.server.cli.listening import (
 )
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app
-from provlog.server.instance import Instance, load_instance
+from provlog.server.instance import Instance
 from provlog.server.journal import FORMATS, log_unhandled, set_up
 from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
@@ -74,8 +74,7 @@ def _number(_: click.Context, __: click.Parameter, rate: float) -> float:
     "--log-requests", is_flag=True, help="Write one line to the log for each request."
 )
 def serve(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     rate: float,
     log_rates: tuple[str, ...],
@@ -96,14 +95,11 @@ def serve(
     set_up(log_format)
     loop_factory = _loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(
-            _serve(folder, guard, as_json, rate, limits, listening, log_requests)
-        )
+        runner.run(_serve(instance, as_json, rate, limits, listening, log_requests))
 
 
 async def _serve(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     rate: float,
     log_rates: LogRates,
@@ -111,14 +107,16 @@ async def _serve(
     log_requests: bool,
 ) -> None:
     stop = asyncio.Event()
-    instance = load_instance(folder, guard)
     settings = replace(listening.settings(listening.room()), log_requests=log_requests)
     async with Service.of(instance) as service:
         service.log_rates = log_rates
         if not service.open_logs():
             raise ConfigurationError(
-                f"{folder} holds no log; make one with provlog-server log create"
+                f"{instance.folder} holds no log; make one with"
+                " provlog-server log create"
             )
+        for line in await service.storage.advice():
+            logger.warning("%s", line)
         for name in log_rates.named:
             await require_log(service, name)
         loop = asyncio.get_running_loop()
@@ -138,7 +136,7 @@ async def _serve(
                 end = _start_selfcheck(service, instance, rate)
                 stack.push_async_callback(end)
             urls = url, metrics_url, listening.public_url
-            _announce(service, folder, urls, as_json)
+            _announce(service, instance.folder, urls, as_json)
             await stop.wait()
             # New submissions are refused from here on; what was taken is committed
             # and answered while the listeners close.

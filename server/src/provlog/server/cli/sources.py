@@ -1,7 +1,5 @@
 """`provlog-server source`: the sources of a log, and what their providers are told."""
 
-from pathlib import Path
-
 import click
 
 from provlog.server.cli.common import (
@@ -18,6 +16,7 @@ from provlog.server.cli.hooks import mint_hook, public_url_option
 from provlog.server.cli.urls import parse_public_url
 from provlog.server.delivery import hook_of
 from provlog.server.errors import ConfigurationError
+from provlog.server.instance import Instance
 from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.log import Log
@@ -49,8 +48,7 @@ def source() -> None:
 )
 @public_url_option
 def source_create(
-    folder: Path,
-    guard: Path | None,
+    instance: Instance,
     as_json: bool,
     log_name: str,
     uri: str,
@@ -71,7 +69,7 @@ def source_create(
     base = parse_public_url(public_url)
 
     async def create() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             log = await require_log(service, log_name)
             if not await service.register_source(log, record, ACTOR):
                 raise ConfigurationError(await _registered_as(service, log, record.uri))
@@ -90,11 +88,11 @@ def source_create(
 @source.command("list")
 @instance_options
 @log_option
-def source_list(folder: Path, guard: Path | None, as_json: bool, log_name: str) -> None:
+def source_list(instance: Instance, as_json: bool, log_name: str) -> None:
     """List the sources of a log."""
 
     async def show() -> None:
-        async with opened(folder, guard) as service:
+        async with opened(instance) as service:
             log = await require_log(service, log_name)
             sources = await service.storage.sources(log.id)
         if as_json:

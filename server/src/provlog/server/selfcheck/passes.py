@@ -1,6 +1,8 @@
 """A pass over a whole database: every log, and what belongs to all of them."""
 
+import asyncio
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from provlog.merkle.errors import MalformedError
@@ -132,15 +134,12 @@ class Pass:
     def _guards(self, snapshot: Snapshot) -> dict[int, ReleasedHead]:
         """Return what the guard holds of each log."""
         found = {}
-        folder: Path = self._instance.guard
-        guard = FileGuard(folder) if folder.is_dir() else None
         for row in snapshot.logs:
             name = shown_text(row.name)
             if self._only not in (None, name):
                 continue
             try:
-                origin = decode_text(row.origin)
-                known = None if guard is None else guard.read(origin)
+                known = self._read_guard(decode_text(row.origin))
             except (ConfigurationError, MalformedError) as error:
                 self.findings.of(name)("guard", None, None, str(error))
                 continue
@@ -149,3 +148,11 @@ class Pass:
             else:
                 found[row.log] = known
         return found
+
+    def _read_guard(self, origin: str) -> ReleasedHead | None:
+        folder: Path = self._instance.guard
+        if not folder.is_dir():
+            return None
+        # On a thread of its own: there may be an event loop in this one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, FileGuard(folder).read(origin)).result()

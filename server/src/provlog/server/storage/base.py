@@ -271,9 +271,10 @@ class Transaction(Reads, Protocol):
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head."""
 
-    def clock_ms(self) -> int | None:
-        """Return the database's clock when the last lock was taken, in Unix ms.
+    def clock_offset_ms(self) -> int | None:
+        """Return how far the database's clock was ahead of ours at the last lock.
 
+        At least: what may be the time the answer took does not count. In milliseconds;
         None where the database has no clock of its own.
         """
 
@@ -298,6 +299,16 @@ class Transaction(Reads, Protocol):
 
 class Storage(Reads, Protocol):
     """An open database."""
+
+    async def open(self) -> None:
+        """Make sure that the database can be used; called once, before all else.
+
+        Raises `SchemaError` if its version is another, `StorageError` where it cannot
+        be reached, `ConfigurationError` where it would not keep what it is told.
+        """
+
+    async def advice(self) -> list[str]:
+        """Return what the operator of the servers should do better, in sentences."""
 
     def incarnation(self) -> Incarnation | None:
         """Return the database that answered last; None for an embedded one."""

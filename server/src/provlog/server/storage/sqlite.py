@@ -27,15 +27,16 @@ from provlog.server.storage.base import (
     StorageBusyError,
     StorageError,
 )
-from provlog.server.storage.sqlite_rows import (
+from provlog.server.storage.rows import (
     EMPTY_HEAD,
     Row,
-    SqliteReads,
     cursor_row,
+    head_row,
     opening_row,
     private_row,
     token_row,
 )
+from provlog.server.storage.sqlite_reads import SqliteReads
 from provlog.server.storage.sqlite_schema import (
     SCHEMA_VERSION,
     apply_schema,
@@ -97,6 +98,13 @@ class SqliteStorage(SqliteReads):
         require_schema(self._writer, path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Return: the file was opened, and its version compared, at the beginning."""
+
+    async def advice(self) -> list[str]:
+        """Return nothing: the file's mode was set when it was made."""
+        return []
 
     def incarnation(self) -> None:
         """Return None: the file has no life of its own."""
@@ -198,7 +206,7 @@ class SqliteTransaction(SqliteReads):
     def incarnation(self) -> None:
         """None: the file has no life of its own."""
 
-    def clock_ms(self) -> None:
+    def clock_offset_ms(self) -> None:
         """Return None: the clock is the process's own."""
 
     async def lock(self, log: int) -> Head:
@@ -228,7 +236,7 @@ class SqliteTransaction(SqliteReads):
         self._run(
             "INSERT INTO heads (log, size, root, events, epoch, recorded)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            [(number, *_head_row(EMPTY_HEAD))],
+            [(number, *head_row(EMPTY_HEAD))],
         )
         return number
 
@@ -272,7 +280,7 @@ class SqliteTransaction(SqliteReads):
         self._run(
             "UPDATE heads SET size = ?, root = ?, events = ?, epoch = ?, recorded = ?"
             " WHERE log = ?",
-            [(*_head_row(extension.head), log)],
+            [(*head_row(extension.head), log)],
         )
 
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
@@ -326,10 +334,6 @@ class SqliteTransaction(SqliteReads):
             raise AlreadyExistsError(_explain(error)) from error
         except apsw.Error as error:
             raise StorageError(_explain(error)) from error
-
-
-def _head_row(head: Head) -> tuple[int, bytes, int, int, int]:
-    return head.size, head.root, head.events, head.epoch, head.recorded
 
 
 def _connect(path: Path) -> apsw.Connection:

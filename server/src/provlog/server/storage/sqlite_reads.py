@@ -1,18 +1,14 @@
-"""SQLite's reads, and how rows become records and records rows."""
+"""SQLite's reads."""
 
-import json
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import apsw
 
-from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
-from provlog.merkle.labels import LABEL_SIZE, LabelKind
+from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.receipts import Openings
 from provlog.server.storage.base import (
     Cursor,
-    DamagedCursorError,
     Head,
     LogRecord,
     Private,
@@ -21,10 +17,17 @@ from provlog.server.storage.base import (
     StoredKey,
     TokenRecord,
 )
+from provlog.server.storage.rows import (
+    cursor_record,
+    log_record,
+    openings_record,
+    private_record,
+    single_column,
+    token_record,
+)
 
-EMPTY_HEAD = Head(0, EMPTY_ROOT, 0, 1, 0)
 # The tables are STRICT: SQLite has checked each column's type.
-Row: TypeAlias = tuple[Any, ...]
+Columns: TypeAlias = tuple[Any, ...]
 
 _LOG = "SELECT log, name, origin, log_key, public, created FROM logs"
 _TOKEN = (
@@ -42,12 +45,12 @@ class SqliteReads:
 
     async def logs(self) -> list[LogRecord]:
         """Return every log, by name."""
-        return [_log(row) for row in self._all(f"{_LOG} ORDER BY name")]
+        return [log_record(row) for row in self._all(f"{_LOG} ORDER BY name")]
 
     async def log(self, name: str) -> LogRecord | None:
         """Return the log of that name."""
         row = self._one(f"{_LOG} WHERE name = ?", name)
-        return None if row is None else _log(row)
+        return None if row is None else log_record(row)
 
     async def head(self, log: int) -> Head:
         """Return a log's newest committed head."""
@@ -72,7 +75,7 @@ class SqliteReads:
             start,
             end,
         )
-        return _column(rows, end - start, "entries")
+        return single_column(rows, end - start, "entries")
 
     async def leaf_hashes(self, log: int, start: int, end: int) -> list[bytes]:
         """Return the RFC 9162 hashes of the leaves at [start, end)."""
@@ -108,14 +111,14 @@ class SqliteReads:
             log,
             index,
         )
-        return None if row is None else _private(row)
+        return None if row is None else private_record(row)
 
     async def openings(self, log: int, index: int) -> Openings | None:
         """Return an entry's openings, or None where it has none."""
         row = self._one(
             "SELECT nonce, labels FROM openings WHERE log = ? AND idx = ?", log, index
         )
-        return None if row is None else _openings(row)
+        return None if row is None else openings_record(row)
 
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
@@ -139,22 +142,16 @@ class SqliteReads:
             log,
             source,
         )
-        if row is None:
-            return None
-        position, updated, digest = row
-        cursor = Cursor(source, position, updated)
-        if digest != cursor.digest(log):
-            raise DamagedCursorError(f"the cursor of {source} is damaged")
-        return cursor
+        return None if row is None else cursor_record(log, source, row)
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
         row = self._one(f"{_TOKEN} WHERE id = ?", token_id)
-        return None if row is None else _token(row)
+        return None if row is None else token_record(row)
 
     async def tokens(self, log: int | None) -> list[TokenRecord]:
         """Return the tokens that reach a log (None: all tokens), by id."""
-        tokens = [_token(row) for row in self._all(f"{_TOKEN} ORDER BY id")]
+        tokens = [token_record(row) for row in self._all(f"{_TOKEN} ORDER BY id")]
         if log is None:
             return tokens
         return [token for token in tokens if token.logs is None or log in token.logs]
@@ -170,107 +167,14 @@ class SqliteReads:
             start,
             end,
         )
-        return _column(rows, end - start, "tiles")
+        return single_column(rows, end - start, "tiles")
 
-    def _all(self, statement: str, *values: int | str | bytes) -> list[Row]:
+    def _all(self, statement: str, *values: int | str | bytes) -> list[Columns]:
         try:
             return list(self._connection.execute(statement, values))
         except apsw.Error as error:
             raise StorageError(f"{type(error).__name__}: {error}") from error
 
-    def _one(self, statement: str, *values: int | str | bytes) -> Row | None:
+    def _one(self, statement: str, *values: int | str | bytes) -> Columns | None:
         rows = self._all(statement, *values)
         return rows[0] if rows else None
-
-
-def _column(rows: list[Row], expected: int, table: str) -> list[bytes]:
-    if len(rows) != expected:
-        raise StorageError(f"{expected - len(rows)} rows of {table} are missing")
-    return [row[0] for row in rows]
-
-
-def _log(row: Row) -> LogRecord:
-    number, name, origin, log_key, public, created = row
-    return LogRecord(
-        number,
-        name,
-        origin,
-        log_key,
-        bool(public),
-        created,
-    )
-
-
-def _private(row: Sequence[Any]) -> Private:
-    disclosures, compare_key, compare_digest = row
-    texts = tuple(disclosures.split("~")) if disclosures else ()
-    return Private(texts, compare_key, compare_digest)
-
-
-def private_row(log: int, index: int, private: Private) -> tuple[object, ...]:
-    """Return the row of an entry's private side."""
-    return (
-        log,
-        index,
-        "~".join(private.disclosures),
-        private.compare_key,
-        private.compare_digest,
-    )
-
-
-def _openings(row: Row) -> Openings:
-    nonce, packed = row
-    size = 1 + LABEL_SIZE
-    items = (packed[at : at + size] for at in range(0, len(packed), size))
-    return Openings(nonce, tuple((LabelKind(item[0]), item[1:]) for item in items))
-
-
-def opening_row(
-    log: int, index: int, epoch: int, openings: Openings
-) -> tuple[object, ...]:
-    """Return the row of an entry's openings."""
-    packed = b"".join(bytes((kind,)) + label for kind, label in openings.labels)
-    return log, index, epoch, openings.nonce, packed
-
-
-@lru_cache(maxsize=1024)
-def _token(row: Row) -> TokenRecord:
-    # Every request reads its token's row; one that has not changed is not decoded anew.
-    logs = row[2]
-    return TokenRecord(
-        id=row[0],
-        digest=row[1],
-        logs=None if logs == "*" else frozenset(json.loads(logs)),
-        roles=frozenset(json.loads(row[3])),
-        sources=tuple(json.loads(row[4])),
-        note=row[5],
-        rate=row[6],
-        created=row[7],
-        expires=row[8],
-        revoked=row[9],
-    )
-
-
-def token_row(token: TokenRecord) -> tuple[object, ...]:
-    """Return the row of a token."""
-    return (
-        token.id,
-        token.digest,
-        "*" if token.logs is None else _array(token.logs),
-        _array(token.roles),
-        _array(token.sources),
-        token.note,
-        token.rate,
-        token.created,
-        token.expires,
-        token.revoked,
-    )
-
-
-def cursor_row(log: int, cursor: Cursor) -> tuple[object, ...]:
-    """Return the row of a cursor."""
-    return log, cursor.source, cursor.position, cursor.updated, cursor.digest(log)
-
-
-def _array(items: Iterable[int | str]) -> str:
-    return json.dumps(sorted(items, key=str))

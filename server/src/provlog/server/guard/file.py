@@ -1,23 +1,21 @@
-"""The guard: a record, outside the database, of the newest head that was released.
-
-A database that comes back older than what was released (a restored backup, a lost
-disk) would fork the log. The guard lets a start notice. It is advanced after each
-commit and before anything of the new head leaves the server, so nothing above it is
-known outside. A guard that lags only detects less; it never refuses wrongly.
+"""The guard of one machine: a folder outside the database's, a file for each log.
 
 A file holds two records of `SLOT` bytes, each a line of JSON with a check sum. The
 newer of the valid ones counts, and the other is written over: so there is a valid one
 at every moment, wherever a process or the machine dies, and a release costs one small
 write where replacing the file would cost ten times the commit's own work.
+
+File work is done where it is asked for, on the event loop: it takes microseconds,
+where a thread would take longer. What waits for the disk is not.
 """
 
+import asyncio
 import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,25 +27,19 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.files import flush_path
+from provlog.server.guard.base import ReleasedHead
 
 SLOT = 512
 
 
-@dataclass(frozen=True, slots=True)
-class ReleasedHead:
-    """Size and root of a head that may leave the server."""
-
-    size: int
-    root: bytes
-
-
 class FileGuard:
-    """The guard of one machine: a folder with a file for each log.
+    """A `Guard` that the processes of one machine share under a lock.
 
-    The machine's processes share it under a lock. Killing a process loses nothing;
-    `flush` makes what was recorded survive the machine. `failures` counts how often a
-    file could not be read, written or flushed.
+    Killing a process loses nothing; `flush` makes what was recorded survive the
+    machine.
     """
+
+    shared = False
 
     def __init__(self, folder: Path) -> None:
         self.failures = 0
@@ -61,39 +53,43 @@ class FileGuard:
                 f"the guard folder {folder} cannot be used: {error.strerror}"
             ) from None
 
+    async def prepare(self) -> None:
+        """Nothing is to be done: the folder is there."""
+
     def path(self, origin: str) -> Path:
         """Return the file of one log."""
         return self._folder / f"{sha256(origin.encode()).hexdigest()[:32]}.json"
 
-    def read(self, origin: str) -> ReleasedHead | None:
-        """Return the newest released head, or None where nothing is recorded.
+    def describe(self, origin: str) -> str:
+        """Return the path of a log's file."""
+        return str(self.path(origin))
 
-        Raises `ConfigurationError` for a file that holds no record, `UnavailableError`
-        where it cannot be read now.
-        """
+    async def read(self, origin: str) -> ReleasedHead | None:
+        """Return the newest released head, or None where there is no file."""
         with self._counted():
             return self._record(origin).read()
 
-    def replace(
+    async def recall(self, origin: str) -> ReleasedHead | None:
+        """Return the newest released head: reading it costs next to nothing."""
+        return await self.read(origin)
+
+    async def replace(
         self, origin: str, known: ReleasedHead | None, head: ReleasedHead
     ) -> bool:
-        """Record `head` if `known` is what is recorded; tell whether it was.
-
-        Compare and swap: whoever releases a head has looked at the one before, and
-        answers for it that the new one extends it. Raises `GuardBusyError` while
-        another process holds the lock, `ValueError` for a head that is not larger.
-        """
+        """Record `head` if `known` is what is recorded; tell whether it was."""
         if known is not None and head.size <= known.size:
             raise ValueError("the guard only advances")
         with self._counted():
-            return self._record(origin).replace(known, head)
+            record = self._record(origin)
+            if known is None:
+                # The first record is flushed at once.
+                return await asyncio.to_thread(record.replace, known, head)
+            return record.replace(known, head)
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """Make everything recorded so far survive a crash of the machine."""
         try:
-            flushed = [record.flush() for record in list(self._records.values())]
-            if any(flushed):
-                flush_path(self._folder)
+            await asyncio.to_thread(self._flush, list(self._records.values()))
         except OSError:
             self.failures += 1
             raise
@@ -107,6 +103,14 @@ class FileGuard:
         """Return the size that was last read or recorded here; nothing is read."""
         record = self._records.get(origin)
         return None if record is None else record.size
+
+    async def close(self) -> None:
+        """Nothing is to be done: no file stays open."""
+
+    def _flush(self, records: "list[_Record]") -> None:
+        flushed = [record.flush() for record in records]
+        if any(flushed):
+            flush_path(self._folder)
 
     def _record(self, origin: str) -> "_Record":
         record = self._records.get(origin)

@@ -1,0 +1,15 @@
+"""The guard: a record, outside the database, of the newest head that was released.
+
+A database that comes back older than what was released (a restored backup, a lost
+disk) would fork the log. The guard lets a start notice. It is advanced after each
+commit and before anything of the new head leaves the server, so nothing above it is
+known outside. A guard that lags only detects less; it never refuses wrongly.
+
+``base``    what a guard promises
+``file``    one machine: a folder with a file for each log
+"""
+
+from provlog.server.guard.base import Guard, ReleasedHead
+from provlog.server.guard.file import FileGuard
+
+__all__ = ["FileGuard", "Guard", "ReleasedHead"]

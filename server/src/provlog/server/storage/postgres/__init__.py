@@ -1,0 +1,1 @@
+"""PostgreSQL through asyncpg: any number of servers on one database."""

@@ -1,0 +1,173 @@
+"""Connections to PostgreSQL: how they are set up, and which database they reached.
+
+A URL may name several hosts; a connection is made to the one that takes writes, so it
+follows a failover. Every connection knows which incarnation of the database it talks
+to, because what was true of one need not be true of the next.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from provlog.server.errors import ConfigurationError
+from provlog.server.storage.base import Incarnation, StorageError
+from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.rows import Row
+
+if TYPE_CHECKING:
+    # asyncpg's classes are generic for the type checker alone.
+    Plain: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Pooled: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Base: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Plain = asyncpg.Connection
+    Pool = asyncpg.Pool
+    Pooled = asyncpg.pool.PoolConnectionProxy
+    Base = asyncpg.Connection
+
+CONNECT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 30.0
+"""After how long a statement other than COMMIT is given up."""
+LOCK_SECONDS: Final = 3.0
+"""After how long a waiter looks whether whoever holds a log's lock stands still."""
+MINIMUM_VERSION: Final = 130_000
+_WEAK: Final = ("off", "local", "remote_write")
+
+# Each statement here finds its rows by a key, and its plan is made once for all
+# arguments: no plan of a young table's may be left to read an old one from end to end.
+_SETTINGS: Final[Mapping[str, str]] = {
+    "application_name": "provlog",
+    "search_path": "provlog, pg_catalog, pg_temp",
+    "lock_timeout": f"{LOCK_SECONDS:.0f}s",
+    "idle_in_transaction_session_timeout": "60s",
+    "default_transaction_isolation": "read committed",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "client_min_messages": "warning",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+_WHO = """
+SELECT (SELECT system_identifier FROM pg_control_system()),
+       pg_is_in_recovery(),
+       CASE WHEN pg_is_in_recovery() THEN '' ELSE
+           pg_walfile_name(pg_current_wal_insert_lsn()) END,
+       pg_postmaster_start_time()::text,
+       current_setting('synchronous_commit'),
+       current_setting('fsync'),
+       current_setting('server_version_num')::int
+"""
+
+
+class ServerConnection(Base):
+    """A connection that knows the database it reached."""
+
+    incarnation: Incarnation
+
+
+def incarnation_of(connection: Plain | Pooled) -> Incarnation:
+    """Return the database that a connection of ours reached."""
+    return cast("ServerConnection", connection).incarnation
+
+
+async def fetch(
+    connection: Plain | Pooled, statement: str, *values: object
+) -> Sequence[Row]:
+    """Return a statement's rows; `StorageError` where that fails or takes too long."""
+    with translated():
+        rows = await connection.fetch(statement, *values, timeout=STATEMENT_SECONDS)
+    # Records are sequences, of which their stubs say nothing.
+    return cast("Sequence[Row]", rows)
+
+
+async def prepare(connection: Plain) -> None:
+    """Find out which database was reached, and make commits durable.
+
+    Raises `ConfigurationError` where it cannot keep what it is told: `fsync` is off,
+    or it is a standby.
+    """
+    [row] = await fetch(connection, _WHO)
+    system, standby, segment, started, commit, fsync, version = row
+    if version < MINIMUM_VERSION:
+        raise ConfigurationError("the database is older than PostgreSQL 13")
+    if standby:
+        raise ConfigurationError(
+            "the database is a standby: name all hosts in the URL, as in"
+            " postgresql://user@one,two/provlog, so that the primary is found"
+        )
+    if fsync != "on":
+        raise ConfigurationError(
+            "the database runs with fsync=off and would lose what it acknowledged:"
+            " set fsync=on"
+        )
+    if commit in _WEAK:
+        with translated():
+            await connection.execute("SET synchronous_commit = on")
+    known = Incarnation(system, int(segment[:8], 16), started)
+    cast("ServerConnection", connection).incarnation = known
+
+
+async def connect(url: str) -> ServerConnection:
+    """Return a connection of one's own, for the commands that make and change tables.
+
+    Raises `StorageError` where the database cannot be reached.
+    """
+    try:
+        with translated():
+            connection = await asyncpg.connect(
+                url,
+                timeout=CONNECT_SECONDS,
+                connection_class=ServerConnection,
+                target_session_attrs=SessionAttribute.primary,
+                server_settings={
+                    "application_name": "provlog",
+                    "client_min_messages": "warning",
+                },
+            )
+    except (StorageError, ValueError) as error:
+        raise _unreachable(error) from error
+    try:
+        await prepare(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def create_pool(url: str, size: int) -> Pool:
+    """Return a pool of connections for serving; they are made when they are needed."""
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=size,
+            max_queries=0x7FFFFFFF,
+            max_inactive_connection_lifetime=300.0,
+            timeout=CONNECT_SECONDS,
+            connection_class=ServerConnection,
+            target_session_attrs=SessionAttribute.primary,
+            init=prepare,
+            # A connection is handed back without a transaction and without settings.
+            reset=_nothing_to_reset,
+            server_settings=dict(_SETTINGS),
+        )
+    except ValueError as error:
+        raise _unreachable(error) from error
+
+
+async def _nothing_to_reset(_: object) -> None:
+    return
+
+
+def _unreachable(error: Exception) -> StorageError:
+    why = str(error) if isinstance(error, StorageError) else explain(error)
+    return StorageError(f"the database cannot be reached: {why}")

@@ -1,0 +1,27 @@
+"""Whether the role that serves may do more than it has to.
+
+Nothing is refused: the triggers hold for everybody but a superuser who takes them away.
+But whoever takes over a server that has more rights than it needs can do more harm.
+"""
+
+from typing import Final
+
+from provlog.server.storage.postgres.connecting import Pooled, fetch
+
+_EXCESS: Final = """
+SELECT current_user::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+       EXISTS (SELECT FROM unnest('{logs,entries,tiles,keys,sources}'::text[]) t
+               WHERE has_table_privilege('provlog.' || t, 'UPDATE, DELETE, TRUNCATE'))
+"""
+
+
+async def excess_rights(connection: Pooled) -> list[str]:
+    """Return a warning where the role has more rights than serving takes."""
+    [(role, superuser, excess)] = await fetch(connection, _EXCESS)
+    if not superuser and not excess:
+        return []
+    what = "is a superuser" if superuser else "may change and delete entries"
+    return [
+        f"the database role {role} {what}: let the servers use one that --grant-to of"
+        " provlog-server init or migrate gave its rights"
+    ]

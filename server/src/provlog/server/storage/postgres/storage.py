@@ -1,0 +1,221 @@
+"""PostgreSQL as a `Storage`: any number of servers on any number of machines.
+
+`SELECT … FOR UPDATE` of a log's head row is the only sequencer. Each log has a lane,
+and so a transaction, of its own. A transaction has a connection to itself; reads share
+the others.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from provlog.server.storage.base import (
+    Head,
+    Incarnation,
+    InterruptedStorageError,
+    SourceRecord,
+    StorageBusyError,
+    StorageError,
+    TokenRecord,
+)
+from provlog.server.storage.postgres.connecting import (
+    CONNECT_SECONDS,
+    STATEMENT_SECONDS,
+    Pool,
+    Pooled,
+    create_pool,
+    fetch,
+    incarnation_of,
+)
+from provlog.server.storage.postgres.cutting_off import end_frozen_sessions
+from provlog.server.storage.postgres.privileges import excess_rights
+from provlog.server.storage.postgres.reads import PostgresReads
+from provlog.server.storage.postgres.remembered import Remembered
+from provlog.server.storage.postgres.schema import require_schema
+from provlog.server.storage.postgres.transaction import PostgresTransaction
+from provlog.server.storage.postgres.translation import translated
+from provlog.server.storage.rows import Row
+
+logger = logging.getLogger(__name__)
+
+WRITERS: Final = 8
+READERS: Final = 6
+
+
+class PostgresStorage(PostgresReads):
+    """A `Storage` in one PostgreSQL database."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare; nothing is connected before `open`."""
+        self._url = url
+        self._pools: list[Pool] = []
+        self._incarnation: Incarnation | None = None
+        self._remembered = Remembered()
+
+    async def open(self) -> None:
+        """Connect once and check the schema.
+
+        Raises `SchemaError` if its version is another, `StorageError` where the
+        database cannot be reached, `ConfigurationError` where it must not be used.
+        """
+        for size in (WRITERS, READERS):
+            self._pools.append(await create_pool(self._url, size))
+        async with self._connection(self._writers) as connection:
+            await require_schema(connection)
+
+    async def advice(self) -> list[str]:
+        """Return what the operator should do better."""
+        async with self._connection(self._readers) as connection:
+            return await excess_rights(connection)
+
+    def incarnation(self) -> Incarnation | None:
+        """Return the database that answered last."""
+        return self._incarnation
+
+    def lane(self, log: int) -> int:
+        """Return the log itself: each has a row, and so a queue, of its own."""
+        return log
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        """Return a statement's rows; a read that was interrupted is done once more."""
+        for _ in range(2):
+            with contextlib.suppress(InterruptedStorageError):
+                async with self._connection(self._readers) as connection:
+                    return await fetch(connection, statement, *values)
+        async with self._connection(self._readers) as connection:
+            return await fetch(connection, statement, *values)
+
+    async def source(self, log: int, uri: str) -> SourceRecord | None:
+        """Return a registered source."""
+        known = self._remembered.source(log, uri)
+        if known is None:
+            known = await super().source(log, uri)
+            if known is not None:
+                self._remembered.keep_source(log, known)
+        return known
+
+    async def token(self, token_id: str) -> TokenRecord | None:
+        """Return a token, revoked ones included, as it was a second ago or later."""
+        known = self._remembered.token(token_id)
+        if known is None:
+            asked = time.monotonic()
+            known = await super().token(token_id)
+            if known is not None:
+                self._remembered.keep_token(known, asked)
+        return known
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """Begin a write transaction; leaving it without `commit` rolls it back."""
+        async with self._connection(self._writers) as connection:
+            transaction = PostgresTransaction(connection)
+            try:
+                with translated():
+                    await connection.execute("BEGIN", timeout=STATEMENT_SECONDS)
+                yield transaction
+            except StorageBusyError:
+                await _roll_back(connection)
+                await self._cut_off(connection)
+                raise
+            except asyncio.CancelledError:
+                # Perhaps in the middle of a statement: with the connection goes its
+                # transaction.
+                connection.terminate()
+                raise
+            finally:
+                await _roll_back(connection)
+                self._remembered.forget_tokens(transaction.revoked)
+
+    async def barrier(self, log: int) -> Head:
+        """Durably commit a mark in the head row and return the head behind it."""
+        return (await self.barriers([log]))[log]
+
+    async def barriers(self, logs: Sequence[int]) -> dict[int, Head]:
+        """Pass the barriers of several logs in one commit; return their heads."""
+        async with self.transaction() as transaction:
+            heads = await transaction.mark_all(logs)
+            if len(heads) != len(set(logs)):
+                raise StorageError("a log has no head row")
+            await transaction.commit()
+            return heads
+
+    async def close(self) -> None:
+        """Finish what runs and close the connections."""
+        for pool in self._pools:
+            try:
+                await asyncio.wait_for(pool.close(), CONNECT_SECONDS)
+            except (TimeoutError, OSError):
+                pool.terminate()
+
+    @property
+    def _writers(self) -> Pool:
+        return self._pools[0]
+
+    @property
+    def _readers(self) -> Pool:
+        return self._pools[1]
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, pool: Pool) -> AsyncIterator[Pooled]:
+        """Yield a connection to the database that answers now.
+
+        One that was made to another incarnation is closed: its server has gone, or it
+        is the old primary, which does not know yet that it is none any more.
+        """
+        connection = await self._acquire(pool)
+        try:
+            yield connection
+        finally:
+            if connection.is_closed():
+                connection.terminate()
+            with translated():
+                await pool.release(connection)
+
+    async def _acquire(self, pool: Pool) -> Pooled:
+        while True:
+            with translated():
+                connection = await pool.acquire()
+            found = incarnation_of(connection)
+            known = self._incarnation
+            if known is None or found == known:
+                self._incarnation = found
+                return connection
+            if _follows(found, known):
+                logger.warning("the database was started anew or has failed over")
+                self._incarnation = found
+                for each in self._pools:
+                    await each.expire_connections()
+                return connection
+            connection.terminate()
+            await pool.release(connection)
+            raise InterruptedStorageError(
+                "an older primary of the database answered; it is not used"
+            )
+
+    async def _cut_off(self, connection: Pooled) -> None:
+        try:
+            await end_frozen_sessions(connection)
+        except StorageError as error:
+            logger.error("sessions that stand still cannot be ended: %s", error)
+
+
+def _follows(found: Incarnation, known: Incarnation) -> bool:
+    """Tell whether another incarnation can have come after the one that is known.
+
+    A promotion raises the timeline. Another cluster is let through: whether it may be
+    used is for the guard to say.
+    """
+    return found.system != known.system or found.timeline >= known.timeline
+
+
+async def _roll_back(connection: Pooled) -> None:
+    """End what is left of a transaction; a connection that cannot is closed."""
+    try:
+        if not connection.is_closed() and connection.is_in_transaction():
+            with translated():
+                await connection.execute("ROLLBACK", timeout=STATEMENT_SECONDS)
+    except StorageError:
+        connection.terminate()
