@@ -7,6 +7,7 @@ left (`support.postgres_processes`).
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,6 +41,7 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
         "synchronous_commit": "on",
         "shared_buffers": "16MB",
         "max_connections": "200",
+        "max_wal_size": "192MB",
         "jit": "off",
         # In files of the cluster's own folder, which go with it when it is killed.
         "dynamic_shared_memory_type": "mmap",
@@ -52,6 +54,8 @@ _SIGNALS = {
     "immediate": signal.SIGQUIT,
 }
 _SOCKET_PORT = 5432
+_MEMORY = Path("/dev/shm")
+_ROOM = 2 * 1024**3
 # Below the ports that connections to elsewhere take, one of which might take a killed
 # server's before it is started again.
 _PORTS = range(20_000, 32_000)
@@ -63,13 +67,9 @@ _numbers = count(1)
 
 
 @cache
-def _workplace() -> Path:
-    """Return the folder of this process's clusters, which goes when the process does.
-
-    In /tmp, whatever TMPDIR says: the path of a socket has to fit 107 bytes, and
-    PostgreSQL's user has to reach it.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="provlog-pg-", dir="/tmp"))
+def _workplace(place: Path) -> Path:
+    """Return this process's folder in a place, which goes when the process does."""
+    folder = Path(tempfile.mkdtemp(prefix="provlog-pg-", dir=place))
     folder.chmod(0o711)
     # What it reads ends when we do: the end that we hold is never closed before.
     its_end, _ = os.pipe()
@@ -85,16 +85,29 @@ def _workplace() -> Path:
     return folder
 
 
+def _place(*, disk: bool) -> Path:
+    """Return where clusters are: in memory where there is room, or on the disk.
+
+    A killed process loses nothing that it has written, to memory or to a disk, and
+    flushing to a disk that others use is ten times as slow. Not where TMPDIR says: the
+    path of a socket has to fit 107 bytes, and PostgreSQL's user has to reach it.
+    """
+    if disk or not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _ROOM:
+        return Path("/tmp")
+    return _MEMORY
+
+
 class Cluster:
     """A PostgreSQL server and its data, in a folder of its own.
 
     `create` makes one; it listens on a Unix socket in its folder and, if `tcp`, on a
-    port of 127.0.0.1 that stays the same from start to start. A context manager that
-    removes it at the end. Not to be used by two threads at once.
+    port of 127.0.0.1 that stays the same from start to start. Whoever measures asks for
+    a `disk`, so that a flush is one; others may get memory instead. A context manager
+    that removes it at the end. Not to be used by two threads at once.
     """
 
-    def __init__(self, *, tcp: bool = False) -> None:
-        self.folder = _workplace() / str(next(_numbers))
+    def __init__(self, *, tcp: bool = False, disk: bool = False) -> None:
+        self.folder = _workplace(_place(disk=disk)) / str(next(_numbers))
         self.data = self.folder / "data"
         self.log = self.folder / "log"
         self.port = _free_port() if tcp else _SOCKET_PORT
@@ -105,14 +118,18 @@ class Cluster:
 
     @classmethod
     def create(
-        cls, settings: Mapping[str, str] | None = None, *, tcp: bool = False
+        cls,
+        settings: Mapping[str, str] | None = None,
+        *,
+        tcp: bool = False,
+        disk: bool = False,
     ) -> Self:
         """Return a new cluster, not started, with an identity of its own.
 
         `settings` are lines of postgresql.conf. It is flushed in what it does later,
         not while it is made.
         """
-        made = cls(tcp=tcp)
+        made = cls(tcp=tcp, disk=disk)
         options = ["--no-sync", "--auth=trust", "--locale=C", "--encoding=UTF8"]
         options += [f"--username={SUPERUSER}", f"--pgdata={made.data}"]
         run([program("initdb"), *options])

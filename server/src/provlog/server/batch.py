@@ -3,7 +3,7 @@
 No I/O of its own but the look-ups it is given; the sequencer holds the lock and writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -74,18 +74,25 @@ class Batch:
         self._text = format_time(recorded)
         self._reads = reads
         self._events = head.events
+        self._stored: dict[bytes, StoredKey] = {}
         self._entries: list[NewEntry] = []
         self._new: dict[bytes, tuple[int, EventDraft]] = {}
         self._sources: dict[str, tuple[int, SourceRecord]] = {}
         self._tokens: list[TokenRecord] = []
         self._revoked: dict[str, int] = {}
 
+    async def look_up(self, drafts: Iterable[Draft]) -> None:
+        """Read, all at once, which ids of the drafts are taken: before they are placed.
+
+        Whoever is placed without finds nothing and takes all ids for free.
+        """
+        keys = [draft.key for draft in drafts if isinstance(draft, EventDraft)]
+        self._stored = await self._reads.find_keys(self._log, keys)
+
     async def place(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Return what becomes of each draft, in order; new ones are added."""
-        keys = [draft.key for draft in drafts if isinstance(draft, EventDraft)]
-        stored = await self._reads.find_keys(self._log, keys)
         return [
-            await self._place_event(draft, stored)
+            await self._place_event(draft)
             if isinstance(draft, EventDraft)
             else await self._place_admin(draft)
             for draft in drafts
@@ -113,27 +120,23 @@ class Batch:
             self._revoked,
         )
 
-    async def _place_event(
-        self, draft: EventDraft, stored: dict[bytes, StoredKey]
-    ) -> Outcome:
-        outcome = self._known(draft, stored)
+    async def _place_event(self, draft: EventDraft) -> Outcome:
+        outcome = self._known(draft)
         while isinstance(outcome, Conflicting) and draft.variant is not None:
             # A connector never loses a record: another one under a taken id gets an id
             # of its own, made from its bytes.
             draft = draft.variant()
-            stored = await self._reads.find_keys(self._log, [draft.key])
-            outcome = self._known(draft, stored)
+            self._stored |= await self._reads.find_keys(self._log, [draft.key])
+            outcome = self._known(draft)
         return outcome or self._append_event(draft)
 
-    def _known(
-        self, draft: EventDraft, stored: dict[bytes, StoredKey]
-    ) -> Repeated | Conflicting | Erased | None:
+    def _known(self, draft: EventDraft) -> Repeated | Conflicting | Erased | None:
         """Compare with the entry that holds the draft's id, in this batch or before."""
         if draft.key in self._new:
             index, first = self._new[draft.key]
             same = first.comparison == draft.comparison
             return Repeated(index) if same else Conflicting(index)
-        found = stored.get(draft.key)
+        found = self._stored.get(draft.key)
         if found is None:
             return None
         private = found.private

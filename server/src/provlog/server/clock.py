@@ -12,6 +12,7 @@ from provlog.server.errors import ClockError
 
 MAX_DRIFT_MS = 5_000
 MAX_AHEAD_MS = 10_000
+MAX_APART_MS = 2_000
 
 
 def _wall_ms() -> int:
@@ -52,11 +53,13 @@ class Clock:
         """Return the wall clock, trusted or not: for expiry and the time of receipt."""
         return self._wall()
 
-    def date(self, newest: int) -> int:
+    def date(self, newest: int, database_offset: int | None = None) -> int:
         """Return the time to record after an entry recorded at `newest`.
 
-        Never before `newest`. Raises `ClockError` where the wall clock jumped by more
-        than `MAX_DRIFT_MS` or lies more than `MAX_AHEAD_MS` behind `newest`.
+        Never before `newest`. `database_offset` is how far the database's clock is
+        ahead of this one, in ms. Raises `ClockError` where the wall clock jumped by
+        more than `MAX_DRIFT_MS`, is more than `MAX_APART_MS` apart from the database's
+        or lies more than `MAX_AHEAD_MS` behind `newest`.
         """
         now = self._wall()
         drift = now - self._steady() - self._trusted
@@ -64,6 +67,11 @@ class Clock:
             raise ClockError(
                 f"the clock moved by {drift / 1000:+.1f} s; set it right, or accept it"
                 " with SIGUSR1"
+            )
+        if database_offset is not None and abs(database_offset) > MAX_APART_MS:
+            raise ClockError(
+                f"the database's clock is {database_offset / 1000:+.1f} s off this"
+                " machine's"
             )
         if newest - now > MAX_AHEAD_MS:
             raise ClockError(

@@ -24,7 +24,7 @@ from provlog.server.freshness import Freshness
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
-from provlog.server.storage.base import Head, LogRecord, Reads
+from provlog.server.storage.base import Head, Incarnation, LogRecord, Reads
 from provlog.server.tree import TileCache, Tree
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,8 @@ class Log:
         self.edge = edge
         self.released = ReleasedHead(edge.size, edge.root())
         self.halted: str | None = None
+        # The database in which the log was last found to be whole; see `trust`.
+        self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
         self._keys = keys
         self._reads = reads

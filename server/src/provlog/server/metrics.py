@@ -4,7 +4,7 @@ What can be read off the service when somebody asks is not counted here: see `ga
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -16,7 +16,7 @@ MAX_SOURCES: Final = 1_000
 
 OTHER: Final = "other"
 
-CommitResult: TypeAlias = Literal["durable", "failed", "unknown"]
+CommitResult: TypeAlias = Literal["durable", "interrupted", "failed", "unknown"]
 
 _SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
@@ -41,7 +41,7 @@ class Metrics:
         self._commits = self._counter("commits", "Commits, by their result.", "result")
         self._commit_children = {
             result: self._commits.labels(result)
-            for result in ("durable", "failed", "unknown")
+            for result in get_args(CommitResult)
         }
         self._refusals = self._counter(
             "refusals",
@@ -122,7 +122,7 @@ class Metrics:
             self._batches.observe(appended)
 
     def commit(self, result: CommitResult) -> None:
-        """Count a commit: durable, failed with no trace, or of unknown outcome."""
+        """Count a commit: durable, interrupted and begun anew, failed, or unknown."""
         self._commit_children[result].inc()
 
     def refused(self, problem: str, source: str = "") -> None:

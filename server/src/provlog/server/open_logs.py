@@ -103,6 +103,7 @@ class OpenLogs:
         """Open logs, behind one barrier for all of them."""
         # The guard first: another process may release more until the barrier.
         released = {each.id: await self._guard.read(each.origin) for each in records}
+        incarnation = self._storage.incarnation()
         heads = await self._storage.barriers([each.id for each in records])
         for record in records:
             if released[record.id] is None:
@@ -111,7 +112,7 @@ class OpenLogs:
                     record.name,
                     self._guard.describe(record.origin),
                 )
-            self._logs[record.name] = await open_log(
+            log = await open_log(
                 self._storage,
                 record,
                 self._keyring.load(record.name),
@@ -121,4 +122,7 @@ class OpenLogs:
                 released[record.id],
                 heads[record.id],
             )
+            # Of before the barrier: if another one passed it, that will be noticed.
+            log.incarnation = incarnation
+            self._logs[record.name] = log
             self._numbers.add(record.id)

@@ -31,10 +31,12 @@ from provlog.server.storage.base import (
     CommitUnknownError,
     Extension,
     Head,
+    InterruptedStorageError,
     Storage,
     StorageError,
     Transaction,
 )
+from provlog.server.trust import Admission, HeadTrust, Patience, admit_all
 
 logger = logging.getLogger(__name__)
 
@@ -108,13 +110,14 @@ class Sequencer:
         clock: Clock,
         metrics: Metrics,
         limits: QueueLimits | None = None,
+        admit: Admission = admit_all,
     ) -> None:
+        self.trust = HeadTrust(storage, admit)
         self._storage = storage
         self._clock = clock
         self._metrics = metrics
         self._limits = limits or QueueLimits()
         self._lanes: dict[int, _Lane] = {}
-        self._distrusted: set[Log] = set()
         self._closing = False
 
     async def submit(
@@ -197,11 +200,11 @@ class Sequencer:
                 self._count_taken(lane, units)
                 work = _by_log(units)
                 try:
-                    await self._commit(work)
+                    await self._commit_patiently(work)
                 except Exception as error:
                     # Whatever it was, the lane goes on, behind a barrier.
                     logger.critical("a bug in the commit path: %s", describe(error))
-                    self._distrusted.update(work)
+                    self.trust.doubt(work)
                     _refuse(work, _unknown())
 
     def _count_taken(self, lane: _Lane, units: Sequence[_Unit]) -> None:
@@ -210,18 +213,33 @@ class Sequencer:
         for unit in units:
             self._metrics.spent("wait", now - unit.queued)
 
+    async def _commit_patiently(self, work: dict[Log, list[_Unit]]) -> None:
+        """Commit one batch, again where the database went away before the commit."""
+        patience = Patience()
+        while True:
+            try:
+                return await self._commit(work)
+            except InterruptedStorageError as error:
+                # Nothing was written and nobody was answered.
+                self._metrics.commit("interrupted")
+                logger.warning("tried again: %s", error)
+                if not await patience.wait():
+                    self._metrics.commit("failed")
+                    return _refuse(work, _unreachable())
+
     async def _commit(self, work: dict[Log, list[_Unit]]) -> None:
         """Commit one batch: the one place where heads move.
 
-        Whatever happens, every unit is answered.
+        Whatever happens, every unit is answered, but for an `InterruptedStorageError`:
+        then nothing was written.
         """
         plans: list[_Plan] = []
         try:
-            # After a commit of unknown outcome no head is believed before a barrier of
-            # our own is on disk.
-            await self._pass_barriers(work)
+            # After a commit of unknown outcome, and in a database that was started
+            # anew, no head is believed before a barrier of our own is on disk.
+            trusted = await self._trusted(work)
             async with self._storage.transaction() as transaction:
-                for log, units in work.items():
+                for log, units in trusted.items():
                     plan = await self._plan(transaction, log, units)
                     if plan is not None:
                         plans.append(plan)
@@ -239,10 +257,12 @@ class Sequencer:
             if not plans:  # it was a barrier's
                 _refuse(work, _unknown())
             plans = [plan for plan in plans if await self._settle(plan)]
+        except InterruptedStorageError:
+            raise
         except (ServiceError, StorageError) as error:
             self._metrics.commit("failed")
             logger.error("nothing was committed: %s", error)
-            _refuse(work, UnavailableError("the database does not answer"))
+            _refuse(work, _unreachable())
             return
         for plan in plans:
             await self._release(plan)
@@ -257,13 +277,18 @@ class Sequencer:
         # 1. The lock: until the commit nobody else moves this head. Clock and guard
         # are asked under it, and may stop this log while the others go on.
         head = await transaction.lock(log.id)
+        if transaction.incarnation != log.incarnation:
+            # Another one than the barrier was passed in.
+            raise InterruptedStorageError("another database answers than before")
         try:
-            recorded = self._clock.date(head.recorded)
+            offset = transaction.clock_offset_ms()
+            recorded = self._clock.date(head.recorded, offset)
             edge = await log.edge_at(head, transaction)
             # 2. and 3. Repetitions and conflicts leave the batch, the others become
             # leaves with their place and time.
             with self._metrics.stage("leaf"):
                 batch = Batch(log.id, head, recorded, transaction)
+                await batch.look_up(draft for unit in units for draft in unit.drafts)
                 outcomes = [await batch.place(unit.drafts) for unit in units]
         except UnavailableError as error:
             _refuse({log: units}, error)
@@ -318,10 +343,17 @@ class Sequencer:
             if not unit.answer.done():
                 unit.answer.set_result(Committed(outcomes, release))
 
-    async def _pass_barriers(self, work: dict[Log, list[_Unit]]) -> None:
-        for log in self._distrusted.intersection(work):
-            await self._storage.barrier(log.id)
-            self._distrusted.discard(log)
+    async def _trusted(self, work: dict[Log, list[_Unit]]) -> dict[Log, list[_Unit]]:
+        """Return the work on logs whose heads may be believed; the other is refused."""
+        trusted = {}
+        for log, units in work.items():
+            try:
+                await self.trust.ensure(log)
+            except UnavailableError as error:
+                _refuse({log: units}, error)
+            else:
+                trusted[log] = units
+        return trusted
 
     async def _settle(self, plan: _Plan) -> bool:
         """Find out, behind a barrier, whether a commit of unknown outcome is durable.
@@ -329,10 +361,8 @@ class Sequencer:
         Where it is, the plan can be released. Where it is not, or cannot be told, its
         units are refused: the same events may be sent again either way.
         """
-        self._distrusted.add(plan.log)
         try:
-            head = await self._storage.barrier(plan.log.id)
-            self._distrusted.discard(plan.log)
+            head = await self._barrier(plan.log)
             if plan.extension is None:
                 return True
             first, after = plan.extension.entries[0], plan.extension.head.size
@@ -343,10 +373,20 @@ class Sequencer:
                 if found == [first.leaf]:
                     return True
         except Exception as error:
-            self._distrusted.add(plan.log)
+            self.trust.doubt([plan.log])
             logger.error("the barrier failed: %s", describe(error))
         _refuse({plan.log: plan.units}, _unknown())
         return False
+
+    async def _barrier(self, log: Log) -> Head:
+        """Pass a barrier, again where the database is away for a while."""
+        patience = Patience()
+        while True:
+            try:
+                return await self.trust.barrier(log)
+            except InterruptedStorageError:
+                if not await patience.wait():
+                    raise
 
 
 def _by_log(units: Sequence[_Unit]) -> dict[Log, list[_Unit]]:
@@ -374,6 +414,10 @@ def _refuse(work: dict[Log, list[_Unit]], error: Exception) -> None:
     for units in work.values():
         for unit in units:
             unit.fail(error)
+
+
+def _unreachable() -> UnavailableError:
+    return UnavailableError("the database does not answer")
 
 
 def _unknown() -> UnavailableError:

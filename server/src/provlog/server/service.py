@@ -251,6 +251,7 @@ class Service:
     async def _catch_up(self, log: Log, head: Head) -> None:
         if log.halted is not None:
             return
+        await self.sequencer.trust.ensure(log)
         released = await log.refresh()
         if head.size <= released.size:
             return

@@ -36,7 +36,7 @@ from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.remembered import Remembered
 from provlog.server.storage.postgres.schema import require_schema
 from provlog.server.storage.postgres.transaction import PostgresTransaction
-from provlog.server.storage.postgres.translation import translated
+from provlog.server.storage.postgres.translation import explain, translated
 from provlog.server.storage.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -116,9 +116,12 @@ class PostgresStorage(PostgresReads):
                 with translated():
                     await connection.execute("BEGIN", timeout=STATEMENT_SECONDS)
                 yield transaction
-            except StorageBusyError:
+            except StorageBusyError as error:
                 await _roll_back(connection)
-                await self._cut_off(connection)
+                if await end_frozen_sessions(connection):
+                    raise InterruptedStorageError(
+                        "a session that stood still in the way was ended"
+                    ) from error
                 raise
             except asyncio.CancelledError:
                 # Perhaps in the middle of a statement: with the connection goes its
@@ -169,10 +172,7 @@ class PostgresStorage(PostgresReads):
         try:
             yield connection
         finally:
-            if connection.is_closed():
-                connection.terminate()
-            with translated():
-                await pool.release(connection)
+            await _release(pool, connection)
 
     async def _acquire(self, pool: Pool) -> Pooled:
         while True:
@@ -186,20 +186,16 @@ class PostgresStorage(PostgresReads):
             if _follows(found, known):
                 logger.warning("the database was started anew or has failed over")
                 self._incarnation = found
+                # What was read from the other one need not be in this one.
+                self._remembered = Remembered()
                 for each in self._pools:
                     await each.expire_connections()
                 return connection
             connection.terminate()
-            await pool.release(connection)
+            await _release(pool, connection)
             raise InterruptedStorageError(
                 "an older primary of the database answered; it is not used"
             )
-
-    async def _cut_off(self, connection: Pooled) -> None:
-        try:
-            await end_frozen_sessions(connection)
-        except StorageError as error:
-            logger.error("sessions that stand still cannot be ended: %s", error)
 
 
 def _follows(found: Incarnation, known: Incarnation) -> bool:
@@ -209,6 +205,14 @@ def _follows(found: Incarnation, known: Incarnation) -> bool:
     used is for the guard to say.
     """
     return found.system != known.system or found.timeline >= known.timeline
+
+
+async def _release(pool: Pool, connection: Pooled) -> None:
+    """Hand a connection back. Never raises: what it was needed for is done."""
+    try:
+        await pool.release(connection)
+    except Exception as error:
+        logger.warning("a connection was lost: %s", explain(error))
 
 
 async def _roll_back(connection: Pooled) -> None:
