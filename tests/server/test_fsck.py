@@ -24,8 +24,9 @@ from provlog.server.instance import Instance, record_instance
 from provlog.server.selfcheck.findings import MAX_KEPT, Findings
 from provlog.server.selfcheck.log_check import Step
 from provlog.server.selfcheck.passes import Pass
-from provlog.server.selfcheck.reader import TABLES_OF_LOGS, CheckReader
+from provlog.server.selfcheck.reader import TABLES_OF_LOGS
 from provlog.server.selfcheck.rows import TileRow
+from provlog.server.selfcheck.sqlite_reader import SqliteReader
 from provlog.server.selfcheck.tree import TreeCheck
 from provlog.server.service import Service
 from provlog.server.storage.base import Extension, Head, NewEntry
@@ -281,9 +282,9 @@ async def test_a_log_that_is_made_meanwhile_is_no_damage(
     instance = await make_instance(tmp_path)
     async with Service.of(instance) as service:
         await service.create_log("second", "log.example.com/second", public=False)
-        snapshot = CheckReader(instance.database).snapshot()
+        snapshot = SqliteReader(instance.database).snapshot()
         await service.create_log("third", "log.example.com/third", public=False)
-        monkeypatch.setattr(CheckReader, "snapshot", lambda _: snapshot)
+        monkeypatch.setattr(SqliteReader, "snapshot", lambda _: snapshot)
         assert check(instance) == []
 
 

@@ -42,10 +42,12 @@ _PARTIES: list[dict[str, JsonValue]] = [
 ]
 
 
-async def make_checked_instance(folder: Path) -> Instance:
+async def make_checked_instance(
+    folder: Path, database_url: str | None = None, grant_to: str | None = None
+) -> Instance:
     """Return an instance of two logs; `main` has a full tile and some more entries."""
     made = await initialise(
-        Place(folder / "data", folder / "guard"),
+        Place(folder / "data", folder / "guard", database_url, grant_to),
         origin=ORIGIN,
         sources=(SOURCE, "*"),
         now=now_ms(),

@@ -7,7 +7,7 @@ from provlog.merkle.encoding import encode_base64url
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
 from provlog.server.selfcheck.findings import Report
-from provlog.server.selfcheck.reader import CheckReader
+from provlog.server.selfcheck.reader import CheckReader, UnreadableError
 
 ROWS: Final = 1024
 ROW_COST: Final = 1 / 64
@@ -27,13 +27,30 @@ class KeyCheck:
         self._log = log
         self._report = report
         self._failed = False
+        self._waiting: list[tuple[int, bytes]] = []
 
     def event(self, index: int, entry_id: bytes) -> None:
-        """Look up an event's id."""
-        found = self._reader.key(self._log, entry_id)
-        if found == index:
+        """Take an event's id, to be looked up with others."""
+        self._waiting.append((index, entry_id))
+
+    def look_up(self) -> None:
+        """Look up the ids that were taken: many at a time are one way to the engine."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
             return
-        self._failed = True
+        try:
+            found = self._reader.places(self._log, [each for _, each in waiting])
+        except UnreadableError as error:
+            first, last = waiting[0][0], waiting[-1][0]
+            what = f"the ids of entries {first} to {last}: {error}"
+            self._report("keys", None, None, what)
+            return
+        for index, entry_id in waiting:
+            if found.get(entry_id) != index:
+                self._failed = True
+                self._report_place(index, entry_id, found.get(entry_id))
+
+    def _report_place(self, index: int, entry_id: bytes, found: int | None) -> None:
         if found is None:
             what = f"the id of entry {index} has no row"
         else:

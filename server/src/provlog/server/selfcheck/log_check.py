@@ -127,6 +127,7 @@ class LogCheck:
                     self._check_entry(index, entry, chunk)
             if index % STRIDE == STRIDE - 1 and index + 1 < chunk.end:
                 yield self._step(index + 1, STRIDE)
+        self._key_rows.look_up()
         self._tree.add(hashes)
         yield self._step(chunk.end, (chunk.end - chunk.start - 1) % STRIDE + 1)
 

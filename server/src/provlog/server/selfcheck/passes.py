@@ -13,6 +13,7 @@ from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.selfcheck.cursors import check_cursors
 from provlog.server.selfcheck.findings import Findings, Report
 from provlog.server.selfcheck.log_check import LogCheck, Step
+from provlog.server.selfcheck.opening import open_reader
 from provlog.server.selfcheck.reader import CheckReader, UnreadableError
 from provlog.server.selfcheck.rows import (
     LogRow,
@@ -28,8 +29,8 @@ from provlog.server.selfcheck.tokens import CheckedLog, TokenCheck
 class Pass:
     """One check of everything that is stored. Take its `steps` to the end.
 
-    `only` is the name of the one log to check, None for all. `thorough` adds SQLite's
-    own check of the file, one long statement. `logs` and `notes` say what was read
+    `only` is the name of the one log to check, None for all. `thorough` adds
+    the engine's own check, in long statements. `logs` and `notes` say what was read
     and what could not be compared; `findings` is whole after the last step.
     """
 
@@ -51,7 +52,7 @@ class Pass:
         `ConfigurationError` where there is no log of the name.
         """
         try:
-            with CheckReader(self._instance.database) as reader:
+            with open_reader(self._instance) as reader:
                 yield from self._steps(reader)
         except UnreadableError as error:
             self._report("database", None, None, str(error))
@@ -60,8 +61,10 @@ class Pass:
         for name in reader.schema():
             self._report("schema", name, None, "not as this program makes it")
         if self._thorough:
-            for line in reader.integrity():
+            damage, notes = reader.integrity()
+            for line in damage:
                 self._report("database", None, None, line)
+            self.notes += notes
         # The guard before the heads: what it holds was committed before it was read.
         released = self._guards(reader.snapshot())
         snapshot = reader.snapshot()

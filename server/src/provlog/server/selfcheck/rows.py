@@ -120,6 +120,13 @@ class Chunk:
     openings: dict[int, OpeningRow]
 
 
+class Integrity(NamedTuple):
+    """What an engine's own check found, and what an operator should know of it."""
+
+    damage: list[str]
+    notes: list[str]
+
+
 def decode_text(data: bytes) -> str:
     """Return stored text; `MalformedError` where it is not UTF-8."""
     try:

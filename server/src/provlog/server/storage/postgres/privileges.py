@@ -6,16 +6,17 @@ But whoever takes over a server that has more rights than it needs can do more h
 
 from typing import Final
 
-from provlog.server.storage.postgres.connecting import Pooled, fetch
+from provlog.server.storage.postgres.connecting import Plain, Pooled, fetch
 
 _EXCESS: Final = """
 SELECT current_user::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
        EXISTS (SELECT FROM unnest('{logs,entries,tiles,keys,sources}'::text[]) t
-               WHERE has_table_privilege('provlog.' || t, 'UPDATE, DELETE, TRUNCATE'))
+               WHERE has_table_privilege('provlog.' || t, 'DELETE, TRUNCATE')
+                  OR has_any_column_privilege('provlog.' || t, 'UPDATE'))
 """
 
 
-async def excess_rights(connection: Pooled) -> list[str]:
+async def excess_rights(connection: Plain | Pooled) -> list[str]:
     """Return a warning where the role has more rights than serving takes."""
     [(role, superuser, excess)] = await fetch(connection, _EXCESS)
     if not superuser and not excess:
