@@ -88,7 +88,5 @@ async def _rounds(
         async with asyncio.timeout(ROUND_SECONDS):
             await campaign.round(rig)
             await rig.judge()
-        say(
-            f"{tally.campaign} {tally.engine}: round {tally.rounds}, {tally.fired} fired"
-        )
+        say(f"{tally.campaign} {tally.engine}: {tally.rounds}, {tally.fired} fired")
     await rig.finish()

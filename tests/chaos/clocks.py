@@ -47,7 +47,7 @@ class Clocks(Campaign):
     async def _started_in_the_past(
         self, rig: Rig, faked: FakedTime, hours: float
     ) -> None:
-        """The clock that is trusted at the start contradicts the log."""
+        """Have the clock that is trusted at the start contradict the log."""
         if rig.server.process is not None:
             await asyncio.to_thread(rig.server.stop)
         faked.step(-hours * 3600)

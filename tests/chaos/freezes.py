@@ -6,10 +6,12 @@ from pathlib import Path
 
 from chaos.campaigns import Campaign
 from chaos.rigs import Rig
-from chaos.waiting import require_writing, until_ready
+from chaos.waiting import require_writing, until, until_ready
 from support.servers import Server
 
 _TRIES = 400
+_INSIDE = 0.75
+"""How many of the freezes have to come inside a commit; the others come anywhere."""
 
 
 class Freezes(Campaign):
@@ -29,12 +31,18 @@ class Freezes(Campaign):
         frozen, other = rig.chance.sample(rig.servers, 2)
         async with rig.crowd.busy():
             await asyncio.sleep(rig.chance.uniform(0.05, 0.25))
+            inside = rig.chance.random() < _INSIDE
             try:
-                rig.tally.fault(await _freeze_inside(rig, frozen))
-                if rig.engine.goes_on:
-                    await require_writing(rig)
+                if inside:
+                    rig.tally.fault(await _freeze_inside(rig, frozen))
                 else:
+                    _freeze(frozen)
+                    rig.tally.fault(await _stands_still(frozen))
+                    await asyncio.sleep(rig.chance.uniform(0.1, 1))
+                if inside and not rig.engine.goes_on:
                     await _require_waiting(rig, other)
+                elif inside:
+                    await require_writing(rig)
             finally:
                 assert frozen.process is not None
                 frozen.process.send_signal(signal.SIGCONT)
@@ -46,9 +54,8 @@ async def _freeze_inside(rig: Rig, server: Server) -> bool:
     """Stop a server when it holds the lock; return whether it was caught there."""
     assert server.process is not None
     for _ in range(_TRIES):
-        server.process.send_signal(signal.SIGSTOP)
-        while _state(server.process.pid) != "T":  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        _freeze(server)
+        await _stands_still(server)
         if await asyncio.to_thread(rig.database.is_writing, server):
             return True
         server.process.send_signal(signal.SIGCONT)
@@ -56,9 +63,17 @@ async def _freeze_inside(rig: Rig, server: Server) -> bool:
     return False
 
 
-def _state(process: int) -> str:
-    stat = Path(f"/proc/{process}/stat").read_text()
-    return stat.rpartition(") ")[2][0]
+def _freeze(server: Server) -> None:
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+
+
+async def _stands_still(server: Server) -> bool:
+    """Return when the kernel says that a server was stopped."""
+    assert server.process is not None
+    stat = Path(f"/proc/{server.process.pid}/stat")
+    await until(lambda: stat.read_text().rpartition(") ")[2].startswith("T"))
+    return True
 
 
 async def _require_waiting(rig: Rig, other: Server) -> None:

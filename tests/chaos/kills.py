@@ -35,7 +35,7 @@ class Kills(Campaign):
                 rig.tally.fault(await rig.kill(victim))
             if crowd.stubborn:
                 await asyncio.sleep(chance.uniform(0.05, 0.3))
-        self._note(rig)
+        await self._note(rig)
 
     async def _kill_at_start(self, rig: Rig) -> None:
         victim = rig.chance.choice(rig.servers)
@@ -46,11 +46,11 @@ class Kills(Campaign):
         code, _ = await asyncio.to_thread(victim.stop, signal.SIGKILL)
         rig.tally.fault(code == -signal.SIGKILL)
 
-    def _note(self, rig: Rig) -> None:
+    async def _note(self, rig: Rig) -> None:
         """Count the kills that came where they hurt."""
         rig.tally.notes["rounds with submissions under way"] += bool(rig.crowd.lost)
         if not rig.crowd.stubborn:
-            guarded = FileGuard(rig.server.guard).read(rig.server.origin)
+            guarded = await FileGuard(rig.server.guard).read(rig.server.origin)
             assert guarded is not None
             ahead = rig.database.committed(rig.server) > guarded.size
             rig.tally.notes["kills between commit and guard"] += ahead

@@ -23,7 +23,7 @@ from support.straces import (
 _FILES = (DATABASE, JOURNAL, SHARED, FOLDER, GUARD, LOCK)
 _ERRORS = ("EIO", "ENOSPC")
 _LOAD_SECONDS = 0.4
-_REFUSED = re.compile(r"the server did not start \([1-3]\): Error: [^\n]*\n?", re.ASCII)
+_REFUSED = re.compile(r"the server did not start \([123]\): .*^Error: ", re.M | re.S)
 
 
 class Syscalls(Campaign):
@@ -85,8 +85,8 @@ async def _serve(rig: Rig, fault: Fault, error: str) -> int:
     try:
         await _load_with(rig, wrapper)
     except RuntimeError as refused:
-        # A start that is refused is refused in one sentence.
-        if not _REFUSED.fullmatch(str(refused)):
+        # A start that is refused is refused with a reason.
+        if not _REFUSED.match(str(refused)) or "Traceback" in str(refused):
             raise
         rig.tally.notes["starts refused"] += 1
     return injected_in(trace)

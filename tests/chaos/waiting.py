@@ -18,7 +18,7 @@ async def until(is_so: Callable[[], bool]) -> None:
     """Return as soon as it is so: nobody tells us."""
     async with asyncio.timeout(PATIENCE):
         while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.005)
 
 
 async def require_writing(rig: Rig) -> None:

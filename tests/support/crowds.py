@@ -155,18 +155,20 @@ class Crowd:
     async def _submit(
         self, session: aiohttp.ClientSession, number: int, width: int
     ) -> None:
-        # Each time another one, so that all of them are under way in all servers.
         servers = itertools.islice(itertools.cycle(self.servers), number, None)
+        server = next(servers)
         while not self._stopping:
             again = self._again.pop(number, None)
             ids = again or self._fresh(width)
             self.resent += len(again or ())
-            status = await self._post(session, ids, next(servers))
+            status = await self._post(session, ids, server)
             if status is None or status >= 300:
                 if number % 2 == 0:
                     self._again[number] = ids
                 if status is None and not self.stubborn:
                     return
+                if status is None:
+                    server = next(servers)
                 await asyncio.sleep(0.01)
 
     def _fresh(self, width: int) -> tuple[str, ...]:
