@@ -40,8 +40,7 @@ class Metrics:
         )
         self._commits = self._counter("commits", "Commits, by their result.", "result")
         self._commit_children = {
-            result: self._commits.labels(result)
-            for result in get_args(CommitResult)
+            result: self._commits.labels(result) for result in get_args(CommitResult)
         }
         self._refusals = self._counter(
             "refusals",

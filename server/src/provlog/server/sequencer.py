@@ -25,6 +25,7 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
+from provlog.server.progress import Progress
 from provlog.server.queueing import FairQueue, QueueLimits
 from provlog.server.sharing import Load
 from provlog.server.storage.base import (
@@ -98,6 +99,7 @@ class _Lane:
         self.queue: FairQueue[_Unit] = FairQueue(limits)
         self.units = 0
         self.arrived = asyncio.Event()
+        self.progress = Progress()
         self.task: asyncio.Task[None] | None = None
 
 
@@ -151,6 +153,8 @@ class Sequencer:
             return "stopping"
         if any(lane.task and lane.task.done() for lane in self._lanes.values()):
             return "a commit task has ended"
+        if any(lane.progress.is_held_up() for lane in self._lanes.values()):
+            return "commits are held up"
         return None
 
     def waiting(self) -> Waiting:
@@ -199,6 +203,7 @@ class Sequencer:
                 units = queue.take()
                 self._count_taken(lane, units)
                 work = _by_log(units)
+                lane.progress.begin()
                 try:
                     await self._commit_patiently(work)
                 except Exception as error:
@@ -206,6 +211,8 @@ class Sequencer:
                     logger.critical("a bug in the commit path: %s", describe(error))
                     self.trust.doubt(work)
                     _refuse(work, _unknown())
+                served = any(unit.answer.exception() is None for unit in units)
+                lane.progress.end(served=served)
 
     def _count_taken(self, lane: _Lane, units: Sequence[_Unit]) -> None:
         now = time.perf_counter()
