@@ -30,7 +30,7 @@ class Campaign(ABC):
     engines: ClassVar[frozenset[str]] = frozenset({"sqlite", "postgres"})
     rounds: ClassVar[int]
     rotation: ClassVar[int] = 25
-    servers: int = 1
+    servers: ClassVar[int] = 1
 
     def lacks(self) -> str | None:
         """Return what this machine has not got, None where it can run."""

@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 from chaos.campaigns import Campaign
+from chaos.postgres import PostgresDatabase
 from chaos.rigs import Rig
 from chaos.waiting import readiness, require_refusals, require_writing
 from support.faked_time import FakedTime
@@ -62,6 +63,47 @@ class Clocks(Campaign):
             rig.server.process.send_signal(signal.SIGUSR1)
             await require_writing(rig)
         rig.tally.notes["started in the past"] += 1
+
+
+class DatabaseClocks(Campaign):
+    """PostgreSQL's clock is set forward or back, while the server's stays right.
+
+    Who is right nobody knows: nothing is written until both agree.
+    """
+
+    name = "clock-database"
+    engines = frozenset({"postgres"})
+    rounds = 20
+
+    def lacks(self) -> str | None:
+        """Return that libfaketime is missing, where it is."""
+        return FakedTime.lacks()
+
+    async def round(self, rig: Rig) -> None:
+        """Step the database's clock by hours, have writing refused, set it right."""
+        faked = await _faked_database(rig)
+        await rig.start()
+        hours = rig.chance.choice((-1, 1)) * rig.chance.uniform(1, 12)
+        async with rig.crowd.busy():
+            await require_writing(rig)
+            faked.step(hours * 3600)
+            await _require_distrust(rig, "sequencer", "the database's clock")
+            faked.step(0)
+            await require_writing(rig)
+        rig.tally.notes["forward" if hours > 0 else "back"] += 1
+
+
+async def _faked_database(rig: Rig) -> FakedTime:
+    """Start the cluster anew with a clock that can be set, unless it has one."""
+    assert isinstance(rig.database, PostgresDatabase)
+    cluster = rig.database.cluster
+    # Where PostgreSQL's own user can read it.
+    faked = FakedTime(cluster.folder / "clock")
+    faked.step(0)
+    if not cluster.variables:
+        cluster.variables = faked.variables
+        await asyncio.to_thread(cluster.restart)
+    return faked
 
 
 def _faked(rig: Rig) -> FakedTime:

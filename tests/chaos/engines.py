@@ -49,6 +49,9 @@ class Engine(Protocol):
     def database(self, folder: Path) -> AbstractContextManager[Database]:
         """Make room for one new instance; what is left of it goes with the block."""
 
+    async def close(self) -> None:
+        """Remove what was made for all instances."""
+
 
 class SqliteDatabase:
     """One file in the instance's own folder."""
@@ -84,7 +87,14 @@ class SqliteEngine:
     name = "sqlite"
     goes_on = False
 
+    @staticmethod
+    def lacks() -> None:
+        """Return None: it is always there."""
+
     @contextmanager
     def database(self, folder: Path) -> Iterator[Database]:
         """Yield a database in the instance's folder."""
         yield SqliteDatabase()
+
+    async def close(self) -> None:
+        """Return: nothing was made."""

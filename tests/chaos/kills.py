@@ -9,16 +9,13 @@ from provlog.server.guard import FileGuard
 
 
 class Kills(Campaign):
-    """SIGKILL: of the only server, of one of several, or of all at once.
+    """SIGKILL of the only server.
 
     Some are killed while they start, too, and so again before they recovered.
     """
 
     name = "kill"
     rounds = 200
-
-    def __init__(self, servers: int = 1) -> None:
-        self.servers = servers
 
     async def round(self, rig: Rig) -> None:
         """Kill under load; those that are left go on for a while."""
@@ -54,3 +51,11 @@ class Kills(Campaign):
             assert guarded is not None
             ahead = rig.database.committed(rig.server) > guarded.size
             rig.tally.notes["kills between commit and guard"] += ahead
+
+
+class SharedKills(Kills):
+    """SIGKILL of one of three servers of one log, or of all three at once."""
+
+    name = "kill-one-of-three"
+    rounds = 50
+    servers = 3

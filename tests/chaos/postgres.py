@@ -18,6 +18,10 @@ WHERE l.granted AND l.relation = 'provlog.heads'::regclass
   AND a.datname = current_database() AND a.wait_event_type = 'Client'
 """
 
+_END = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{role}'
+"""
+
 
 class PostgresDatabase:
     """A database of a cluster, and the role that serves from it.
@@ -29,11 +33,19 @@ class PostgresDatabase:
     def __init__(self, cluster: Cluster, name: str, role: str) -> None:
         self.cluster = cluster
         self.name = name
+        self.role = role
         owner = cluster.dsn(name)
         self.options: Sequence[str] = ("--database", owner, "--grant-to", role)
-        self.variables: Mapping[str, str] = {
-            "PROVLOG_DATABASE": cluster.dsn(name, role)
-        }
+        self.variables: Mapping[str, str] = {"PROVLOG_DATABASE": self.url()}
+
+    def url(self, port: int | None = None) -> str:
+        """Return where the servers find it, at another port if there is a relay."""
+        where = f"127.0.0.1:{port or self.cluster.port}"
+        return f"postgresql://{self.role}@{where}/{self.name}"
+
+    def end_sessions(self) -> int:
+        """End all sessions of the servers, as an administrator; return how many."""
+        return int(self.cluster.execute(_END.format(role=self.role), self.name))
 
     def committed(self, server: Server) -> int:
         """Return the size of the newest committed head."""

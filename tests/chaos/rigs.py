@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -50,6 +50,8 @@ class Rig:
         self.chance = chance
         self.tally = tally
         self.folder = servers[0].folder.parent
+        # What a campaign sets up for as long as this rig lives.
+        self.stack = AsyncExitStack()
         self.crowd = Crowd(*servers)
         self._confirmed: set[str] = set()
         self._watchman: Watchman | None = None
@@ -105,8 +107,9 @@ class Rig:
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
             await self.crowd.observer.download_again(session)
         if self._watchman is not None:
-            self.tally.notes["growths the monitor saw"] += self._watchman.dismiss()
-            self._watchman = None
+            watchman, self._watchman = self._watchman, None
+            seen = await asyncio.to_thread(watchman.dismiss)
+            self.tally.notes["growths the monitor saw"] += seen
         for server in self.servers:
             code, _ = await asyncio.to_thread(server.stop)
             assert code == 0, f"stopped with {code}"
@@ -155,7 +158,7 @@ async def rig_of(
     What goes wrong inside is counted, not raised; the folder is kept then, and its
     place stands in the failure.
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         database = stack.enter_context(engine.database(folder))
         options = ("--dev", "--source", "*", *database.options)
         first = Server.init(folder, *options, variables=database.variables)
@@ -163,6 +166,7 @@ async def rig_of(
         for server in servers:
             server.listen = f"127.0.0.1:{_free_port()}"
         rig = Rig(servers, database, engine, chance, tally)
+        await stack.enter_async_context(rig.stack)
         failures = len(tally.failures)
         try:
             yield rig

@@ -6,7 +6,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 COLUMNS = (
@@ -74,7 +74,7 @@ class Tally:
 def write_report(path: Path, tallies: Sequence[Tally]) -> None:
     """Write a report as a page, and the same as JSON beside it."""
     path.write_text(_page(tallies), encoding="utf-8")
-    document = {"machine": _machine(), "campaigns": [asdict(each) for each in tallies]}
+    document = {"machine": _machine(), "campaigns": [vars(each) for each in tallies]}
     path.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from provlog.server.errors import ClockError, UnavailableError
 from provlog.server.progress import FORGET_SECONDS, HELD_UP_SECONDS, Progress
+
+FAILED = UnavailableError("the database does not answer")
 
 
 class Steady:
@@ -25,11 +28,11 @@ def progress(clock: Steady) -> Progress:
 
 def test_an_idle_queue_is_not_held_up(progress: Progress, clock: Steady) -> None:
     clock.now += 1000
-    assert not progress.is_held_up()
+    assert progress.trouble() is None
     progress.begin()
-    progress.end(served=True)
+    progress.end()
     clock.now += 1000
-    assert not progress.is_held_up()
+    assert progress.trouble() is None
 
 
 def test_a_batch_that_takes_too_long_is_until_it_ends(
@@ -37,11 +40,11 @@ def test_a_batch_that_takes_too_long_is_until_it_ends(
 ) -> None:
     progress.begin()
     clock.now += HELD_UP_SECONDS
-    assert not progress.is_held_up()
+    assert progress.trouble() is None
     clock.now += 0.1
-    assert progress.is_held_up()
-    progress.end(served=True)
-    assert not progress.is_held_up()
+    assert progress.trouble()
+    progress.end()
+    assert progress.trouble() is None
 
 
 def test_batches_that_fail_one_after_another_are_one_trouble(
@@ -50,13 +53,13 @@ def test_batches_that_fail_one_after_another_are_one_trouble(
     for _ in range(3):
         progress.begin()
         clock.now += HELD_UP_SECONDS / 2
-        progress.end(served=False)
+        progress.end(FAILED)
         clock.now += 0.1
-    assert progress.is_held_up()
+    assert progress.trouble()
     progress.begin()
-    assert progress.is_held_up(), "an attempt is no success"
-    progress.end(served=True)
-    assert not progress.is_held_up()
+    assert progress.trouble(), "an attempt is no success"
+    progress.end()
+    assert progress.trouble() is None
 
 
 def test_a_failure_is_forgotten_when_nobody_tries_any_more(
@@ -64,9 +67,21 @@ def test_a_failure_is_forgotten_when_nobody_tries_any_more(
 ) -> None:
     progress.begin()
     clock.now += HELD_UP_SECONDS + 0.1
-    progress.end(served=False)
-    assert progress.is_held_up()
+    progress.end(FAILED)
+    assert progress.trouble()
     clock.now += FORGET_SECONDS + 0.1
-    assert not progress.is_held_up()
+    assert progress.trouble() is None
     progress.begin()
-    assert not progress.is_held_up(), "it is a new attempt, with its own time"
+    assert progress.trouble() is None, "it is a new attempt, with its own time"
+
+
+def test_a_clock_that_is_not_believed_is_trouble_at_once(
+    progress: Progress, clock: Steady
+) -> None:
+    progress.begin()
+    progress.end(ClockError("the database's clock is +7.0 s off"))
+    assert progress.trouble() == "the database's clock is +7.0 s off"
+    progress.begin()
+    assert progress.trouble(), "an attempt is no success"
+    progress.end()
+    assert progress.trouble() is None

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Passes bytes on, both ways, to whatever address `target` is at the time.
+    """Passes bytes on, both ways, to an address.
 
     `port` is where it listens on 127.0.0.1.
     """
@@ -16,10 +16,21 @@ class Relay:
         self.target = target
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
+        self._answering = asyncio.Event()
+        self._answering.set()
+
+    def is_used(self) -> bool:
+        """Tell whether there is a connection to be cut."""
+        return bool(self._open)
+
+    def hold_answers(self) -> None:
+        """Pass on what is asked, and nothing that is answered, until the next cut."""
+        self._answering.clear()
 
     def cut(self) -> int:
         """Reset every connection, on both sides; return how many ends there were."""
         ends, self._open = self._open, set()
+        self._answering.set()
         for end in ends:
             # Not closed in order: what was on its way is gone.
             end.transport.abort()
@@ -35,13 +46,21 @@ class Relay:
             writer.transport.abort()
             return
         self._open |= {writer, back}
-        await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+        free = asyncio.Event()
+        free.set()
+        await asyncio.gather(
+            _pass_on(reader, back, free), _pass_on(there, writer, self._answering)
+        )
         self._open -= {writer, back}
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, open_: asyncio.Event
+) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
+            await open_.wait()
+            # Into nothing, where the connection was cut meanwhile.
             writer.write(data)
             await writer.drain()
     writer.close()

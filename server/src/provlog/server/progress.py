@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from provlog.server.errors import ClockError
+
 HELD_UP_SECONDS: Final = 5.0
 """For how long a batch may be at work, or batches may fail, before that is trouble."""
 FORGET_SECONDS: Final = 10.0
@@ -21,6 +23,7 @@ class Progress:
         self._clock = clock
         self._since: float | None = None
         self._ended: float | None = None
+        self._error: BaseException | None = None
 
     def begin(self) -> None:
         """Note that a batch is at work from now on."""
@@ -28,17 +31,25 @@ class Progress:
             self._since = self._clock()
         self._ended = None
 
-    def end(self, *, served: bool) -> None:
-        """Note that it ended, and whether anybody got what they wanted."""
+    def end(self, error: BaseException | None = None) -> None:
+        """Note that it ended, and with what error if nobody got what they wanted."""
         self._ended = self._clock()
-        if served:
+        self._error = error
+        if error is None:
             self._since = None
 
-    def is_held_up(self) -> bool:
-        """Tell whether nothing went through for `HELD_UP_SECONDS`."""
+    def trouble(self) -> str | None:
+        """Return why nothing goes through, None where something does.
+
+        That a clock is not believed is known at once, since no second attempt would
+        help; anything else is trouble after `HELD_UP_SECONDS`.
+        """
         if self._since is None or self._is_forgotten():
-            return False
-        return self._clock() - self._since > HELD_UP_SECONDS
+            return None
+        if isinstance(self._error, ClockError):
+            return str(self._error)
+        late = self._clock() - self._since > HELD_UP_SECONDS
+        return "commits are held up" if late else None
 
     def _is_forgotten(self) -> bool:
         # Nobody has tried since, so nobody knows. A server that takes nothing until it

@@ -153,9 +153,8 @@ class Sequencer:
             return "stopping"
         if any(lane.task and lane.task.done() for lane in self._lanes.values()):
             return "a commit task has ended"
-        if any(lane.progress.is_held_up() for lane in self._lanes.values()):
-            return "commits are held up"
-        return None
+        found = (lane.progress.trouble() for lane in self._lanes.values())
+        return next((each for each in found if each), None)
 
     def waiting(self) -> Waiting:
         """Return how much waits for the next commit, in all lanes."""
@@ -211,8 +210,8 @@ class Sequencer:
                     logger.critical("a bug in the commit path: %s", describe(error))
                     self.trust.doubt(work)
                     _refuse(work, _unknown())
-                served = any(unit.answer.exception() is None for unit in units)
-                lane.progress.end(served=served)
+                errors = [unit.answer.exception() for unit in units]
+                lane.progress.end(errors[0] if all(errors) else None)
 
     def _count_taken(self, lane: _Lane, units: Sequence[_Unit]) -> None:
         now = time.perf_counter()
