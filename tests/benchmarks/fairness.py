@@ -22,8 +22,9 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.bench import BATCH, SOURCE, batch, machine, single
+from benchmarks.bench import machine
 from benchmarks.load import run_load
+from benchmarks.scenarios import BATCH, SOURCE, batch, single
 from support.servers import Server, provlog_server
 
 _SETTLED = 0.5

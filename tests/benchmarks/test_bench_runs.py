@@ -5,13 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).with_name("bench.py")
 FAIRNESS = Path(__file__).with_name("fairness.py")
 
 
-def test_a_short_run_gives_every_figure_and_verifies_receipts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.needs("postgres"))]
+)
+def test_a_short_run_gives_every_figure_and_verifies_receipts(
+    tmp_path: Path, engine: str
+) -> None:
     figures = tmp_path / "bench.json"
     options = ["--rounds", "1", "--seconds", "0.5", "--json", str(figures)]
+    options += ["--engine", engine]
     subprocess.run(
         [sys.executable, str(BENCH), *options],
         check=True,
@@ -20,7 +28,7 @@ def test_a_short_run_gives_every_figure_and_verifies_receipts(tmp_path: Path) ->
     )
     written = json.loads(figures.read_bytes())
     assert "synchronous=FULL" in written["machine"]["durability"]
-    results = written["results"]
+    results = [row for row in written["results"] if row["engine"] == engine]
     assert [(row["scenario"], row["connections"]) for row in results] == [
         ("single events", 1),
         ("single events", 64),
