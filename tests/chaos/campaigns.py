@@ -1,7 +1,9 @@
 """A campaign: one kind of fault, many rounds, on one engine."""
 
 import asyncio
+import os
 import random
+import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -14,8 +16,11 @@ from chaos.engines import Engine
 from chaos.rigs import Rig, rig_of
 from chaos.tallies import Tally
 
-ROUND_SECONDS = 120
+ROUND_SECONDS = 300
 """In a round nothing waits longer: what hangs is a failure, and not a hanging run."""
+
+_FAILURES = 3
+_MEMORY = Path("/dev/shm")
 
 
 class Campaign(ABC):
@@ -68,15 +73,28 @@ async def run(
     chance = random.Random(f"{seed} {campaign.name} {engine.name}")
     begun = time.monotonic()
     while not tally.skipped and tally.rounds < rounds and not campaign.is_over():
-        folder = Path(tempfile.mkdtemp(prefix=f"provlog-chaos-{campaign.name}-"))
+        folder = _new_folder(campaign.name)
+        failures = len(tally.failures)
         with campaign.surroundings(folder):
             async with rig_of(engine, folder, campaign.servers, chance, tally) as rig:
                 last = min(tally.rounds + campaign.rotation, rounds)
                 await _rounds(campaign, rig, last, say)
-        if len(tally.failures) > 2:
+        if len(tally.failures) == failures:
+            shutil.rmtree(folder)
+        elif len(tally.failures) >= _FAILURES:
             break
     tally.seconds = time.monotonic() - begun
     return tally
+
+
+def _new_folder(name: str) -> Path:
+    """Return a new folder, in memory if it can be.
+
+    What a killed process wrote is there either way; flushing to a disk that others use
+    only makes rounds fewer.
+    """
+    where = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix=f"provlog-chaos-{name}-", dir=where))
 
 
 async def _rounds(
@@ -87,6 +105,7 @@ async def _rounds(
         tally.rounds += 1
         async with asyncio.timeout(ROUND_SECONDS):
             await campaign.round(rig)
-            await rig.judge()
+            ends = tally.rounds == last or campaign.is_over()
+            await rig.judge(settle=True if ends else None)
         say(f"{tally.campaign} {tally.engine}: {tally.rounds}, {tally.fired} fired")
     await rig.finish()

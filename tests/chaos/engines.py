@@ -49,7 +49,7 @@ class Engine(Protocol):
     def database(self, folder: Path) -> AbstractContextManager[Database]:
         """Make room for one new instance; what is left of it goes with the block."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Remove what was made for all instances."""
 
 
@@ -96,5 +96,5 @@ class SqliteEngine:
         """Yield a database in the instance's folder."""
         yield SqliteDatabase()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Return: nothing was made."""

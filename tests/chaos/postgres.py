@@ -1,6 +1,5 @@
 """PostgreSQL for the rig: a cluster of its own, which campaigns may kill."""
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,10 +86,10 @@ class PostgresEngine:
         if self.cluster.process is not None:
             self.cluster.drop_database(name)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Remove the cluster."""
         if self.cluster is not None:
-            await asyncio.to_thread(self.cluster.remove)
+            self.cluster.remove()
             self.cluster = None
 
 

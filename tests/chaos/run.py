@@ -121,7 +121,7 @@ async def run_on(campaign: Campaign, name: str, rounds: int, seed: int) -> Tally
     try:
         return await run(campaign, engine, rounds, seed, _say)
     finally:
-        await engine.close()
+        await asyncio.to_thread(engine.close)
 
 
 def _say(line: str) -> None:

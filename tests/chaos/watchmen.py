@@ -18,16 +18,25 @@ class Watchman:
     """
 
     def __init__(self, server: Server, folder: Path) -> None:
-        commands = Commands(server, folder, "monitor")
-        self._out: IO[str] = (folder / "said").open("w+")
-        self._process = subprocess.Popen(
+        self._commands = Commands(server, folder, "monitor")
+        self._out: IO[str] = (folder / "said").open("a+")
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
             [*COMMAND, "monitor", "--json", "--pause", "0.1"],
-            env=commands.environment,
+            env=self._commands.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def relieve(self) -> None:
+        """Let another one go on, who knows what this one remembers."""
+        self._process.kill()
+        self._process.wait()
+        self._process = self._start()
 
     def require_calm(self) -> None:
         """Raise `AssertionError` where it ended: it saw something it may not see."""
@@ -54,6 +63,5 @@ class Watchman:
         self._out.close()
 
     def _said(self) -> str:
-        self._out.flush()
         self._out.seek(0)
         return self._out.read()
