@@ -22,27 +22,13 @@ from support.checked_instance import (
     unprotected,
 )
 from support.instances import Client, RunnerServer
+from support.selfchecks import sample, until
 from support.servers import Server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clean(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     yield await make_checked_instance(tmp_path_factory.mktemp("clean"))
-
-
-def sample(metrics: Metrics, name: str, **labels: str) -> float:
-    value = metrics.registry.get_sample_value(f"provlog_selfcheck_{name}", labels)
-    assert value is not None
-    return value
-
-
-async def until(metrics: Metrics, name: str, value: float) -> None:
-    """Wait until a sample has come to a value."""
-    for _ in range(1500):
-        if sample(metrics, name) >= value:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"{name} stays below {value}")
 
 
 async def passes(metrics: Metrics, count: int) -> None:

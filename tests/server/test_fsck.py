@@ -18,11 +18,10 @@ from provlog.merkle.entries import build_entry
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.tiles import Tile
 from provlog.server.cli import commands
-from provlog.server.cli.fsck import Progress
+from provlog.server.cli.progress import Progress
 from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance, record_instance
 from provlog.server.selfcheck.findings import MAX_KEPT, Findings
-from provlog.server.selfcheck.log_check import Step
 from provlog.server.selfcheck.passes import Pass
 from provlog.server.selfcheck.reader import TABLES_OF_LOGS
 from provlog.server.selfcheck.rows import TileRow
@@ -406,9 +405,9 @@ def test_progress_tells_rate_and_time_left_on_a_terminal_alone(
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     progress = Progress()
-    progress.show(Step("main", 0, 2_000_000, 8))
+    progress.show("log main", 0, 2_000_000)
     now[0] += 10
-    progress.show(Step("main", 20_000, 2_000_000, 8))
+    progress.show("log main", 20_000, 2_000_000)
     progress.clear()
     shown = "20,000 of 2,000,000 entries, 2,000/s, 0:16:30 left"
     assert (shown in capsys.readouterr().err) == terminal

@@ -13,7 +13,7 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.guard import FileGuard, ReleasedHead
-from provlog.server.guard.file import SLOT
+from provlog.server.guard.record import SLOT
 from provlog.server.rates import Bucket, LogRates, RateLimiter
 from provlog.server.registry import store_tokens
 from provlog.server.storage.sqlite import SqliteStorage

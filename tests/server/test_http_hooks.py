@@ -317,6 +317,40 @@ async def test_the_events_of_a_record_are_charged_and_not_the_record(
     assert (reply.status, reply.slug) == (429, "rate-limited")
 
 
+async def test_refused_deliveries_are_counted_by_source(
+    log: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await hook_token(log)
+
+    def counts() -> dict[tuple[str, str], float]:
+        return {
+            (sample.labels["problem"], sample.labels["source"]): sample.value
+            for family in log.service.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == "provlog_hook_refusals_total"
+        }
+
+    assert (await deliver(log, token, EXAMPLE)).status == 200
+    assert (await log.get("nowhere")).status == 404
+    assert counts() == {}
+    # A stranger's: whatever the path says is not made a label.
+    await speak(log, request_of("POST", f"Bearer plt_{'A' * 64}", body=EXAMPLE))
+    # A challenge that is none.
+    await speak(log, request_of("GET", f"Bearer {token.text}"))
+
+    async def refuse(*_: object) -> None:
+        raise UnavailableError("not now")
+
+    monkeypatch.setattr(log.service.sequencer, "submit", refuse)
+    for _ in range(2):
+        assert (await deliver(log, token, EXAMPLE)).status == 503
+    assert counts() == {
+        ("unauthenticated", ""): 1,
+        ("malformed", SOURCE): 1,
+        ("unavailable", SOURCE): 2,
+    }
+
+
 async def test_a_delivery_is_cut_by_turns(
     log: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def asked(**options: Any) -> Listening:  # noqa: ANN401
         "public_url": None,
         "connections": None,
         "insecure": False,
+        "insecure_metrics": False,
     }
     return Listening.of(**defaults | options)
 
@@ -60,6 +61,14 @@ def test_metrics_beyond_this_machine_need_more_than_that(
     with pytest.raises(ConfigurationError, match=r"metrics .* --insecure"):
         asked(metrics_listen="0.0.0.0:0", **options)
     asked(metrics_listen="0.0.0.0:0", insecure=True, **options)
+    asked(metrics_listen="0.0.0.0:0", insecure_metrics=True, **options)
+
+
+def test_metrics_that_others_may_read_open_nothing_else() -> None:
+    metrics = {"metrics_listen": "0.0.0.0:0", "insecure_metrics": True}
+    with pytest.raises(ConfigurationError, match="plain HTTP"):
+        asked(listen="0.0.0.0:0", **metrics)
+    assert asked(listen="0.0.0.0:0", **metrics, **PROXY).settings(100).proxies_only
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.guard import FileGuard, ReleasedHead
-from provlog.server.instance import Instance, create_instance, load_instance
+from provlog.server.instance import Instance, load_instance, make_folder, plan_instance
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log
 from provlog.server.storage.base import SchemaError, StorageError
@@ -348,9 +348,9 @@ def test_a_folder_in_use_and_a_guard_inside_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file").touch()
     with pytest.raises(ConfigurationError, match="not empty"):
-        create_instance(tmp_path / "data", tmp_path / "guard")
+        plan_instance(tmp_path / "data", tmp_path / "guard")
     with pytest.raises(ConfigurationError, match="outside"):
-        create_instance(tmp_path / "new", tmp_path / "new" / "guard")
+        plan_instance(tmp_path / "new", tmp_path / "new" / "guard")
     with pytest.raises(ConfigurationError, match="not initialised"):
         load_instance(tmp_path / "data", None)
 
@@ -358,7 +358,8 @@ def test_a_folder_in_use_and_a_guard_inside_are_refused(tmp_path: Path) -> None:
 def test_an_origin_that_was_released_before_is_not_made_again(tmp_path: Path) -> None:
     async def play() -> None:
         await make_instance(tmp_path)
-        again = create_instance(tmp_path / "again", tmp_path / "guard")
+        again = plan_instance(tmp_path / "again", tmp_path / "guard")
+        make_folder(again)
         create_database(again.database)
         storage = SqliteStorage(again.database)
         try:

@@ -105,7 +105,8 @@ async def test_what_was_committed_is_not_submitted_again_by_the_same_process(
     taken = await polled.poll(rounds=4, between=between)
     assert len(polled.okta.asked) == 8
     assert [each.records for each in taken] == [20, 0]
-    assert len(set(commits)) == 1
+    # One for each round: its end, noted with the cursor.
+    assert commits == [commits[0] + each for each in range(3)]
 
 
 async def test_records_that_share_a_time_are_all_logged(polled: Polled) -> None:
@@ -378,6 +379,26 @@ async def test_a_cursor_never_goes_back(polled: Polled) -> None:
     others = [polled.cursor_of().advance(time) for time in (5_000, 9_000, 3_000, 7_000)]
     await asyncio.gather(*others)
     assert await polled.cursor() == 9_000
+
+
+async def test_each_round_that_ends_is_noted_with_the_cursor(polled: Polled) -> None:
+    assert await polled.poll(rounds=2) == []
+    assert await polled.cursor() is None  # of nothing, there is nothing to note
+    backlog(polled, 3)
+    noted: list[int] = []
+
+    async def updated() -> int:
+        storage = polled.service.storage
+        [(log, source, when)] = await storage.polled(9)
+        assert (log, source) == (polled.log.id, polled.cursor_of()._source)
+        return when
+
+    for _ in range(3):
+        await polled.poll()  # as from cron: a process of its own
+        noted.append(await updated())
+        await asyncio.sleep(0.002)
+    assert noted == sorted(set(noted))
+    assert await polled.cursor_of().finish(1) == await polled.cursor()
 
 
 async def test_a_damaged_cursor_is_told_and_replaced_on_request_alone(

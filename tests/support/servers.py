@@ -80,6 +80,7 @@ class Server:
     variables: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     metrics_url: str = ""
+    metrics_urls: Sequence[str] = ()
     process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
     _errors: IO[str] | None = field(default=None, repr=False)
 
@@ -149,6 +150,7 @@ class Server:
         WATCH.saw(OUTPUT, "serve", str(line))
         announced = json.loads(line)
         self.url, self.metrics_url = announced["url"], announced["metrics_url"]
+        self.metrics_urls = announced["metrics_urls"]
 
     def stop(
         self, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0

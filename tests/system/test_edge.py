@@ -188,7 +188,9 @@ def test_a_certificate_is_served_with_and_renewed(
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert b"HTTP" not in plain.recv(4096)
-    pair.replace_with(Pair.make(tmp_path, "renewed"))
+    expires = 'provlog_tls_certificate_expiry_timestamp_seconds{listener="api"}'
+    assert 0 < server.metrics()[expires] - time.time() < 2 * 86_400
+    pair.replace_with(Pair.make(tmp_path, "renewed", days=9))
     renewed, deadline = pair.trust(), time.monotonic() + 10
     while True:
         try:
@@ -197,6 +199,7 @@ def test_a_certificate_is_served_with_and_renewed(
         except urllib.error.URLError:
             assert time.monotonic() < deadline, "the old certificate is served"
             time.sleep(0.05)
+    _await_metric(server, expires, time.time() + 8 * 86_400)
     code, errors = server.stop()
     assert code == 0
     assert errors.count("was renewed, and is in use") == 1

@@ -15,10 +15,11 @@ from provlog.client.auditing_parts import MAX_BUNDLE, MAX_TILE, Part
 from provlog.client.chain import split_entries
 from provlog.client.errors import RefusedError
 from provlog.client.transport import Request, Transport
+from provlog.merkle.consistency import build_consistency, consistency_nodes
 from provlog.merkle.errors import ContentError, MalformedError, ProofError
 from provlog.merkle.hashing import HASH_SIZE
 from provlog.merkle.notes import MAX_NOTE_SIZE
-from provlog.merkle.tiles import TILE_WIDTH, Tile
+from provlog.merkle.tiles import TILE_WIDTH, Tile, nodes_from_tiles, tiles_for
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 
 MAX_PROOF_ANSWER = (64 << 10) + MAX_NOTE_SIZE
@@ -80,7 +81,8 @@ class LogReader:
     async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
         """Return the log's consistency proof of two sizes, for verification.
 
-        Raises `ProofError` if the log gives none.
+        A static mirror answers no questions: there the proof is made of its tiles.
+        Raises `ProofError` if the log gives neither.
         """
         query = {"from": str(older), "to": str(newer)}
         try:
@@ -88,11 +90,34 @@ class LogReader:
         except RefusedError as error:
             if error.status in (401, 403):
                 raise
+            proof = await self._consistency_of_tiles(older, newer)
+            if proof is not None:
+                return proof
             raise ProofError(
                 f"the log does not prove that its tree of {newer} leaves begins with "
                 f"that of {older}, both of which it signed: {error}"
             ) from None
         return read_consistency(data, older, newer)
+
+    async def _consistency_of_tiles(
+        self, older: int, newer: int
+    ) -> tuple[bytes, ...] | None:
+        """Return the proof that a log's tiles make, None where they make none.
+
+        It is as good as one that the log makes: whoever verifies it has both roots.
+        """
+        nodes = consistency_nodes(older, newer)
+        tiles: dict[Tile, bytes] = {}
+        for tile in tiles_for(nodes, newer):
+            served = await self.part(tile)
+            if served.data is None:
+                return None
+            tiles[tile] = served.data
+        try:
+            hashes = nodes_from_tiles(nodes, newer, tiles)
+        except MalformedError:
+            return None
+        return tuple(build_consistency(older, newer, hashes))
 
     async def inclusion(self, index: int, size: int) -> ClaimedInclusion:
         """Return the proof of one leaf in the tree of `size`, verified up to its root.

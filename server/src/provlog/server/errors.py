@@ -6,12 +6,14 @@
     ├── ConfigurationError     what the operator asked for cannot be: exit code 2
     │   ├── ForkError          going on would contradict a head that was released
     │   └── TooManyLogsError   the instance holds as many logs as it may
+    ├── DamagedError           a backup or export is not what was written: exit code 1
     ├── OversizedError         more than the queue takes in one request, at any time
     └── UnavailableError       not now; the same request may succeed later
         ├── OverloadedError    the queue is full
         ├── ClockError         the clock cannot be trusted
         ├── GuardBusyError     another process holds the guard's lock
         └── HaltedError        the log has been stopped until an operator looks at it
+            └── RetiredError   for good: another log is its successor
 
 Bad input is an `intake.problems.EventError`, a failing database a
 `storage.base.StorageError`; anything else that escapes is a bug of ours.
@@ -36,6 +38,10 @@ class TooManyLogsError(ConfigurationError):
     """The instance holds as many logs as it may."""
 
 
+class DamagedError(ServiceError):
+    """A backup or an export was changed since it was made; nothing of it was kept."""
+
+
 class OversizedError(ServiceError):
     """One request holds more than the queue can ever take; nothing of it was taken."""
 
@@ -58,6 +64,14 @@ class GuardBusyError(UnavailableError):
 
 class HaltedError(UnavailableError):
     """The log takes no entries until an operator has looked at it."""
+
+
+class RetiredError(HaltedError):
+    """Nothing of the log is signed any more: the log `successor` goes on."""
+
+    def __init__(self, successor: str) -> None:
+        super().__init__(f"the log is retired; its successor is the log {successor}")
+        self.successor = successor
 
 
 def describe(error: BaseException | None) -> str:

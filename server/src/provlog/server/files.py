@@ -25,7 +25,7 @@ def read_private(path: Path, most: int = 4096) -> str:
     require_regular(path)
     try:
         with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            if is_open_to_others(path, os.fstat(file.fileno()).st_mode):
                 raise ConfigurationError(f"{path} is open to others: chmod 600 it")
             data = file.read(most + 1)
     except OSError as error:
@@ -33,6 +33,17 @@ def read_private(path: Path, most: int = 4096) -> str:
     if len(data) > most:
         raise ValueError("too long for a secret")
     return data.decode("ascii").strip()
+
+
+def is_open_to_others(path: Path, mode: int) -> bool:
+    """Tell whether others than its owner may do something with a secret's file.
+
+    A credential that systemd hands to the service is the service's alone. Where an
+    access list says so, the file's mode shows the right to read as the group's.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    handed = folder is not None and path.absolute().is_relative_to(folder)
+    return bool(stat.S_IMODE(mode) & (0o037 if handed else 0o077))
 
 
 def require_regular(path: Path) -> None:

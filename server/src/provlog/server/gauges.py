@@ -17,8 +17,11 @@ from provlog.server.guard import Guard
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
 from provlog.server.sequencer import Sequencer
+from provlog.server.storage.base import Vitals
+from provlog.server.surroundings import Surroundings
 
 _BY_LOG: Final = ["log"]
+_BY_SOURCE: Final = ["log", "source"]
 
 
 class Observed(Protocol):
@@ -28,6 +31,8 @@ class Observed(Protocol):
     clock: Clock
     sequencer: Sequencer
     guard: Guard
+    worker: int
+    surroundings: Surroundings | None
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open."""
@@ -41,11 +46,19 @@ class Gauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the state now."""
+        yield _gauge(
+            "worker",
+            "Which of several processes on one address this is, from 0.",
+            self._service.worker,
+        )
         yield from self._queue()
         yield from self._clock()
         yield from self._guard()
         yield from self._logs()
         yield self._sources()
+        yield from self._disks()
+        yield from self._database()
+        yield self._pollers()
 
     def _queue(self) -> Iterable[Metric]:
         waiting = self._service.sequencer.waiting()
@@ -119,13 +132,66 @@ class Gauges(Collector):
         family = GaugeMetricFamily(
             "provlog_source_event_age_seconds",
             "Since the newest event of each source was recorded.",
-            labels=["log", "source"],
+            labels=_BY_SOURCE,
         )
         now = self._service.clock.now()
         for log in self._logs_open():
             for source, recorded in sorted(log.freshness.newest.items()):
                 age = max(0, now - recorded) / 1000
                 family.add_metric([log.record.name, source], age)
+        return family
+
+    def _disks(self) -> Iterable[Metric]:
+        around = self._service.surroundings
+        disks = {} if around is None else around.disks
+        for name, text in (("size", "Size"), ("free", "What is left to the server")):
+            family = GaugeMetricFamily(
+                f"provlog_disk_{name}_bytes",
+                f"{text} of the file system that a folder of the server stands on.",
+                labels=["folder"],
+            )
+            for folder, disk in disks.items():
+                family.add_metric([folder], getattr(disk, name))
+            yield family
+
+    def _database(self) -> Iterable[Metric]:
+        around = self._service.surroundings
+        state = Vitals() if around is None else around.vitals
+        for name, text, value in (
+            ("bytes", "Size of the database.", state.size),
+            ("standbys", "Standbys connected to the database.", state.standbys),
+            (
+                "lag_bytes",
+                "What the slowest standby has yet to replay.",
+                state.lag_bytes,
+            ),
+            (
+                "lag_seconds",
+                "How far behind the slowest standby last reported to be.",
+                state.lag_seconds,
+            ),
+            (
+                "clock_offset_seconds",
+                "How far the database's clock is ahead of the server's.",
+                None if around is None else around.clock_offset,
+            ),
+        ):
+            family = GaugeMetricFamily(f"provlog_database_{name}", text)
+            if value is not None:
+                family.add_metric([], value)
+            yield family
+
+    def _pollers(self) -> Metric:
+        family = GaugeMetricFamily(
+            "provlog_poll_cursor_updated_timestamp_seconds",
+            "When a poller of each source last moved its cursor, or ended a round.",
+            labels=_BY_SOURCE,
+        )
+        around = self._service.surroundings
+        names = {log.id: log.record.name for log in self._logs_open()}
+        for (log, source), updated in (around.polled if around else {}).items():
+            if log in names:
+                family.add_metric([names[log], source], updated / 1000)
         return family
 
     def _logs_open(self) -> Sequence[Log]:

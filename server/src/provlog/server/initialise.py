@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from provlog.server.guard import FileGuard
+from provlog.server.guard import Guard
+from provlog.server.guard.opening import open_guard, open_lineage
+from provlog.server.guard.store_url import StoreUrl
 from provlog.server.instance import (
     Instance,
-    create_instance,
-    default_guard,
+    make_folder,
+    plan_instance,
     record_instance,
 )
 from provlog.server.keyring import Keyring
@@ -33,14 +35,16 @@ class Place:
     """Where a new instance is to be.
 
     `folder` for keys and settings, `guard` by default under the user's state directory,
-    the database at a URL or else in the folder. `grant_to` is the PostgreSQL role that
+    the database at a URL or else in the folder. `synchronous_failover` declares that
+    no failover of the database loses a commit. `grant_to` is the PostgreSQL role that
     is to serve, where that is not the URL's.
     """
 
     folder: Path
-    guard: Path | None = None
+    guard: Path | StoreUrl | None = None
     database_url: str | None = None
     grant_to: str | None = None
+    synchronous_failover: bool = False
 
 
 async def initialise(
@@ -57,33 +61,55 @@ async def initialise(
     registered. Raises `ConfigurationError` where something is in the way, with nothing
     overwritten.
     """
-    guarded = (place.guard or default_guard()).absolute()
-    if guarded.is_dir():
+    instance = plan_instance(
+        place.folder,
+        place.guard,
+        place.database_url,
+        synchronous_failover=place.synchronous_failover,
+    )
+    guard = open_guard(instance)
+    try:
+        await guard.prepare()
         # Before anything is made, so that another origin can be tried at once.
-        await require_unreleased(FileGuard(guarded), origin)
-    instance = create_instance(place.folder, place.guard, place.database_url)
-    await create_storage(instance, place.grant_to)
+        await require_unreleased(guard, origin)
+        make_folder(instance)
+        await create_storage(instance, place.grant_to)
+        made = await _fill(instance, guard, origin, sources, now, public)
+    finally:
+        await guard.close()
+    record_instance(instance, place.grant_to)
+    return made
+
+
+async def _fill(
+    instance: Instance,
+    guard: Guard,
+    origin: str,
+    sources: tuple[str, ...],
+    now: int,
+    public: bool,
+) -> Initialised:
+    """Make the first log and its tokens in an empty database."""
+    named = [SourceRecord(uri, uri, None) for uri in sources if uri != ANY_SOURCE]
     storage = open_storage(instance)
     try:
         await storage.open()
         log = await create_log(
             storage,
             Keyring(instance.keys),
-            FileGuard(instance.guard),
+            guard,
             name=FIRST_LOG,
             origin=origin,
             public=public,
             now=now,
-            sources=tuple(
-                SourceRecord(uri, uri, None) for uri in sources if uri != ANY_SOURCE
-            ),
+            sources=tuple(named),
         )
+        await open_lineage(instance).open(storage.incarnation(), [origin])
         tokens = _first_tokens(log, sources, now)
         records = tuple(token.record for token in tokens.values())
         await store_tokens(storage, log.id, records)
     finally:
         await storage.close()
-    record_instance(instance, place.grant_to)
     return Initialised(instance, log, tokens)
 
 

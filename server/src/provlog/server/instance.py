@@ -10,12 +10,19 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import flush_path, write_private
+from provlog.server.guard.store_url import StoreUrl, parse_guard
 from provlog.server.storage.addresses import recordable
+
+STOP: Final = "stop"
+SYNCHRONOUS: Final = "synchronous"
+FAILOVERS: Final = (STOP, SYNCHRONOUS)
+"""What the servers do where the database has failed over; the first by default."""
 
 _SETTINGS = "provlog.json"
 
@@ -25,12 +32,16 @@ class Instance:
     """Paths of one initialised folder. `guard` lies outside of it.
 
     `database_url` is where its PostgreSQL database is, None where SQLite holds it. It
-    may contain a password and is never printed.
+    may contain a password and is never printed. `guard_url` is where its guard is,
+    None where that is the folder `guard`. `synchronous_failover` declares that no
+    failover of the database loses a commit.
     """
 
     folder: Path
     guard: Path
     database_url: str | None = field(default=None, repr=False)
+    guard_url: StoreUrl | None = None
+    synchronous_failover: bool = False
 
     @property
     def database(self) -> Path:
@@ -48,12 +59,20 @@ def default_guard() -> Path:
     return platformdirs.user_state_path("provlog") / "guard"
 
 
-def create_instance(
-    folder: Path, guard: Path | None, database_url: str | None = None
+def plan_instance(
+    folder: Path,
+    guard: Path | StoreUrl | None,
+    database_url: str | None = None,
+    *,
+    synchronous_failover: bool = False,
 ) -> Instance:
-    """Make an instance's folder, mode 0700; refuse one that is in use."""
-    chosen = (guard or default_guard()).absolute()
-    if chosen.is_relative_to(folder.absolute()):
+    """Return an instance that can be made in a folder, which is not made yet.
+
+    Refuses a folder that is in use, and a guard inside of it.
+    """
+    url = guard if isinstance(guard, StoreUrl) else None
+    chosen = (guard if isinstance(guard, Path) else default_guard()).absolute()
+    if url is None and chosen.is_relative_to(folder.absolute()):
         raise ConfigurationError(
             "the guard must lie outside the folder it guards: a restored backup would"
             " bring its own guard along"
@@ -63,8 +82,12 @@ def create_instance(
             f"{folder} is not empty; nothing was changed (what an interrupted init left"
             " may be removed)"
         )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Instance(folder, chosen, database_url)
+    return Instance(folder, chosen, database_url, url, synchronous_failover)
+
+
+def make_folder(instance: Instance) -> None:
+    """Make the folder of an instance that was planned."""
+    instance.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def record_instance(instance: Instance, role: str | None = None) -> None:
@@ -73,25 +96,38 @@ def record_instance(instance: Instance, role: str | None = None) -> None:
     Until then the folder counts as not initialised. No password is
     written; `role` is who serves from PostgreSQL, if not the URL's.
     """
-    settings = {"version": 1, "guard": str(instance.guard)}
+    settings = {"version": 1, "guard": str(instance.guard_url or instance.guard)}
+    if instance.synchronous_failover:
+        settings["failover"] = SYNCHRONOUS
     if instance.database_url is not None:
         settings["database"] = recordable(instance.database_url, role)
     write_private(instance.folder / _SETTINGS, json.dumps(settings) + "\n")
     flush_path(instance.folder)
 
 
+def is_initialised(folder: Path) -> bool:
+    """Tell whether a folder is an instance's, made to the end."""
+    return (folder / _SETTINGS).exists()
+
+
 def load_instance(
-    folder: Path, guard: Path | None, database_url: str | None = None
+    folder: Path,
+    guard: Path | StoreUrl | None,
+    database_url: str | None = None,
+    failover: str | None = None,
 ) -> Instance:
     """Return an instance that was initialised.
 
-    `guard` and `database_url` override its settings; an instance that was made with
-    SQLite stays with it.
+    `guard`, `database_url` and `failover` override its settings; an instance that was
+    made with SQLite stays with it.
     """
     try:
         settings = json.loads((folder / _SETTINGS).read_bytes())
-        recorded = Path(settings["guard"])
+        recorded = parse_guard(settings["guard"])
         database = settings.get("database")
+        failover = failover or settings.get("failover", STOP)
+        if failover not in FAILOVERS:
+            raise ValueError("another failover")
     except FileNotFoundError:
         raise ConfigurationError(
             f"{folder} is not initialised; run provlog-server init --dir {folder}"
@@ -103,4 +139,12 @@ def load_instance(
             f"{folder} was made with SQLite; --database is for instances that were made"
             " with it"
         )
-    return Instance(folder, guard or recorded, database_url or database)
+    chosen = guard or recorded
+    url = chosen if isinstance(chosen, StoreUrl) else None
+    return Instance(
+        folder,
+        chosen if isinstance(chosen, Path) else default_guard(),
+        database_url or database,
+        url,
+        failover == SYNCHRONOUS,
+    )

@@ -26,13 +26,17 @@ _STANDARD: Final = frozenset(
 )
 
 
+_worker: int | None = None
+
+
 class TextFormatter(logging.Formatter):
-    """Lines for people: time, level, logger, request, message."""
+    """Lines for people: time, level, logger, worker, request, message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as a line, with the frames of an exception below it."""
         request = REQUEST_ID.get()
-        named = f"{record.name} [{request}]" if request else record.name
+        named = record.name if _worker is None else f"{record.name} #{_worker}"
+        named = f"{named} [{request}]" if request else named
         line = f"{_time(record)} {record.levelname} {named}: {record.getMessage()}"
         exception = _exception(record)
         return line if exception is None else f"{line}\n{exception}"
@@ -52,6 +56,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if _worker is not None:
+            line["worker"] = _worker
         if request := REQUEST_ID.get():
             line["request_id"] = request
         exception = _exception(record)
@@ -72,6 +78,12 @@ def set_up(form: str, level: int = logging.INFO) -> None:
     logging.basicConfig(handlers=[handler], level=level)
     # What cannot be formatted would be printed with its arguments.
     logging.raiseExceptions = False
+
+
+def name_worker(number: int) -> None:
+    """Have each line say which of several workers this process is."""
+    global _worker  # what a process is, it is as a whole
+    _worker = number
 
 
 def log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -28,6 +28,11 @@ class LogKeys:
     id_key: bytes
     epoch_keys: dict[int, bytes]
 
+    def same_as(self, other: "LogKeys") -> bool:
+        """Tell whether two are the same secrets."""
+        mine = (self.signing.encode(), self.id_key, self.epoch_keys)
+        return mine == (other.signing.encode(), other.id_key, other.epoch_keys)
+
     def __repr__(self) -> str:
         return f"LogKeys({self.signing.name!r})"
 
@@ -55,11 +60,31 @@ class Keyring:
             secrets.token_bytes(KEY_SIZE),
             {1: secrets.token_bytes(KEY_SIZE)},
         )
+        self._write(folder, keys)
+        return keys
+
+    def install(self, name: str, keys: LogKeys) -> None:
+        """Take in the secrets of a log that comes from elsewhere, durably.
+
+        The same ones may be there already. Raises `ConfigurationError` where there are
+        other ones: they are never overwritten.
+        """
+        folder = self._folder / name
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            if self._take_up(name, keys.signing.name).same_as(keys):
+                return
+            raise ConfigurationError(_other(folder)) from None
+        self._write(folder, keys)
+
+    def _write(self, folder: Path, keys: LogKeys) -> None:
         write_private(folder / "signing.key", keys.signing.encode() + "\n")
         write_private(folder / "id.key", encode_base64(keys.id_key) + "\n")
-        write_private(folder / "epoch-1.key", encode_base64(keys.epoch_keys[1]) + "\n")
+        for epoch, key in keys.epoch_keys.items():
+            write_private(folder / f"epoch-{epoch}.key", encode_base64(key) + "\n")
         self._flush(folder)
-        return keys
 
     def _take_up(self, name: str, origin: str) -> LogKeys:
         folder = self._folder / name
@@ -68,9 +93,7 @@ class Keyring:
         except ConfigurationError:
             keys = None
         if keys is None or keys.signing.name != origin:
-            raise ConfigurationError(
-                f"there are other keys in {folder}; move them away if no log needs them"
-            )
+            raise ConfigurationError(_other(folder))
         # Whoever was interrupted, or is still at it, may not have come to this.
         for path in folder.glob("*.key"):
             flush_path(path)
@@ -93,6 +116,10 @@ class Keyring:
             return LogKeys(signing, _read_key(folder / "id.key"), epochs)
         except (MalformedError, ValueError):
             raise ConfigurationError(f"a key in {folder} is damaged") from None
+
+
+def _other(folder: Path) -> str:
+    return f"there are other keys in {folder}; move them away if no log needs them"
 
 
 def _read_key(path: Path) -> bytes:

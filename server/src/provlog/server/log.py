@@ -249,7 +249,7 @@ async def open_log(
     reason = await contradiction(tree, head, released)
     if reason is not None:
         raise ForkError(f"log {record.name}: {reason}")
-    await _check_params(reads, record, keys)
+    await check_params(reads, record, keys)
     drafter = Drafter(keys, head.epoch, entropy)
     edge = await tree.edge(head.size)
     log = Log(record, keys, reads, tree, guard, edge, drafter)
@@ -257,7 +257,8 @@ async def open_log(
     return log
 
 
-async def _check_params(reads: Reads, record: LogRecord, keys: LogKeys) -> None:
+async def check_params(reads: Reads, record: LogRecord, keys: LogKeys) -> None:
+    """Raise `ConfigurationError` unless entry 0 is of this log and of these keys."""
     [leaf] = await reads.leaves(record.id, 0, 1)
     try:
         entry = parse_entry(leaf)

@@ -48,6 +48,12 @@ class Metrics:
             "problem",
             "source",
         )
+        self._hook_refusals = self._counter(
+            "hook_refusals",
+            "Deliveries to hooks that were refused, by problem and registered source.",
+            "problem",
+            "source",
+        )
         self._refused_sources: set[str] = set()
         self.requests = self._histogram(
             "request_seconds", "Time to answer, by route.", _SECONDS, "route", "status"
@@ -59,6 +65,11 @@ class Metrics:
         )
         self.connections_dropped = self._counter(
             "connections_dropped", "Connections that were cut, by reason.", "reason"
+        )
+        self.certificate_expires = self._gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "Until when the certificate is valid that is served with, by listener.",
+            "listener",
         )
         self._add_selfcheck()
 
@@ -130,9 +141,19 @@ class Metrics:
         `source` is the URI of a source that is registered, empty where there is none:
         what a client made up must not become a label.
         """
+        self._refusals.labels(problem, self._label(source)).inc()
+
+    def hook_refused(self, problem: str, source: str) -> None:
+        """Count a delivery that was refused, beside `refused`, as that takes it.
+
+        A provider shows nobody what it is answered: here it can be seen.
+        """
+        self._hook_refusals.labels(problem, self._label(source)).inc()
+
+    def _label(self, source: str) -> str:
+        """Return a source, or `OTHER` beyond those that have labels of their own."""
         if source and source not in self._refused_sources:
-            if len(self._refused_sources) < MAX_SOURCES:
-                self._refused_sources.add(source)
-            else:
-                source = OTHER
-        self._refusals.labels(problem, source).inc()
+            if len(self._refused_sources) >= MAX_SOURCES:
+                return OTHER
+            self._refused_sources.add(source)
+        return source

@@ -8,6 +8,7 @@ from typing import Final
 
 from provlog.server.errors import TooManyLogsError
 from provlog.server.guard import Guard
+from provlog.server.guard.lineage import Lineage
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log, open_log
 from provlog.server.registry import create_log
@@ -26,10 +27,13 @@ TURN: Final = 32
 class OpenLogs:
     """The open logs; `ConfigurationError` is raised where one cannot be opened."""
 
-    def __init__(self, storage: Storage, keyring: Keyring, guard: Guard) -> None:
+    def __init__(
+        self, storage: Storage, keyring: Keyring, guard: Guard, lineage: Lineage
+    ) -> None:
         self._storage = storage
         self._keyring = keyring
         self._guard = guard
+        self._lineage = lineage
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
         self._numbers: set[int] = set()
@@ -105,6 +109,8 @@ class OpenLogs:
         released = {each.id: await self._guard.read(each.origin) for each in records}
         incarnation = self._storage.incarnation()
         heads = await self._storage.barriers([each.id for each in records])
+        origins = [each.origin for each in records]
+        await self._lineage.open(self._storage.incarnation(), origins)
         for record in records:
             if released[record.id] is None:
                 logger.warning(

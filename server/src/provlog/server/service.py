@@ -15,7 +15,9 @@ from provlog.server.batch import AlreadyRegistered, Appended
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError, ServiceError, describe
 from provlog.server.gauges import Gauges
-from provlog.server.guard import FileGuard, Guard, ReleasedHead
+from provlog.server.guard import Guard, ReleasedHead
+from provlog.server.guard.lineage import Lineage
+from provlog.server.guard.opening import open_guard, open_lineage
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
@@ -35,6 +37,7 @@ from provlog.server.storage.base import (
     TokenRecord,
 )
 from provlog.server.storage.opening import open_storage
+from provlog.server.surroundings import Surroundings
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -56,21 +59,30 @@ class Service:
         guard: Guard,
         clock: Clock,
         limits: QueueLimits | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self.storage = storage
         self.clock = clock
         self.metrics = Metrics()
-        self.sequencer = Sequencer(storage, clock, self.metrics, limits)
+        # Which databases the logs may go on in; by default any.
+        self.lineage = lineage or Lineage(None)
+        self.sequencer = Sequencer(
+            storage, clock, self.metrics, limits, self.lineage.admit
+        )
         self.rates = RateLimiter(time.monotonic)
         self.guard = guard
         self.log_rates = LogRates()
+        # Which of several processes on one address this is.
+        self.worker = 0
         self.workplace = Workplace()
-        self.logs = OpenLogs(storage, keyring, guard)
+        self.logs = OpenLogs(storage, keyring, guard, self.lineage)
         self.metrics.registry.register(Gauges(self))
         # When `tend` last was at work, on the monotonic clock; None before.
         self.tended: float | None = None
         # What re-reads the database meanwhile, where it was asked for.
         self.selfcheck: SelfCheck | None = None
+        # What looks at disks, database and pollers, where somebody does.
+        self.surroundings: Surroundings | None = None
 
     @classmethod
     def of(cls, instance: Instance, limits: QueueLimits | None = None) -> Self:
@@ -78,9 +90,10 @@ class Service:
         return cls(
             open_storage(instance),
             Keyring(instance.keys),
-            FileGuard(instance.guard),
+            open_guard(instance),
             Clock(),
             limits,
+            open_lineage(instance),
         )
 
     async def __aenter__(self) -> Self:

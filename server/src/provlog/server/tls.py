@@ -2,7 +2,6 @@
 
 import logging
 import ssl
-import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
@@ -10,7 +9,7 @@ from typing import Final, NoReturn, TypeAlias
 from cryptography import x509
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import require_regular
+from provlog.server.files import is_open_to_others, require_regular
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +23,16 @@ _Seen: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 class ServerCertificate:
     """A chain of certificates and its key, as PEM files that others may renew.
 
-    `context` is what the next connection is to be served with. Raises
-    `ConfigurationError` where the files do not hold a pair.
+    `context` is what the next connection is to be served with, and `expires` until
+    when others accept it, in Unix seconds. Raises `ConfigurationError` where the files
+    do not hold a pair.
     """
 
     def __init__(self, chain: Path, key: Path) -> None:
         self._files = (chain, key)
         self._seen = self._look()
         self.context = load_context(chain, key)
+        self.expires = _expires(chain)
 
     def refresh(self) -> bool:
         """Take up the files if they changed; tell whether there is a new context.
@@ -45,7 +46,9 @@ class ServerCertificate:
             return False
         self._seen = seen
         try:
-            self.context = load_context(*self._files)
+            context = load_context(*self._files)
+            self.expires = _expires(self._files[0])
+            self.context = context
         except ConfigurationError as error:
             logger.error("the certificate in use stays: %s", error)
             return False
@@ -99,7 +102,7 @@ def _require_private(key: Path) -> None:
         mode = key.stat().st_mode
     except OSError as error:
         raise ConfigurationError(f"{key}: {error.strerror}") from None
-    if stat.S_IMODE(mode) & 0o077:
+    if is_open_to_others(key, mode):
         raise ConfigurationError(f"{key} is open to others: chmod 600 it")
 
 
@@ -113,6 +116,10 @@ def _read_leaf(chain: Path) -> x509.Certificate:
         raise ConfigurationError(
             f"{chain} does not hold certificates in PEM form"
         ) from None
+
+
+def _expires(chain: Path) -> float:
+    return _read_leaf(chain).not_valid_after_utc.timestamp()
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -4,19 +4,19 @@ Exit codes: 0 fine, 1 verification failed, 2 usage or configuration, 3 unavailab
 """
 
 import sys
+from functools import partial
 
 import click
 
-from provlog.server.cli.common import explain, report
+from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
+from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
-from provlog.server.errors import ConfigurationError, ServiceError
-from provlog.server.storage.base import SchemaError, StorageError
 
 
 @click.group(
@@ -35,23 +35,12 @@ def commands() -> None:
     """
 
 
-for command in (init, serve, token, log, source, fsck, migrate, poll):
+for command in (
+    init, serve, token, log, source, fsck, migrate, poll, export, import_,
+):  # fmt: skip
     commands.add_command(command)
 
 
 def main() -> None:
     """Run the command; every failure becomes one line and an exit code."""
-    try:
-        code = commands.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except click.Abort:
-        code = 130
-    except (ConfigurationError, SchemaError) as error:
-        code = report(error, 2)
-    except OSError as error:
-        code = report(*explain(error))
-    except (ServiceError, StorageError) as error:
-        code = report(error, 3)
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(exit_code(partial(commands.main, standalone_mode=False)))

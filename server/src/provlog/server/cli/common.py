@@ -12,12 +12,14 @@ from typing import Any
 import click
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.errors import ConfigurationError
-from provlog.server.instance import Instance, load_instance
+from provlog.server.errors import ConfigurationError, DamagedError, ServiceError
+from provlog.server.guard.store_url import StoreUrl, parse_guard
+from provlog.server.instance import FAILOVERS, Instance, load_instance
 from provlog.server.log import Log
 from provlog.server.rates import LogRates
 from provlog.server.service import Service
 from provlog.server.storage.addresses import require_database_url
+from provlog.server.storage.base import SchemaError, StorageError
 
 ACTOR = "provlog-server"
 """Who acts, in the entries of what is done by a command."""
@@ -41,10 +43,28 @@ dir_option = click.option(
     envvar="PROVLOG_DIR",
     help="Folder of the instance, made by `init`.  [env: PROVLOG_DIR]",
 )
+
+
+def guard_place(
+    _: click.Context, __: click.Parameter, text: str | None
+) -> Path | StoreUrl | None:
+    """Return what was given as --guard: a folder or a place in an object store."""
+    return None if text is None else parse_guard(text)
+
+
 guard_option = click.option(
     "--guard",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the guard; by default what `init` recorded.",
+    callback=guard_place,
+    metavar="FOLDER|URL",
+    help="Where the guard is: a folder, or a place in an object store that all servers"
+    " share, as in s3://BUCKET/PREFIX; by default what `init` recorded.",
+)
+failover_option = click.option(
+    "--failover",
+    type=click.Choice([*FAILOVERS]),
+    help="What is done where PostgreSQL has failed over and the guard is a folder: stop"
+    " until `recover` was run, or go on, because its replication is synchronous and"
+    " loses nothing; by default what `init` recorded.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 log_option = click.option(
@@ -84,20 +104,44 @@ def instance_options(function: Callable[..., object]) -> Callable[..., object]:
     def with_instance(
         *arguments: object,
         folder: Path,
-        guard: Path | None,
+        guard: Path | StoreUrl | None,
         database: str | None,
+        failover: str | None,
         **options: object,
     ) -> object:
-        instance = load_instance(folder, guard, database)
+        instance = load_instance(folder, guard, database, failover)
         return function(*arguments, instance=instance, **options)
 
-    return dir_option(guard_option(database_option(json_option(with_instance))))
+    options = (json_option, failover_option, database_option, guard_option, dir_option)
+    for option in options:
+        with_instance = option(with_instance)
+    return with_instance
 
 
 def report(error: Exception | str, code: int) -> int:
     """Print what went wrong as one line and return the exit code."""
     click.echo(f"Error: {error}", err=True)
     return code
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do a command's work; every failure becomes one line and an exit code."""
+    try:
+        code = work()
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except (ConfigurationError, SchemaError) as error:
+        return report(error, 2)
+    except DamagedError as error:
+        return report(error, 1)
+    except OSError as error:
+        return report(*explain(error))
+    except (ServiceError, StorageError) as error:
+        return report(error, 3)
+    return code if isinstance(code, int) else 0
 
 
 def explain(error: OSError) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from provlog.server.cli.common import (
     database_option,
     dir_option,
     grant_option,
+    guard_place,
     json_option,
     print_json,
     run,
@@ -16,7 +17,9 @@ from provlog.server.cli.common import (
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import write_private
+from provlog.server.guard.store_url import StoreUrl
 from provlog.server.initialise import Place, initialise
+from provlog.server.instance import FAILOVERS, STOP, SYNCHRONOUS
 from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.registry import require_origin
 from provlog.server.storage.base import LogRecord
@@ -48,8 +51,20 @@ DEV_URL = "http://127.0.0.1:8470"
 @click.option("--public", is_flag=True, help="Tiles and proofs need no token.")
 @click.option(
     "--guard",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the guard, outside --dir; by default under your state directory.",
+    callback=guard_place,
+    metavar="FOLDER|URL",
+    help="Where the guard is to be: a folder outside --dir, by default under your state"
+    " directory, or for several servers a place in an object store they share, as in"
+    " s3://BUCKET/PREFIX. Keys for it come from the environment.",
+)
+@click.option(
+    "--failover",
+    type=click.Choice([*FAILOVERS]),
+    default=STOP,
+    show_default=True,
+    help="What is done where PostgreSQL has failed over and the guard is a folder: stop"
+    " until `recover` was run, or go on, because its replication is synchronous and"
+    " loses nothing.",
 )
 @database_option
 @grant_option
@@ -66,7 +81,8 @@ def init(
     dev: bool,
     sources: tuple[str, ...],
     public: bool,
-    guard: Path | None,
+    guard: Path | StoreUrl | None,
+    failover: str,
     database: str | None,
     grant_to: str | None,
     env_file: Path | None,
@@ -99,7 +115,7 @@ def init(
     for uri in allowed:
         if uri != ANY_SOURCE and not is_event_name(uri):
             raise click.UsageError(f"a source is {EVENT_NAME}")
-    place = Place(folder, guard, database, grant_to)
+    place = Place(folder, guard, database, grant_to, failover == SYNCHRONOUS)
     run(_init(place, origin, allowed, public, env_file, as_json))
 
 

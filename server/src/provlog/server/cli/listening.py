@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import errno
 import functools
-import os
 import resource
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +11,9 @@ from typing import Any, Final, Self
 
 import click
 from aiohttp import web
+from prometheus_client import Gauge
 
+from provlog.server.cli.bound import Bound
 from provlog.server.cli.urls import (
     PUBLIC_URL_VARIABLE,
     Address,
@@ -22,15 +21,11 @@ from provlog.server.cli.urls import (
     parse_address,
     parse_public_url,
 )
-from provlog.server.errors import (
-    ConfigurationError,
-    ServiceError,
-    UnavailableError,
-)
+from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network, parse_network
 from provlog.server.http.app import create_runner
-from provlog.server.http.context import HttpSettings
-from provlog.server.http.listener import Listener, bind
+from provlog.server.http.context import SERVICE, HttpSettings
+from provlog.server.http.listener import Listener
 from provlog.server.http.roster import ConnectionSettings
 from provlog.server.tls import ServerCertificate
 
@@ -54,6 +49,7 @@ class Listening:
     public_url: str | None
     connections: int | None
     insecure: bool
+    insecure_metrics: bool
 
     @classmethod
     def of(
@@ -67,6 +63,7 @@ class Listening:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
+        insecure_metrics: bool,
     ) -> Self:
         """Return the options of `serve`, or raise `ConfigurationError`."""
         if (tls_cert is None) != (tls_key is None):
@@ -79,6 +76,7 @@ class Listening:
             None if public_url is None else parse_public_url(public_url),
             connections,
             insecure,
+            insecure_metrics,
         )
         made._require_safe()
         return made
@@ -94,10 +92,13 @@ class Listening:
                 " --tls-key, name the proxy that speaks TLS with --trusted-proxy, serve"
                 " on 127.0.0.1, or add --insecure"
             )
+        if self.insecure_metrics:
+            return
         if self.metrics is not None and not is_loopback(self.metrics[0]):
             raise ConfigurationError(
                 f"{self.metrics[0]} can be reached from other machines, and metrics are"
-                " served as plain HTTP: serve them on 127.0.0.1, or add --insecure"
+                " served as plain HTTP: serve them on 127.0.0.1, or add"
+                " --insecure-metrics"
             )
 
     def settings(self, room: int) -> HttpSettings:
@@ -147,6 +148,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
         public_url: str | None,
         connections: int | None,
         insecure: bool,
+        insecure_metrics: bool,
         **others: Any,  # noqa: ANN401  the options of the command itself
     ) -> None:
         listening = Listening.of(
@@ -158,6 +160,7 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
             public_url=public_url,
             connections=connections,
             insecure=insecure,
+            insecure_metrics=insecure_metrics,
         )
         function(listening=listening, **others)
 
@@ -213,73 +216,63 @@ _OPTIONS = (
         help="Serve without TLS beyond this machine: tokens and personal data can be"
         " read on the way.",
     ),
+    click.option(
+        "--insecure-metrics",
+        is_flag=True,
+        help="Serve the metrics, and nothing else, without TLS beyond this machine:"
+        " names of logs and sources, and figures.",
+    ),
 )
 
 
 async def serve_api(
-    stack: contextlib.AsyncExitStack, app: web.Application, listening: Listening
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    listening: Listening,
+    bound: Bound,
 ) -> str:
     """Serve the API until the stack is left; return its URL."""
     if listening.tls is None:
-        return await _serve(stack, app, "api", listening.api, None)
+        await _serve(stack, app, "api", bound, None)
+        return bound.url()
     certificate = ServerCertificate(*listening.tls)
-    url = await _serve(stack, app, "api", listening.api, certificate)
-    renewing = asyncio.create_task(_renew(certificate))
+    await _serve(stack, app, "api", bound, certificate)
+    shown = app[SERVICE].metrics.certificate_expires.labels("api")
+    renewing = asyncio.create_task(_renew(certificate, shown))
     stack.callback(renewing.cancel)
-    return url
+    return bound.url("https")
 
 
 async def serve_metrics(
     stack: contextlib.AsyncExitStack,
     make: Callable[[HttpSettings], web.Application],
-    listening: Listening,
-) -> str | None:
-    """Serve the metrics until the stack is left; return the URL, None if not wanted."""
-    if listening.metrics is None:
-        return None
+    bound: Bound,
+) -> str:
+    """Serve the metrics until the stack is left; return their URL."""
     connections = ConnectionSettings(most=METRICS_CONNECTIONS)
     app = make(HttpSettings(connections=connections))
-    return await _serve(stack, app, "metrics", listening.metrics, None)
+    await _serve(stack, app, "metrics", bound, None)
+    return bound.url()
 
 
 async def _serve(
     stack: contextlib.AsyncExitStack,
     app: web.Application,
     name: str,
-    address: Address,
+    bound: Bound,
     certificate: ServerCertificate | None,
-) -> str:
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    try:
-        sockets = await bind(*address)
-    except OSError as error:
-        raise _refused(f"{host}:{address[1]}", error) from None
+) -> None:
     runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name=name)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = None if certificate is None else lambda: certificate.context
-    for each in sockets:
-        await Listener(runner, each, context).start()
-    scheme = "http" if certificate is None else "https"
-    return f"{scheme}://{host}:{sockets[0].getsockname()[1]}"
+    for each in bound.sockets:
+        await Listener(runner, each, context, shared=bound.shared).start()
 
 
-def _refused(address: str, error: OSError) -> ServiceError:
-    """Return what keeps an address from being listened on."""
-    if error.errno == errno.EADDRINUSE:
-        return UnavailableError(f"{address} is in use by another process")
-    if isinstance(error, socket.gaierror):
-        return ConfigurationError(f"{address}: there is no such host")
-    # The library's own text repeats the address.
-    why = os.strerror(error.errno) if error.errno else "not possible"
-    hint = ""
-    if error.errno == errno.EACCES:
-        hint = "; a port below 1024 needs the capability CAP_NET_BIND_SERVICE"
-    return ConfigurationError(f"{address} cannot be listened on: {why}{hint}")
-
-
-async def _renew(certificate: ServerCertificate) -> None:
+async def _renew(certificate: ServerCertificate, shown: Gauge) -> None:
     while True:
+        shown.set(certificate.expires)
         await asyncio.sleep(RENEWAL_SECONDS)
         await asyncio.to_thread(certificate.refresh)
 

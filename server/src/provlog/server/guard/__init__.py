@@ -9,7 +9,7 @@ known outside. A guard that lags only detects less; it never refuses wrongly.
 ``file``    one machine: a folder with a file for each log
 """
 
-from provlog.server.guard.base import Guard, ReleasedHead
+from provlog.server.guard.base import Guard, GuardRecord, ReleasedHead
 from provlog.server.guard.file import FileGuard
 
-__all__ = ["FileGuard", "Guard", "ReleasedHead"]
+__all__ = ["FileGuard", "Guard", "GuardRecord", "ReleasedHead"]

@@ -12,6 +12,18 @@ class ReleasedHead:
     root: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class GuardRecord:
+    """What is recorded of a log: its newest released head, and whether it goes on.
+
+    A log with a `successor`, another log's name, is retired: nothing of it is signed
+    any more, by anybody.
+    """
+
+    head: ReleasedHead
+    successor: str | None = None
+
+
 class Guard(Protocol):
     """The newest released head of each log, by origin; only ever advanced.
 
@@ -40,9 +52,12 @@ class Guard(Protocol):
     async def read(self, origin: str) -> ReleasedHead | None:
         """Return the newest released head, or None where nothing is recorded.
 
-        Raises `ConfigurationError` for a record that is none, `UnavailableError` where
-        it cannot be read now.
+        Raises `RetiredError` for a log that is retired, `ConfigurationError` for a
+        record that is none, `UnavailableError` where it cannot be read now.
         """
+
+    async def inspect(self, origin: str) -> GuardRecord | None:
+        """Return all that is recorded; a log that is retired raises nothing."""
 
     async def recall(self, origin: str) -> ReleasedHead | None:
         """Return what was read or recorded here last, which may have been replaced.
@@ -60,6 +75,13 @@ class Guard(Protocol):
         been recorded all the same, where the answer got lost. Raises `GuardBusyError`
         while another process holds the lock, `ValueError` for a head that is not
         larger.
+        """
+
+    async def retire(self, origin: str, head: ReleasedHead, successor: str) -> bool:
+        """Retire a log durably if `head` is what is recorded; tell whether it is done.
+
+        True also where it was done before, for the same successor. Afterwards every
+        `replace` of the log, in whatever process, returns False.
         """
 
     async def flush(self) -> None:

@@ -11,7 +11,6 @@ where a thread would take longer. What waits for the disk is not.
 
 import asyncio
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from provlog.merkle.encoding import decode_hash, encode_base64
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import (
     ConfigurationError,
@@ -27,9 +25,14 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.files import flush_path
-from provlog.server.guard.base import ReleasedHead
-
-SLOT = 512
+from provlog.server.guard.base import GuardRecord, ReleasedHead
+from provlog.server.guard.record import (
+    SLOT,
+    DamagedRecordError,
+    format_record,
+    parse_record,
+    released_head,
+)
 
 
 class FileGuard:
@@ -45,7 +48,7 @@ class FileGuard:
         self.failures = 0
         self._flushed = time.monotonic()
         self._folder = folder
-        self._records: dict[str, _Record] = {}
+        self._files: dict[str, _File] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -58,7 +61,7 @@ class FileGuard:
 
     def path(self, origin: str) -> Path:
         """Return the file of one log."""
-        return self._folder / f"{sha256(origin.encode()).hexdigest()[:32]}.json"
+        return guard_path(self._folder, origin)
 
     def describe(self, origin: str) -> str:
         """Return the path of a log's file."""
@@ -66,8 +69,13 @@ class FileGuard:
 
     async def read(self, origin: str) -> ReleasedHead | None:
         """Return the newest released head, or None where there is no file."""
+        record = await self.inspect(origin)
+        return None if record is None else released_head(record)
+
+    async def inspect(self, origin: str) -> GuardRecord | None:
+        """Return all that is recorded, or None where there is no file."""
         with self._counted():
-            return self._record(origin).read()
+            return self._file(origin).read()
 
     async def recall(self, origin: str) -> ReleasedHead | None:
         """Return the newest released head: reading it costs next to nothing."""
@@ -80,16 +88,21 @@ class FileGuard:
         if known is not None and head.size <= known.size:
             raise ValueError("the guard only advances")
         with self._counted():
-            record = self._record(origin)
+            file = self._file(origin)
             if known is None:
                 # The first record is flushed at once.
-                return await asyncio.to_thread(record.replace, known, head)
-            return record.replace(known, head)
+                return await asyncio.to_thread(file.replace, known, head)
+            return file.replace(known, head)
+
+    async def retire(self, origin: str, head: ReleasedHead, successor: str) -> bool:
+        """Retire a log durably, in both records of its file."""
+        with self._counted():
+            return await asyncio.to_thread(self._file(origin).retire, head, successor)
 
     async def flush(self) -> None:
         """Make everything recorded so far survive a crash of the machine."""
         try:
-            await asyncio.to_thread(self._flush, list(self._records.values()))
+            await asyncio.to_thread(self._flush, list(self._files.values()))
         except OSError:
             self.failures += 1
             raise
@@ -101,22 +114,22 @@ class FileGuard:
 
     def size(self, origin: str) -> int | None:
         """Return the size that was last read or recorded here; nothing is read."""
-        record = self._records.get(origin)
-        return None if record is None else record.size
+        file = self._files.get(origin)
+        return None if file is None else file.size
 
     async def close(self) -> None:
         """Nothing is to be done: no file stays open."""
 
-    def _flush(self, records: "list[_Record]") -> None:
-        flushed = [record.flush() for record in records]
+    def _flush(self, files: "list[_File]") -> None:
+        flushed = [file.flush() for file in files]
         if any(flushed):
             flush_path(self._folder)
 
-    def _record(self, origin: str) -> "_Record":
-        record = self._records.get(origin)
-        if record is None:
-            record = self._records[origin] = _Record(self.path(origin), origin)
-        return record
+    def _file(self, origin: str) -> "_File":
+        file = self._files.get(origin)
+        if file is None:
+            file = self._files[origin] = _File(self.path(origin), origin)
+        return file
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -130,7 +143,7 @@ class FileGuard:
             raise
 
 
-class _Record:
+class _File:
     """The file of one log, and the lock beside it."""
 
     def __init__(self, path: Path, origin: str) -> None:
@@ -138,25 +151,25 @@ class _Record:
         self._origin = origin
         self._unflushed = False
         # What the newest record of the bytes read last was: most reads find the same.
-        self._parsed: tuple[bytes, tuple[int, ReleasedHead]] | None = None
+        self._parsed: tuple[bytes, tuple[int, GuardRecord]] | None = None
         self.size: int | None = None
 
-    def read(self) -> ReleasedHead | None:
+    def read(self) -> GuardRecord | None:
         """Return what is recorded, or None where there is no file."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
-            head = self._newest(os.pread(descriptor, 2 * SLOT, 0))[1]
-            self.size = head.size
-            return head
+            record = self._newest(os.pread(descriptor, 2 * SLOT, 0))[1]
+            self.size = record.head.size
+            return record
         finally:
             os.close(descriptor)
 
     def replace(self, known: ReleasedHead | None, head: ReleasedHead) -> bool:
         """Record `head` under the lock if `known` is still what is recorded."""
-        with self._locked():
+        with locked(self._path):
             try:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -167,11 +180,35 @@ class _Record:
                 return True
             try:
                 slot, current = self._newest(os.pread(descriptor, 2 * SLOT, 0))
-                if current != known:
+                if known is None or current != GuardRecord(known):
                     return False
-                os.pwrite(descriptor, self._format(head), (1 - slot) * SLOT)
+                data = format_record(self._origin, GuardRecord(head))
+                os.pwrite(descriptor, data, (1 - slot) * SLOT)
                 self._unflushed = True
                 self.size = head.size
+                return True
+            finally:
+                os.close(descriptor)
+
+    def retire(self, head: ReleasedHead, successor: str) -> bool:
+        """Record under the lock that a log is retired, if `head` is its newest."""
+        retired = GuardRecord(head, successor)
+        data = format_record(self._origin, retired)
+        with locked(self._path):
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+            try:
+                slot, current = self._newest(os.pread(descriptor, 2 * SLOT, 0))
+                if current not in (retired, GuardRecord(head)):
+                    return False
+                # The older slot first: if we crash before the other one is written, the
+                # head stands there still, and the retired one counts before it. Both,
+                # so that no damage to one of them brings the log back.
+                for place in (1 - slot, slot):
+                    os.pwrite(descriptor, data, place * SLOT)
+                    os.fsync(descriptor)
                 return True
             finally:
                 os.close(descriptor)
@@ -190,69 +227,70 @@ class _Record:
 
     def _create(self, head: ReleasedHead) -> None:
         # Under the lock, so the staged file is nobody else's.
-        staged = self._path.with_suffix(".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        descriptor = os.open(staged, flags, 0o600)
-        try:
-            os.write(descriptor, self._format(head) * 2)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        staged.replace(self._path)
+        data = format_record(self._origin, GuardRecord(head))
+        put_file(self._path, data * 2)
         self._unflushed = True
 
-    def _newest(self, data: bytes) -> tuple[int, ReleasedHead]:
+    def _newest(self, data: bytes) -> tuple[int, GuardRecord]:
         parsed = self._parsed
         if parsed is None or parsed[0] != data:
             parsed = self._parsed = (data, self._parse_newest(data))
         return parsed[1]
 
-    def _parse_newest(self, data: bytes) -> tuple[int, ReleasedHead]:
+    def _parse_newest(self, data: bytes) -> tuple[int, GuardRecord]:
         valid = []
         for slot in (0, 1):
-            head = self._parse(data[slot * SLOT : (slot + 1) * SLOT])
-            if head is not None:
-                valid.append((head.size, slot, head))
+            record = self._parse(data[slot * SLOT : (slot + 1) * SLOT])
+            if record is not None:
+                retired = record.successor is not None
+                valid.append((record.head.size, retired, slot, record))
         if not valid:
             raise ConfigurationError(f"the guard {self._path} cannot be read")
-        _, slot, head = max(valid, key=lambda item: item[:2])
-        return slot, head
+        _, _, slot, record = max(valid, key=lambda item: item[:3])
+        return slot, record
 
-    def _parse(self, data: bytes) -> ReleasedHead | None:
-        """Return the head of one slot, or None where it was not wholly written."""
-        text, _, check = data.rstrip().rpartition(b" ")
-        if len(data) != SLOT or check.decode("latin-1") != _check_sum(text):
+    def _parse(self, data: bytes) -> GuardRecord | None:
+        """Return the record of one slot, or None where it was not wholly written."""
+        try:
+            return parse_record(data, self._origin)
+        except DamagedRecordError:
             return None
-        try:
-            record = json.loads(text)
-            if record["origin"] != self._origin or not isinstance(record["size"], int):
-                raise ValueError("of another log")
-            return ReleasedHead(record["size"], decode_hash(record["root"]))
-        except (ValueError, KeyError, TypeError, MalformedError):
-            raise ConfigurationError(
-                f"the guard {self._path} is of another log"
-            ) from None
+        except MalformedError as error:
+            raise ConfigurationError(f"the guard {self._path} is {error}") from None
 
-    def _format(self, head: ReleasedHead) -> bytes:
-        record = {
-            "origin": self._origin,
-            "size": head.size,
-            "root": encode_base64(head.root),
-        }
-        text = json.dumps(record).encode()
-        line = b"%b %b" % (text, _check_sum(text).encode())
-        return line.ljust(SLOT - 1) + b"\n"
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # Opened each time: there may be more logs than files that may be open.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        lock = os.open(f"{self._path}.lock", flags, 0o600)
-        try:
-            _take_lock(lock)
-            yield
-        finally:
-            os.close(lock)
+def guard_path(folder: Path, origin: str) -> Path:
+    """Return the file of one log in a guard's folder."""
+    return folder / f"{sha256(origin.encode()).hexdigest()[:32]}.json"
+
+
+def put_file(path: Path, data: bytes) -> None:
+    """Put a file of mode 0600 in its place, its content flushed.
+
+    To be called under its lock: what is staged beside it is nobody else's then.
+    """
+    staged = path.with_suffix(".new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(staged, flags, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    staged.replace(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock beside a file; `GuardBusyError` while another process does."""
+    # Opened each time: there may be more logs than files that may be open.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    lock = os.open(f"{path}.lock", flags, 0o600)
+    try:
+        _take_lock(lock)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _take_lock(lock: int) -> None:
@@ -262,7 +300,3 @@ def _take_lock(lock: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise GuardBusyError("another process holds the guard's lock") from None
-
-
-def _check_sum(text: bytes) -> str:
-    return sha256(text).hexdigest()[:32]

@@ -8,7 +8,8 @@ when it is delivered again.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -23,7 +24,7 @@ from provlog.server.http.auth import (
     require_rate,
 )
 from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
-from provlog.server.http.problems import Problem, unavailable
+from provlog.server.http.problems import Problem, problem_of, unavailable
 from provlog.server.http.requests import read_body, read_query
 from provlog.server.http.responses import json_response
 from provlog.server.intake.connectors import Hook
@@ -34,21 +35,40 @@ from provlog.server.storage.base import SourceRecord
 
 async def get_hook(request: web.Request) -> web.Response:
     """Answer a provider that asks whether the address is its customer's."""
-    _, _, hook = await _hook(request)
-    answer = hook.verification(request.headers)
-    if answer is None:
-        raise Problem("malformed", "this is no verification request of the provider's")
-    return json_response(answer)
+    with _counted(request):
+        _, _, hook = await _hook(request)
+        answer = hook.verification(request.headers)
+        if answer is None:
+            raise Problem(
+                "malformed", "this is no verification request of the provider's"
+            )
+        return json_response(answer)
 
 
 async def post_hook(request: web.Request) -> web.Response:
     """Take a delivery; say what became of it once it is durable."""
-    caller, source, hook = await _hook(request)
+    with _counted(request):
+        caller, source, hook = await _hook(request)
+        try:
+            async with asyncio.timeout(request.app[SETTINGS].hook_seconds):
+                return await _take(request, caller, source, hook)
+        except TimeoutError:
+            raise unavailable(
+                "not durable within the time there is; send again"
+            ) from None
+
+
+@contextmanager
+def _counted(request: web.Request) -> Iterator[None]:
+    """Count what is refused: a provider has nobody to show the answer to."""
     try:
-        async with asyncio.timeout(request.app[SETTINGS].hook_seconds):
-            return await _take(request, caller, source, hook)
-    except TimeoutError:
-        raise unavailable("not durable within the time there is; send again") from None
+        yield
+    except Exception as error:
+        problem = problem_of(error)
+        slug = "internal" if problem is None else problem.slug
+        source = request.get(SUBJECT, "")
+        request.app[SERVICE].metrics.hook_refused(slug, source)
+        raise
 
 
 async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 ACCEPTED_AT_ONCE: Final = 64
+SHARED_AT_ONCE: Final = 8
+BREATH_SECONDS: Final = 0.002
+"""How long a process leaves a shared socket to others after it accepted from it."""
 PAUSE_SECONDS: Final = 1.0
 TLS_END_SECONDS: Final = 5.0
 
@@ -48,6 +51,9 @@ class Listener(web.BaseSite):
     `context` returns what TLS is spoken with, anew for each client so that a renewed
     certificate is used; None speaks plain HTTP. A client counts from the moment it is
     accepted, before its handshake.
+
+    Of a `shared` socket other processes have their turn after each few clients: whoever
+    happened to run when many came would have them for as long as they stay.
     """
 
     def __init__(
@@ -55,8 +61,11 @@ class Listener(web.BaseSite):
         runner: ConnectionRunner,
         listening: socket.socket,
         context: Callable[[], SSLContext] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         super().__init__(runner)
+        self._shared = shared
         self._connections = runner.connections
         self._settings = runner.settings
         self._socket = listening
@@ -88,30 +97,38 @@ class Listener(web.BaseSite):
 
     def _arrive(self) -> None:
         # A flood of clients must leave time for those who are there.
-        for _ in range(ACCEPTED_AT_ONCE):
+        for number in range(SHARED_AT_ONCE if self._shared else ACCEPTED_AT_ONCE):
             try:
                 accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                if not number:
+                    return
+                break
             except OSError as error:
-                self._pause(error)
+                logger.error("clients cannot be accepted: %s", error.strerror)
+                # Without descriptors or memory there is nothing else to do.
+                self._pause(PAUSE_SECONDS)
                 return
-            if not self._connections.roster.make_room():
-                accepted.close()
-                continue
-            accepted.setblocking(False)
-            connection = self._connections()
-            connection.expect()
-            greeting = self._loop.create_task(self._greet(connection, accepted))
-            self._greetings[greeting] = connection
-            greeting.add_done_callback(self._greetings.pop)
+            self._take(accepted)
+        if self._shared:
+            self._pause(BREATH_SECONDS)
 
-    def _pause(self, error: OSError) -> None:
-        """Wait a while: without descriptors or memory there is nothing else to do."""
-        logger.error("clients cannot be accepted: %s", error.strerror)
+    def _take(self, accepted: socket.socket) -> None:
+        if not self._connections.roster.make_room():
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        connection = self._connections()
+        connection.expect()
+        greeting = self._loop.create_task(self._greet(connection, accepted))
+        self._greetings[greeting] = connection
+        greeting.add_done_callback(self._greetings.pop)
+
+    def _pause(self, seconds: float) -> None:
+        """Accept nobody for a while."""
         self._loop.remove_reader(self._socket)
         self._resuming = self._loop.call_later(
-            PAUSE_SECONDS, self._loop.add_reader, self._socket, self._arrive
+            seconds, self._loop.add_reader, self._socket, self._arrive
         )
 
     async def _greet(self, connection: Connection, accepted: socket.socket) -> None:

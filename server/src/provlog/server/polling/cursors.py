@@ -8,6 +8,7 @@ from provlog.server.storage.base import (
     DamagedCursorError,
     Reads,
     Storage,
+    Transaction,
 )
 
 
@@ -46,10 +47,28 @@ class SourceCursor:
             known = await self._time(transaction)
             if known is not None and known >= time:
                 return known
-            cursor = Cursor(self._source, format_time(time), self._clock.now())
-            await transaction.set_cursor(self._log, cursor)
-            await transaction.commit()
+            await self._write(transaction, time)
         return time
+
+    async def finish(self, time: int | None) -> int | None:
+        """Durably note the end of a round; return where the cursor stands then.
+
+        It moves to `time` as `advance` would. Where it stays it is written all the
+        same: a round that found nothing, with a provider that is quiet, would else look
+        like a poller that is gone. Without a cursor and a time nothing is written.
+        """
+        async with self._storage.transaction() as transaction:
+            await transaction.lock(self._log)
+            known = await self._time(transaction)
+            times = [each for each in (known, time) if each is not None]
+            if times:
+                await self._write(transaction, max(times))
+        return max(times, default=None)
+
+    async def _write(self, transaction: Transaction, time: int) -> None:
+        cursor = Cursor(self._source, format_time(time), self._clock.now())
+        await transaction.set_cursor(self._log, cursor)
+        await transaction.commit()
 
     async def _time(self, reads: Reads) -> int | None:
         try:

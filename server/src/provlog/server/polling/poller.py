@@ -126,10 +126,15 @@ class Poller:
             followed.add(place)
 
     async def _finish(self, newest: int) -> None:
-        """Move the cursor to the newest record of a round that came to its end."""
-        if newest >= 0 and newest > self._reached:
-            self._reached = await self._cursor.advance(newest)
-            self._tell(Taken(0, Delivered(), self._reached))
+        """Move the cursor to the newest record of a round that came to its end.
+
+        Where it stays, the end of the round is noted there.
+        """
+        moved = newest >= 0 and newest > self._reached
+        cursor = await self._cursor.finish(newest if moved else None)
+        if moved and cursor is not None:
+            self._reached = cursor
+            self._tell(Taken(0, Delivered(), cursor))
 
     async def _take(self, since: int, link: str | None) -> Page | None:
         """Return a page that is durable, after some attempts; None at a stop."""

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import ConfigurationError
-from provlog.server.guard import FileGuard, ReleasedHead
+from provlog.server.guard import ReleasedHead
+from provlog.server.guard.opening import read_once
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.selfcheck.cursors import check_cursors
@@ -91,8 +91,11 @@ class Pass:
         self, reader: CheckReader, snapshot: Snapshot, every: set[int]
     ) -> None:
         """Report rows of logs that there are not, and logs without a head."""
-        for table, number in reader.foreign(every):
-            self._report(table, f"of log {number}", "log", "there is no such log")
+        try:
+            for table, number in reader.foreign(every):
+                self._report(table, f"of log {number}", "log", "there is no such log")
+        except UnreadableError as error:
+            self._report("database", None, None, str(error))
         for number in sorted(every.difference(snapshot.heads)):
             self._report("heads", number, "log", "the log has no head")
 
@@ -153,9 +156,9 @@ class Pass:
         return found
 
     def _read_guard(self, origin: str) -> ReleasedHead | None:
-        folder: Path = self._instance.guard
-        if not folder.is_dir():
+        if self._instance.guard_url is None and not self._instance.guard.is_dir():
             return None
         # On a thread of its own: there may be an event loop in this one.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, FileGuard(folder).read(origin)).result()
+            reading = read_once(self._instance, origin)
+            return thread.submit(asyncio.run, reading).result()

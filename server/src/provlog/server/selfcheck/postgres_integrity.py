@@ -16,6 +16,9 @@ from provlog.server.storage.postgres.privileges import excess_rights
 from provlog.server.storage.postgres.translation import explain
 from provlog.server.storage.rows import Row
 
+# Damage that PostgreSQL meets: pages, indexes and TOAST (class XX), and files that are
+# gone.
+DAMAGE: Final = (asyncpg.InternalServerError, asyncpg.UndefinedFileError)
 MOST: Final = 100
 """How many findings of one table are told."""
 
@@ -116,8 +119,9 @@ SELECT format('block %s, row %s, column %s: %s',
 FROM {{}}($1::oid::regclass, check_toast := true) LIMIT {MOST}
 """  # noqa: S608  names from the catalog, quoted by it
 
-# That all rows of the table are in the index, too. It answers with an error or nothing.
-_INDEX: Final = "SELECT FROM {}($1::oid::regclass, true) WHERE false"
+# That all rows of the table are in the index, too. It answers with an error, or with
+# one row that says nothing.
+_INDEX: Final = "SELECT '' FROM {}($1::oid::regclass, true) OFFSET 1"
 
 
 async def _check_unique(
@@ -138,10 +142,10 @@ async def _careful(
 ) -> Sequence[Row]:
     """Return a long statement's rows; note what keeps it from its end."""
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
+        async with connection.transaction(readonly=True):
             await connection.execute(_WITHOUT_INDEXES)
             return await _fetch(connection, statement, *values)
-    except asyncpg.InternalServerError as error:
+    except DAMAGE as error:
         # What PostgreSQL says of damage names blocks and objects, never values.
         found.damage.append(f"{relation}: {explain(error)}: {error}")
     except (

@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeVar, cast
 import asyncpg
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.selfcheck.postgres_integrity import check_integrity
+from provlog.server.selfcheck.postgres_integrity import DAMAGE, check_integrity
 from provlog.server.selfcheck.postgres_schema import (
     catalog_query,
     describe_schema,
@@ -49,20 +49,14 @@ from provlog.server.storage.rows import Row
 
 T = TypeVar("T")
 
-# Damage that PostgreSQL meets: pages, indexes and TOAST (class XX), and files that are
-# gone.
-_DAMAGE: Final = (asyncpg.InternalServerError, asyncpg.UndefinedFileError)
-
 STATEMENT_SECONDS: Final = 60.0
 CLOSE_SECONDS: Final = 5.0
 
-# Nothing but PostgreSQL's own functions may answer, and rows that row security would
-# hide are an error. A statement that its key's index can serve is served by it, however
-# old the statistics are.
+# Nothing but PostgreSQL's own functions may answer. A statement that a key's index can
+# serve is served by it, however old the statistics are.
 _SETTINGS: Final = f"""
 SET search_path TO pg_catalog;
 SET default_transaction_read_only TO on;
-SET row_security TO off;
 SET statement_timeout TO '{STATEMENT_SECONDS:.0f}s';
 SET lock_timeout TO '10s';
 SET idle_in_transaction_session_timeout TO '60s';
@@ -255,8 +249,11 @@ class PostgresReader:
 
     def schema(self) -> list[str]:
         """Return the names in which the schema differs from this program's."""
-        objects = self._run(self._rows(catalog_query()))
-        return differing_names(describe_schema(objects), expected_schema())
+        return differing_names(self.description(), expected_schema())
+
+    def description(self) -> str:
+        """Return what stands in the schema, in the words of `postgres-schema.txt`."""
+        return describe_schema(self._run(self._rows(catalog_query())))
 
     def integrity(self) -> Integrity:
         """Return what PostgreSQL can say of its files, and of what this role may do."""
@@ -324,7 +321,7 @@ def _told_apart() -> Iterator[None]:
     with translated():
         try:
             yield
-        except _DAMAGE as error:
+        except DAMAGE as error:
             # What PostgreSQL says of damage names blocks and objects, never values.
             raise UnreadableError(f"{explain(error)}: {error}") from error
         except asyncpg.InsufficientPrivilegeError as error:

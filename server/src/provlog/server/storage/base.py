@@ -98,6 +98,22 @@ class Incarnation:
 
 
 @dataclass(frozen=True, slots=True)
+class Vitals:
+    """How a database is, as far as it knows and tells; None for the rest.
+
+    `size` is in bytes, `clock` its own clock in Unix milliseconds. `standbys` are
+    connected to it, and the slowest of them has yet to replay `lag_bytes`, or reported
+    to be `lag_seconds` behind.
+    """
+
+    size: int | None = None
+    clock: int | None = None
+    standbys: int | None = None
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
     """A log as it is registered."""
 
@@ -120,8 +136,9 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a source has been polled. `updated` is in Unix milliseconds.
+    """How far a source has been polled.
 
+    `updated`, in Unix milliseconds, is when it was moved, or a round came to its end.
     `position` is 1 to 1024 characters that only the source's poller understands.
     """
 
@@ -242,8 +259,20 @@ class Reads(Protocol):
     async def openings(self, log: int, index: int) -> Openings | None:
         """Return an entry's openings, or None where it has none."""
 
+    async def private_rows(self, log: int, start: int, end: int) -> dict[int, Private]:
+        """Return the private sides of the entries [start, end), by index.
+
+        Entries that have none, or whose was erased, are left out.
+        """
+
+    async def opening_rows(self, log: int, start: int, end: int) -> dict[int, Openings]:
+        """Return the openings of the entries [start, end), by index."""
+
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
+
+    async def registrations(self, log: int) -> list[tuple[int, SourceRecord]]:
+        """Return a log's sources by URI, each after the index that registered it."""
 
     async def sources(self, log: int) -> list[SourceRecord]:
         """Return a log's sources, by URI."""
@@ -253,6 +282,9 @@ class Reads(Protocol):
 
         `DamagedCursorError` where the row is not what was written.
         """
+
+    async def polled(self, most: int) -> list[tuple[int, str, int]]:
+        """Return log, source, and when its cursor was written, of `most` at most."""
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""
@@ -287,6 +319,12 @@ class Transaction(Reads, Protocol):
     async def extend(self, extension: Extension) -> None:
         """Insert what the extension holds and move the log's head."""
 
+    async def load(self, extension: Extension) -> None:
+        """Do what `extend` does, the way that is quickest for thousands of entries.
+
+        For a log that was created in this very transaction.
+        """
+
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before.
 
@@ -320,8 +358,18 @@ class Storage(Reads, Protocol):
         independently.
         """
 
+    async def vitals(self) -> Vitals:
+        """Return how the database is; cheap enough to ask every few seconds."""
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Reads]:
+        """Begin reads that all see the rows as they were at one moment.
+
+        For long reads: writers go on meanwhile. Nothing is known to be durable of what
+        it shows until a `barrier` that is passed after it began.
+        """
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it.

@@ -10,7 +10,8 @@ Durability: WAL with `synchronous=FULL`, so COMMIT returns after the log is flus
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +27,7 @@ from provlog.server.storage.base import (
     LogRecord,
     StorageBusyError,
     StorageError,
+    Vitals,
 )
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
@@ -46,6 +48,11 @@ from provlog.server.storage.sqlite_schema import (
 
 MINIMUM_LIBRARY: Final = (3, 51, 3)
 BUSY_SECONDS: Final = 10.0
+BUSY_STEP_MS: Final = 3
+"""SQLite looks whether the lock is free after 1, 2, 5, 10 and in the end each 100 ms.
+Against processes that lock again at once that loses for seconds; begun anew after so
+long, it looks every other millisecond.
+"""
 CACHE_KIBIBYTES: Final = 65_536
 
 T = TypeVar("T")
@@ -113,6 +120,14 @@ class SqliteStorage(SqliteReads):
         """Return 0: one writer serves every log of the file."""
         return 0
 
+    async def vitals(self) -> Vitals:
+        """Return the size of the file and of the journal beside it."""
+        size = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return Vitals(size=size)
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["SqliteTransaction"]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""
@@ -122,6 +137,22 @@ class SqliteStorage(SqliteReads):
                 yield SqliteTransaction(self._writer, self._in_thread)
             finally:
                 self._roll_back()
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[SqliteReads]:
+        """Begin reads that all see the rows as they were at one moment.
+
+        While it lasts, the write-ahead log keeps everything that is written.
+        """
+        connection = _connect(self._path)
+        try:
+            with _translated():
+                connection.execute("PRAGMA query_only=ON; BEGIN")
+                # BEGIN takes no snapshot yet; the first read does.
+                connection.execute("SELECT count(*) FROM logs").fetchall()
+            yield SqliteReads(connection)
+        finally:
+            connection.close()
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it."""
@@ -170,15 +201,23 @@ class SqliteStorage(SqliteReads):
             raise StorageError(_explain(error)) from error
 
     def _begin_patiently(self) -> None:
-        self._writer.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        deadline = time.monotonic() + BUSY_SECONDS
+        self._writer.set_busy_timeout(BUSY_STEP_MS)
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-        except apsw.BusyError as error:
-            raise StorageBusyError("another process holds the database") from error
+            while not self._begin_once():
+                if time.monotonic() > deadline:
+                    raise StorageBusyError("another process holds the database")
         except apsw.Error as error:
             raise StorageError(_explain(error)) from error
         finally:
             self._writer.set_busy_timeout(0)
+
+    def _begin_once(self) -> bool:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            return False
+        return True
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         # Shielded: a cancelled caller must not let the connection be used while the
@@ -283,6 +322,10 @@ class SqliteTransaction(SqliteReads):
             [(*head_row(extension.head), log)],
         )
 
+    async def load(self, extension: Extension) -> None:
+        """Do what `extend` does: there is no quicker way that keeps the triggers."""
+        await self.extend(extension)
+
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before."""
         try:
@@ -373,6 +416,14 @@ def _require_file(path: Path) -> Path:
     if not path.exists():
         raise StorageError(f"there is no database at {path}")
     return path
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise StorageError(_explain(error)) from error
 
 
 def _explain(error: apsw.Error) -> str:

@@ -120,6 +120,28 @@ class SqliteReads:
         )
         return None if row is None else openings_record(row)
 
+    async def private_rows(self, log: int, start: int, end: int) -> dict[int, Private]:
+        """Return the private sides of the entries [start, end), by index."""
+        rows = self._all(
+            "SELECT idx, disclosures, compare_key, compare_digest FROM private"
+            " WHERE log = ? AND idx >= ? AND idx < ?",
+            log,
+            start,
+            end,
+        )
+        return {row[0]: private_record(row[1:]) for row in rows}
+
+    async def opening_rows(self, log: int, start: int, end: int) -> dict[int, Openings]:
+        """Return the openings of the entries [start, end), by index."""
+        rows = self._all(
+            "SELECT idx, nonce, labels FROM openings"
+            " WHERE log = ? AND idx >= ? AND idx < ?",
+            log,
+            start,
+            end,
+        )
+        return {row[0]: openings_record(row[1:]) for row in rows}
+
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
         row = self._one(
@@ -134,6 +156,14 @@ class SqliteReads:
         )
         return [SourceRecord(*row) for row in rows]
 
+    async def registrations(self, log: int) -> list[tuple[int, SourceRecord]]:
+        """Return a log's sources by URI, each after the index that registered it."""
+        rows = self._all(
+            "SELECT idx, uri, ns, connector FROM sources WHERE log = ? ORDER BY uri",
+            log,
+        )
+        return [(row[0], SourceRecord(*row[1:])) for row in rows]
+
     async def cursor(self, log: int, source: str) -> Cursor | None:
         """Return how far a source has been polled."""
         row = self._one(
@@ -143,6 +173,14 @@ class SqliteReads:
             source,
         )
         return None if row is None else cursor_record(log, source, row)
+
+    async def polled(self, most: int) -> list[tuple[int, str, int]]:
+        """Return log, source, and when its cursor was written, of `most` at most."""
+        rows = self._all(
+            "SELECT log, source, updated FROM cursors ORDER BY log, source LIMIT ?",
+            most,
+        )
+        return [(log, source, updated) for log, source, updated in rows]
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""

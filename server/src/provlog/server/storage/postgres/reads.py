@@ -60,6 +60,17 @@ _PRIVATE: Final = (
     " WHERE log = $1 AND idx = $2"
 )
 _OPENINGS: Final = "SELECT nonce, labels FROM openings WHERE log = $1 AND idx = $2"
+_PRIVATE_ROWS: Final = (
+    "SELECT idx, disclosures, compare_key, compare_digest FROM private"
+    " WHERE log = $1 AND idx >= $2 AND idx < $3"
+)
+_OPENING_ROWS: Final = (
+    "SELECT idx, nonce, labels FROM openings WHERE log = $1 AND idx >= $2 AND idx < $3"
+)
+_REGISTRATIONS: Final = (
+    "SELECT idx, uri, ns, connector FROM sources WHERE log = $1"
+    ' ORDER BY uri COLLATE "C"'
+)
 _SOURCE: Final = "SELECT uri, ns, connector FROM sources WHERE log = $1"
 _CURSOR: Final = (
     "SELECT position, updated, digest FROM cursors WHERE log = $1 AND source = $2"
@@ -144,6 +155,16 @@ class PostgresReads(ABC):
         rows = await self.fetch(_OPENINGS, log, index)
         return openings_record(rows[0]) if rows else None
 
+    async def private_rows(self, log: int, start: int, end: int) -> dict[int, Private]:
+        """Return the private sides of the entries [start, end), by index."""
+        rows = await self.fetch(_PRIVATE_ROWS, log, start, end)
+        return {index: private_record(private) for index, *private in rows}
+
+    async def opening_rows(self, log: int, start: int, end: int) -> dict[int, Openings]:
+        """Return the openings of the entries [start, end), by index."""
+        rows = await self.fetch(_OPENING_ROWS, log, start, end)
+        return {index: openings_record(opening) for index, *opening in rows}
+
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
         rows = await self.fetch(f"{_SOURCE} AND uri = $2", log, uri)
@@ -154,10 +175,23 @@ class PostgresReads(ABC):
         rows = await self.fetch(f'{_SOURCE} ORDER BY uri COLLATE "C"', log)
         return [SourceRecord(*row) for row in rows]
 
+    async def registrations(self, log: int) -> list[tuple[int, SourceRecord]]:
+        """Return a log's sources by URI, each after the index that registered it."""
+        rows = await self.fetch(_REGISTRATIONS, log)
+        return [(index, SourceRecord(*source)) for index, *source in rows]
+
     async def cursor(self, log: int, source: str) -> Cursor | None:
         """Return how far a source has been polled."""
         rows = await self.fetch(_CURSOR, log, source)
         return cursor_record(log, source, rows[0]) if rows else None
+
+    async def polled(self, most: int) -> list[tuple[int, str, int]]:
+        """Return log, source, and when its cursor was written, of `most` at most."""
+        rows = await self.fetch(
+            "SELECT log, source, updated FROM cursors ORDER BY log, source LIMIT $1",
+            most,
+        )
+        return [(log, source, updated) for log, source, updated in rows]
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token by its public id, revoked ones included."""

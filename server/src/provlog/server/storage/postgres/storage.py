@@ -20,6 +20,7 @@ from provlog.server.storage.base import (
     StorageBusyError,
     StorageError,
     TokenRecord,
+    Vitals,
 )
 from provlog.server.storage.postgres.connecting import (
     CONNECT_SECONDS,
@@ -35,6 +36,7 @@ from provlog.server.storage.postgres.privileges import excess_rights
 from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.remembered import Remembered
 from provlog.server.storage.postgres.schema import require_schema
+from provlog.server.storage.postgres.snapshot import PostgresSnapshot
 from provlog.server.storage.postgres.transaction import PostgresTransaction
 from provlog.server.storage.postgres.translation import explain, translated
 from provlog.server.storage.rows import Row
@@ -43,6 +45,18 @@ logger = logging.getLogger(__name__)
 
 WRITERS: Final = 8
 READERS: Final = 6
+
+# Who may not read the statistics sees that there are standbys, and nothing of them. A
+# standby that stands still goes on telling the lag it had: what it has yet to replay is
+# told by the primary.
+_VITALS: Final = """
+SELECT pg_database_size(current_database()),
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+       CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN count(state) END,
+       max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint,
+       extract(epoch FROM max(replay_lag))::float8
+FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
+"""
 
 
 class PostgresStorage(PostgresReads):
@@ -107,6 +121,11 @@ class PostgresStorage(PostgresReads):
                 self._remembered.keep_token(known, asked)
         return known
 
+    async def vitals(self) -> Vitals:
+        """Return how the database is, and its standbys where the role may see them."""
+        [row] = await self.fetch(_VITALS)
+        return Vitals(*row)
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """Begin a write transaction; leaving it without `commit` rolls it back."""
@@ -131,6 +150,20 @@ class PostgresStorage(PostgresReads):
             finally:
                 await _roll_back(connection)
                 self._remembered.forget_tokens(transaction.revoked)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
+        """Begin reads that all see the rows as they were at one moment."""
+        async with self._connection(self._readers) as connection:
+            snapshot = PostgresSnapshot(connection)
+            try:
+                await snapshot.begin()
+                yield snapshot
+            except asyncio.CancelledError:
+                connection.terminate()
+                raise
+            finally:
+                await _roll_back(connection)
 
     async def barrier(self, log: int) -> Head:
         """Durably commit a mark in the head row and return the head behind it."""

@@ -7,8 +7,9 @@ Durability: COMMIT returns after the write-ahead log is flushed, here and, where
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from provlog.server.storage.base import (
     AlreadyExistsError,
@@ -18,16 +19,16 @@ from provlog.server.storage.base import (
     Head,
     Incarnation,
     LogRecord,
-    NewEntry,
     StorageError,
 )
 from provlog.server.storage.postgres.connecting import (
+    STATEMENT_SECONDS,
     Pooled,
     fetch,
     incarnation_of,
 )
 from provlog.server.storage.postgres.reads import PostgresReads
-from provlog.server.storage.postgres.translation import explain
+from provlog.server.storage.postgres.translation import explain, translated
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
     Row,
@@ -156,6 +157,37 @@ class PostgresTransaction(PostgresReads):
             await self.fetch(_REVOKE, at, token_id)
             self.revoked.add(token_id)
 
+    async def load(self, extension: Extension) -> None:
+        """Do what `extend` does, with COPY for entries and tiles."""
+        log, tiles = extension.log, extension.tiles
+        keyed, private, openings = _sides(extension)
+        for table, columns, rows in (
+            ("entries", "log idx leaf", [(e.index, e.leaf) for e in extension.entries]),
+            ("keys", "log id idx", keyed),
+            ("private", "log idx disclosures compare_key compare_digest", private),
+            ("openings", "log idx epoch nonce labels", openings),
+            (
+                "tiles",
+                "log level idx root hashes",
+                [(tile.level, tile.index, root, data) for tile, data, root in tiles],
+            ),
+        ):
+            await self._copy(table, columns.split(), [(log, *row) for row in rows])
+        await self.extend(replace(extension, entries=(), tiles=()))
+
+    async def _copy(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        if rows:
+            with translated():
+                await self._connection.copy_records_to_table(
+                    table,
+                    schema_name="provlog",
+                    columns=columns,
+                    records=rows,
+                    timeout=STATEMENT_SECONDS,
+                )
+
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before."""
         try:
@@ -191,38 +223,42 @@ class PostgresTransaction(PostgresReads):
 
 def _columns(extension: Extension) -> list[object]:
     """Return the arguments of postgres-extend.sql."""
-    log, entries, tiles = extension.log, extension.entries, extension.tiles
-    keyed = [(entry.key, entry.index) for entry in entries if entry.key]
-    private = [
-        private_row(log, entry.index, entry.private)[1:]
-        for entry in entries
-        if entry.private
+    tiles = [
+        (tile.level, tile.index, root, hashes) for tile, hashes, root in extension.tiles
     ]
-    openings = _openings(extension, entries)
+    keyed, private, openings = _sides(extension)
     return [
-        log,
-        *_transposed([(entry.index, entry.leaf) for entry in entries], 2),
+        extension.log,
+        *_transposed([(each.index, each.leaf) for each in extension.entries], 2),
         *_transposed(keyed, 2),
         *_transposed(private, 4),
         extension.head.epoch,
-        *_transposed(openings, 3),
         *_transposed(
-            [(tile.level, tile.index, root, hashes) for tile, hashes, root in tiles], 4
+            [(index, nonce, labels) for index, _, nonce, labels in openings], 3
         ),
+        *_transposed(tiles, 4),
         *head_row(extension.head),
     ]
 
 
-def _openings(
-    extension: Extension, entries: Sequence[NewEntry]
-) -> list[tuple[object, ...]]:
-    epoch = extension.head.epoch
-    rows = (
-        opening_row(extension.log, entry.index, epoch, entry.openings)
+_Rows: TypeAlias = list[tuple[Any, ...]]
+
+
+def _sides(extension: Extension) -> tuple[_Rows, _Rows, _Rows]:
+    """Return the rows of keys, private sides and openings, without their log."""
+    log, entries, epoch = extension.log, extension.entries, extension.head.epoch
+    keyed: _Rows = [(entry.key, entry.index) for entry in entries if entry.key]
+    private: _Rows = [
+        private_row(log, entry.index, entry.private)[1:]
+        for entry in entries
+        if entry.private
+    ]
+    openings: _Rows = [
+        opening_row(log, entry.index, epoch, entry.openings)[1:]
         for entry in entries
         if entry.openings
-    )
-    return [(index, nonce, labels) for _, index, _, nonce, labels in rows]
+    ]
+    return keyed, private, openings
 
 
 def _transposed(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:

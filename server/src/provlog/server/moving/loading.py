@@ -1,0 +1,137 @@
+"""Storing what was exported: group after group in one transaction, held together."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TypeVar
+
+from provlog.merkle.edge import RightEdge
+from provlog.merkle.tiles import Tile
+from provlog.server.errors import DamagedError, ForkError
+from provlog.server.guard import ReleasedHead
+from provlog.server.log import check_params
+from provlog.server.moving.chain import Chain
+from provlog.server.moving.checking import Checked, digest_file, require_digest
+from provlog.server.moving.exported import Export
+from provlog.server.moving.folders import opened, read_bounded
+from provlog.server.moving.manifest import CURSORS, ENTRIES, SOURCES, TOKENS
+from provlog.server.moving.private_side import (
+    CursorLine,
+    Line,
+    SourceLine,
+    TokenLine,
+    read_lines,
+)
+from provlog.server.moving.reading import checked_entries
+from provlog.server.moving.tree_files import MAX_TILE, OnProgress, partial_tiles
+from provlog.server.storage.base import Extension, Head, LogRecord, Transaction
+
+L = TypeVar("L", bound=Line)
+
+
+class Loading:
+    """One log that is loaded. `known` is what the guard has of it, None for nothing.
+
+    Everything raises `DamagedError` where the export is not as it was written, and
+    `ForkError` where its tree does not begin with what the guard knows.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        record: LogRecord,
+        export: Export,
+        known: ReleasedHead | None,
+    ) -> None:
+        self._transaction = transaction
+        self._record = record
+        self._export = export
+        self._known = known
+        self._edge = RightEdge.empty()
+        self._chain = Chain()
+
+    async def entries(self, on_progress: OnProgress) -> None:
+        """Store every entry, and the tiles that come of them."""
+        manifest = self._export.manifest
+        size, digest = manifest.head.size, manifest.files[ENTRIES]
+        async for checked in checked_entries(self._export.folder, size, digest):
+            for part in self._parts(checked):
+                await self._add(part)
+            on_progress(len(checked.entries))
+
+    async def require_head(self) -> None:
+        """Hold the entries that were stored against head, right edge and keys."""
+        head, record = self._export.manifest.head, self._record
+        if self._head(self._edge.root()) != head:
+            raise DamagedError("the entries do not come to the head that was exported")
+        for tile in partial_tiles(head.size):
+            self._compare(tile, b"".join(self._edge.levels[tile.level]))
+        if record.created != self._chain.began:
+            raise DamagedError("the log was not made when its entry 0 was")
+        await check_params(self._transaction, record, self._export.keys)
+
+    async def registers(self, *, with_tokens: bool) -> int:
+        """Store sources, cursors and tokens; return how many tokens were left out."""
+        log, head = self._record.id, self._export.manifest.head
+        sources = [
+            (each.index, each.record()) for each in self._lines(SOURCES, SourceLine)
+        ]
+        tokens = [each.record(log) for each in self._lines(TOKENS, TokenLine)]
+        kept = tokens if with_tokens else []
+        await self._transaction.load(Extension(log, head, [], [], sources, kept))
+        for cursor in self._lines(CURSORS, CursorLine):
+            await self._transaction.set_cursor(log, cursor.record())
+        return len(tokens) - len(kept)
+
+    def _parts(self, checked: Checked) -> Iterator[Checked]:
+        """Cut entries where the epoch changes, and where the guard's tree ends.
+
+        A commit of the storage's is of one epoch.
+        """
+        start, places = self._edge.size, checked.places
+        known = -1 if self._known is None else self._known.size
+        cuts = [
+            place
+            for place in range(1, len(places))
+            if places[place].epoch != places[place - 1].epoch or start + place == known
+        ]
+        for begin, end in pairwise([0, *cuts, len(places)]):
+            yield Checked(
+                checked.entries[begin:end],
+                checked.hashes[begin:end],
+                places[begin:end],
+            )
+
+    async def _add(self, part: Checked) -> None:
+        self._chain.add(part.places)
+        growth = self._edge.grow(part.hashes)
+        self._edge = growth.edge
+        self._require_guarded(growth.root)
+        for full in growth.tiles:
+            self._compare(full.tile, full.data)
+        head = self._head(growth.root)
+        await self._transaction.load(
+            Extension(self._record.id, head, part.entries, growth.tiles)
+        )
+
+    def _head(self, root: bytes) -> Head:
+        chain = self._chain
+        return Head(chain.size, root, chain.events, chain.epoch, chain.recorded)
+
+    def _require_guarded(self, root: bytes) -> None:
+        known = self._known
+        if known is not None and known.size == self._edge.size and known.root != root:
+            raise ForkError(
+                f"another tree of size {known.size} of {self._record.origin} was"
+                " released from this machine"
+            )
+
+    def _compare(self, tile: Tile, data: bytes) -> None:
+        path = self._export.folder / tile.path()
+        if read_bounded(path, MAX_TILE) != data:
+            raise DamagedError(f"{tile.path()} is not the tile of the entries")
+
+    def _lines(self, name: str, kind: type[L]) -> Iterator[L]:
+        path = self._export.folder / name
+        require_digest(name, digest_file(path), self._export.manifest.files[name])
+        with opened(path) as file:
+            yield from read_lines(file, kind, name)
