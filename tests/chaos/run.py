@@ -23,8 +23,9 @@ from chaos.engines import Engine, SqliteEngine
 from chaos.freezes import Freezes
 from chaos.kills import Kills, SharedKills
 from chaos.postgres import PostgresEngine
+from chaos.reports import write_report
 from chaos.syscalls import Syscalls
-from chaos.tallies import Tally, write_report
+from chaos.tallies import Tally
 
 CAMPAIGNS: Sequence[type[Campaign]] = (
     Kills,
@@ -48,10 +49,6 @@ def main() -> None:
     """Run what the command line asks for."""
     arguments = _arguments()
     tallies = asyncio.run(_run_all(arguments))
-    for tally in tallies:
-        print(tally.line())
-        for failure in tally.failures:
-            print(f"  {failure}")
     write_report(arguments.report, tallies)
     print(f"report: {arguments.report}")
     clean = all(each.is_clean for each in tallies)
@@ -98,7 +95,11 @@ async def _run_all(arguments: argparse.Namespace) -> list[Tally]:
     async def one(kind: type[Campaign], name: str) -> Tally:
         async with room:
             rounds = arguments.rounds or kind.rounds
-            return await run_on(kind(), name, rounds, arguments.seed)
+            tally = await run_on(kind(), name, rounds, arguments.seed)
+            print(tally.line(), flush=True)
+            for failure in tally.failures:
+                print(f"  {failure}", flush=True)
+            return tally
 
     return await asyncio.gather(
         *(one(*pair) for pair in _pairs(chosen, arguments.engine or [*ENGINES]))
@@ -126,7 +127,7 @@ async def run_on(campaign: Campaign, name: str, rounds: int, seed: int) -> Tally
 
 def _say(line: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r{line:<78}", end="\r", file=sys.stderr, flush=True)
+        print(f"{line:<78}", end="\r", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from chaos.engines import SqliteEngine
 from chaos.freezes import Freezes
 from chaos.kills import Kills, SharedKills
 from chaos.postgres import PostgresEngine
+from chaos.reports import MEANING
 from chaos.run import CAMPAIGNS
 from chaos.syscalls import Syscalls
 
@@ -111,5 +112,6 @@ def test_the_command_writes_a_report(tmp_path: Path) -> None:
     assert "**0 lost, 0 forks**" in report.read_text()
 
 
-def test_every_campaign_has_a_name_of_its_own() -> None:
+def test_a_report_says_of_every_campaign_what_it_does() -> None:
     assert len({each.name for each in CAMPAIGNS}) == len(CAMPAIGNS)
+    assert {each.name for each in CAMPAIGNS} == {*MEANING}
