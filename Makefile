@@ -12,6 +12,8 @@ TESTS ?=
 SOURCES = merkle client server tests
 BIN = .venv/bin
 STAMP = .venv/.provlog-installed
+COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-emit-index-url
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,11 +44,14 @@ fairness: $(STAMP) ## what a quiet submitter notices of a busy one (BENCH: optio
 chaos: $(STAMP) ## hundreds of kills, cuts and failures; what was lost (CHAOS: options)
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)
 
-lock: ## write requirements.lock anew from requirements.in; needs uv
+lock: ## write requirements.lock and deploy/locks anew; needs uv
 	@command -v uv >/dev/null || { \
 	    echo "make lock needs uv on the PATH: https://docs.astral.sh/uv/" >&2; exit 2; }
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url requirements.in -o requirements.lock
+	set -e; $(COMPILE) requirements.in -o requirements.lock; \
+	for each in runtime build; do \
+	    $(COMPILE) -c requirements.lock deploy/locks/$$each.in \
+	        -o deploy/locks/$$each.lock; \
+	done
 
 clean: ## remove .venv and caches; ./data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis \

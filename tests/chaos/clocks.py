@@ -19,7 +19,7 @@ class Clocks(Campaign):
     """
 
     name = "clock"
-    rounds = 40
+    rounds = 20
 
     def lacks(self) -> str | None:
         """Return that libfaketime is missing, where it is."""

@@ -23,7 +23,7 @@ class Cuts(Campaign):
     """
 
     name = "cut"
-    rounds = 50
+    rounds = 30
 
     async def round(self, rig: Rig) -> None:
         """Put a relay between the load and the server, and cut it."""

@@ -21,8 +21,8 @@ class Disks(Campaign):
 
     name = "disk"
     engines = frozenset({"sqlite"})
-    rounds = 20
-    rotation = 10
+    rounds = 10
+    rotation = 5
 
     def __init__(self) -> None:
         self._disk: SmallDisk | None = None

@@ -57,5 +57,5 @@ class SharedKills(Kills):
     """SIGKILL of one of three servers of one log, or of all three at once."""
 
     name = "kill-one-of-three"
-    rounds = 50
+    rounds = 30
     servers = 3

@@ -49,7 +49,6 @@ def main() -> None:
     """Run what the command line asks for."""
     arguments = _arguments()
     tallies = asyncio.run(_run_all(arguments))
-    write_report(arguments.report, tallies)
     print(f"report: {arguments.report}")
     clean = all(each.is_clean for each in tallies)
     # What was asked for by its name has to run.
@@ -86,8 +85,12 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _run_all(arguments: argparse.Namespace) -> list[Tally]:
-    """Run every campaign on every engine it is made for, some at once."""
+    """Run every campaign on every engine it is made for, some at once.
+
+    After each the report is written, so that an hour is not lost with the last of it.
+    """
     room = asyncio.Semaphore(arguments.jobs)
+    ended: list[Tally] = []
     chosen = [
         each for each in CAMPAIGNS if each.name in (arguments.campaign or [each.name])
     ]
@@ -96,10 +99,12 @@ async def _run_all(arguments: argparse.Namespace) -> list[Tally]:
         async with room:
             rounds = arguments.rounds or kind.rounds
             tally = await run_on(kind(), name, rounds, arguments.seed)
-            print(tally.line(), flush=True)
-            for failure in tally.failures:
-                print(f"  {failure}", flush=True)
-            return tally
+        print(tally.line(), flush=True)
+        for failure in tally.failures:
+            print(f"  {failure}", flush=True)
+        ended.append(tally)
+        write_report(arguments.report, ended)
+        return tally
 
     return await asyncio.gather(
         *(one(*pair) for pair in _pairs(chosen, arguments.engine or [*ENGINES]))

@@ -25,6 +25,9 @@ def fsck(
     against each other, against the keys and against the guard. Nothing is changed, and
     a server may run meanwhile. Exit code 1 where something disagrees.
 
+    PostgreSQL's pages are looked at where its extension amcheck is installed; what
+    could not be looked at is told as a note.
+
     \b
     provlog-server fsck --dir /var/lib/provlog
     """

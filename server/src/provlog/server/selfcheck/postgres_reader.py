@@ -4,8 +4,6 @@ A connection of its own, on an event loop of its own that runs on the thread of 
 check for as long as a call takes. Each call sees one moment: it is one statement, or
 some in one transaction that is read-only and repeatable; none is open between calls, so
 a check of hours keeps no vacuum from its work.
-
-Text is read as its bytes: what a bit flip left need not be valid.
 """
 
 import asyncio
@@ -16,6 +14,7 @@ from typing import Any, Final, Self, TypeVar, cast
 import asyncpg
 
 from provlog.server.errors import ConfigurationError
+from provlog.server.selfcheck import postgres_statements as statements
 from provlog.server.selfcheck.postgres_integrity import DAMAGE, check_integrity
 from provlog.server.selfcheck.postgres_schema import (
     catalog_query,
@@ -67,97 +66,6 @@ SET jit TO off;
 """
 
 
-def _bytes(column: str) -> str:
-    return f"coalesce({column}, '')"
-
-
-def _text(column: str) -> str:
-    return f"coalesce(textsend({column}), '')"
-
-
-def _integer(column: str) -> str:
-    return f"coalesce({column}, -1)"
-
-
-def _select(table: str, *columns: str) -> str:
-    return f"SELECT {', '.join(columns)} FROM provlog.{table}"  # noqa: S608  own names
-
-
-_RANGE: Final = " WHERE log = $1 AND idx >= $2 AND idx < $3"
-_LEAVES: Final = _select("entries", "idx", _bytes("leaf")) + _RANGE
-_PRIVATE: Final = (
-    _select("private", "idx", _text("disclosures"), "compare_key", "compare_digest")
-    + _RANGE
-)
-_OPENINGS: Final = (
-    _select("openings", "idx", _integer("epoch"), *map(_bytes, ("nonce", "labels")))
-    + _RANGE
-)
-_TILE: Final = (
-    _select("tiles", *map(_bytes, ("root", "hashes")))
-    + " WHERE log = $1 AND level = $2 AND idx = $3"
-)
-_KEY: Final = _select("keys", "id", _integer("idx"))
-_SIZE: Final = _select("heads", "size") + " WHERE log = $1"
-_PLACES: Final = _KEY + " WHERE log = $1 AND id = ANY ($2::bytea[])"
-_KEYS_AFTER: Final = _KEY + " WHERE log = $1 AND id > $2 ORDER BY id LIMIT $3"
-_LAST_ENTRY: Final = _select("entries", "max(idx)") + " WHERE log = $1"
-_LOGS: Final = (
-    _select(
-        "logs",
-        "log",
-        *map(_text, ("name", "origin", "log_key")),
-        "coalesce(public::int, -1)",
-        _text("created"),
-    )
-    + " ORDER BY name"
-)
-_HEADS: Final = _select(
-    "heads",
-    "log",
-    _integer("size"),
-    _bytes("root"),
-    *map(_integer, ("events", "epoch", "recorded", "barrier")),
-)
-_SOURCES: Final = _select(
-    "sources",
-    "log",
-    *map(_text, ("uri", "ns")),
-    "textsend(connector)",
-    _integer("idx"),
-)
-_CURSORS: Final = _select(
-    "cursors",
-    "log",
-    *map(_text, ("source", "position")),
-    _integer("updated"),
-    _bytes("digest"),
-)
-_TOKENS: Final = _select(
-    "tokens",
-    _text("id"),
-    _bytes("digest"),
-    *map(_text, ("logs", "roles", "sources", "note")),
-    "rate",
-    _integer("created"),
-    "expires",
-    "revoked",
-)
-
-# From one log's number to the next, without reading the rows between.
-_FOREIGN: Final = """
-WITH RECURSIVE found (log) AS (
-    SELECT min(log) FROM provlog.{0}
-    UNION ALL
-    SELECT (SELECT min(t.log) FROM provlog.{0} t WHERE t.log > found.log)
-    FROM found WHERE found.log IS NOT NULL
-)
-SELECT log FROM found
-WHERE log IS NOT NULL AND log <> ALL ($1::bigint[])
-      AND NOT EXISTS (SELECT FROM provlog.logs l WHERE l.log = found.log)
-"""
-
-
 class PostgresReader:
     """A `CheckReader` of a PostgreSQL database."""
 
@@ -181,7 +89,11 @@ class PostgresReader:
         """Return the small tables as they are at one moment."""
         logs, heads, sources, tokens, cursors = self._run(
             self._at_one_moment(
-                (_LOGS,), (_HEADS,), (_SOURCES,), (_TOKENS,), (_CURSORS,)
+                (statements.LOGS,),
+                (statements.HEADS,),
+                (statements.SOURCES,),
+                (statements.TOKENS,),
+                (statements.CURSORS,),
             )
         )
         return Snapshot(
@@ -197,7 +109,9 @@ class PostgresReader:
         place = (log, start, end)
         leaves, private, openings = self._run(
             self._at_one_moment(
-                (_LEAVES, *place), (_PRIVATE, *place), (_OPENINGS, *place)
+                (statements.LEAVES, *place),
+                (statements.PRIVATE, *place),
+                (statements.OPENINGS, *place),
             )
         )
         return Chunk(
@@ -210,29 +124,31 @@ class PostgresReader:
 
     def leaf(self, log: int, index: int) -> bytes | None:
         """Return the leaf at an index."""
-        rows = self._run(self._rows(_LEAVES, log, index, index + 1))
+        rows = self._run(self._rows(statements.LEAVES, log, index, index + 1))
         return rows[0][1] if rows else None
 
     def tile(self, log: int, level: int, index: int) -> TileRow | None:
         """Return a stored tile."""
-        rows = self._run(self._rows(_TILE, log, level, index))
+        rows = self._run(self._rows(statements.TILE, log, level, index))
         return TileRow(*rows[0]) if rows else None
 
     def places(self, log: int, ids: Sequence[bytes]) -> dict[bytes, int]:
         """Return the indexes that blinded ids are said to stand at."""
-        rows = self._run(self._rows(_PLACES, log, ids))
+        rows = self._run(self._rows(statements.PLACES, log, ids))
         return {row[0]: row[1] for row in rows}
 
     def keys(self, log: int, after: bytes, limit: int) -> tuple[int, list[KeyRow]]:
         """Return the log's size, and the next key rows by id at the same moment."""
         sizes, rows = self._run(
-            self._at_one_moment((_SIZE, log), (_KEYS_AFTER, log, after, limit))
+            self._at_one_moment(
+                (statements.SIZE, log), (statements.KEYS_AFTER, log, after, limit)
+            )
         )
         return (sizes[0][0] if sizes else 0), [KeyRow(*row) for row in rows]
 
     def last_entry(self, log: int) -> int:
         """Return the largest index that has an entry, -1 where there is none."""
-        [(last,)] = self._run(self._rows(_LAST_ENTRY, log))
+        [(last,)] = self._run(self._rows(statements.LAST_ENTRY, log))
         return -1 if last is None else int(last)
 
     def outside(self, log: int) -> list[tuple[str, str, int]]:
@@ -243,7 +159,7 @@ class PostgresReader:
         """Return (table, log number) of rows that belong to none of the logs."""
         found = []
         for table in TABLES_OF_LOGS:
-            rows = self._run(self._rows(_FOREIGN.format(table), sorted(logs)))
+            rows = self._run(self._rows(statements.FOREIGN.format(table), sorted(logs)))
             found += [(table, number) for (number,) in rows]
         return found
 
@@ -261,7 +177,7 @@ class PostgresReader:
 
     async def _outside(self, log: int) -> list[tuple[str, str, int]]:
         async with self._moment():
-            sizes = await self._rows(_SIZE, log)
+            sizes = await self._rows(statements.SIZE, log)
             places = places_outside(sizes[0][0] if sizes else 0)
             counts = (
                 f"SELECT {number}, count(*) FROM provlog.{table}"  # noqa: S608
@@ -271,12 +187,10 @@ class PostgresReader:
             rows = await self._rows(" UNION ALL ".join(counts), log)
         return [(*places[number][:2], count) for number, count in rows if count]
 
-    async def _at_one_moment(
-        self, *statements: tuple[object, ...]
-    ) -> list[Sequence[Row]]:
+    async def _at_one_moment(self, *asked: tuple[object, ...]) -> list[Sequence[Row]]:
         """Return the rows of some statements, each given with its values."""
         async with self._moment():
-            return [await self._rows(str(text), *rest) for text, *rest in statements]
+            return [await self._rows(str(text), *rest) for text, *rest in asked]
 
     def _moment(self) -> AbstractAsyncContextManager[object]:
         return self._connection.transaction(isolation="repeatable_read", readonly=True)
