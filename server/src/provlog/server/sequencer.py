@@ -17,6 +17,7 @@ from provlog.merkle.edge import Growth
 from provlog.server.batch import Batch, Outcome, Release, appended_sources
 from provlog.server.clock import Clock
 from provlog.server.errors import (
+    HaltedError,
     ServiceError,
     UnavailableError,
     describe,
@@ -25,18 +26,20 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
+from provlog.server.patience import Patience
 from provlog.server.queueing import FairQueue, QueueLimits
 from provlog.server.sharing import Load
 from provlog.server.storage.base import (
     CommitUnknownError,
     Extension,
     Head,
+    Incarnation,
     InterruptedStorageError,
     Storage,
     StorageError,
     Transaction,
 )
-from provlog.server.trust import Admission, HeadTrust, Patience, admit_all
+from provlog.server.trust import Admission, HeadTrust, admit_all
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +87,14 @@ class _Plan:
     before: Head
     growth: Growth | None
     extension: Extension | None
+    incarnation: Incarnation | None
+
+    @property
+    def head(self) -> ReleasedHead:
+        """The head that its answers rest on, once that is durable."""
+        if self.growth is None:
+            return ReleasedHead(self.before.size, self.before.root)
+        return ReleasedHead(self.growth.edge.size, self.growth.root)
 
     @property
     def writes(self) -> bool:
@@ -276,10 +287,7 @@ class Sequencer:
         """
         # 1. The lock: until the commit nobody else moves this head. Clock and guard
         # are asked under it, and may stop this log while the others go on.
-        head = await transaction.lock(log.id)
-        if transaction.incarnation != log.incarnation:
-            # Another one than the barrier was passed in.
-            raise InterruptedStorageError("another database answers than before")
+        head = await self.trust.lock(log, transaction)
         try:
             offset = transaction.clock_offset_ms()
             recorded = self._clock.date(head.recorded, offset)
@@ -296,7 +304,9 @@ class Sequencer:
         with self._metrics.stage("tree"):
             grown = batch.grow(edge)
         if grown is None:
-            plan = _Plan(log, units, outcomes, head, None, None)
+            plan = _Plan(
+                log, units, outcomes, head, None, None, transaction.incarnation
+            )
             if plan.writes:
                 # The answers rest on a head that another process committed and that
                 # nobody has released: a barrier of our own makes sure of it.
@@ -306,7 +316,9 @@ class Sequencer:
         growth, extension = grown
         with self._metrics.stage("store"):
             await transaction.extend(extension)
-        return _Plan(log, units, outcomes, head, growth, extension)
+        return _Plan(
+            log, units, outcomes, head, growth, extension, transaction.incarnation
+        )
 
     async def _release(self, plan: _Plan) -> None:
         """Answer a plan whose entries are durable.
@@ -314,16 +326,14 @@ class Sequencer:
         If we crash before the guard is written, the next start releases this head; if
         after it, the entries are known to be released. Either way they stay.
         """
-        log, growth = plan.log, plan.growth
+        log, growth, head = plan.log, plan.growth, plan.head
         try:
             # 5. The guard, and only then the signature.
             with self._metrics.stage("sign"):
-                if growth is None:
-                    head = ReleasedHead(plan.before.size, plan.before.root)
-                else:
-                    head = ReleasedHead(growth.edge.size, growth.root)
+                note = await log.release(head, plan.incarnation)
+                release = Release(head, note, growth)
+                if growth is not None:
                     log.edge = growth.edge
-                release = Release(head, await log.release(head), growth)
         except Exception as error:
             # The entries are durable, but may not be shown. Sent again, their events
             # are answered from the log as soon as it is released.
@@ -332,7 +342,9 @@ class Sequencer:
                 log.origin,
                 error if isinstance(error, ServiceError) else describe(error),
             )
-            _refuse({log: plan.units}, UnavailableError("the head cannot be released"))
+            told = UnavailableError("the head cannot be released")
+            halted = isinstance(error, HaltedError)
+            _refuse({log: plan.units}, error if halted else told)
             return
         self._metrics.committed(plan.outcomes)
         if plan.extension is not None:
@@ -363,18 +375,15 @@ class Sequencer:
         """
         try:
             head = await self._barrier(plan.log)
-            if plan.extension is None:
+            plan.incarnation = plan.log.incarnation
+            # Also where nothing was to be added: the head before may be another
+            # server's, and be lost.
+            if await plan.log.is_stored(plan.head, head):
                 return True
-            first, after = plan.extension.entries[0], plan.extension.head.size
-            if head.size >= after:
-                found = await self._storage.leaves(
-                    plan.log.id, first.index, first.index + 1
-                )
-                if found == [first.leaf]:
-                    return True
         except Exception as error:
             self.trust.doubt([plan.log])
-            logger.error("the barrier failed: %s", describe(error))
+            known = isinstance(error, (ServiceError, StorageError))
+            logger.error("the barrier failed: %s", error if known else describe(error))
         _refuse({plan.log: plan.units}, _unknown())
         return False
 

@@ -16,6 +16,7 @@ from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
+from provlog.server.cli.recover import recover
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
 
@@ -37,8 +38,8 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, fsck, migrate, poll, backup, restore_, export,
-    import_,
+    init, serve, token, log, source, fsck, migrate, poll, recover, backup, restore_,
+    export, import_,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -54,13 +54,15 @@ async def export_log(
     require_empty(to)
     folder = Folder(to, private=True)
     folder.make()
+    # Of before the snapshot: if it is of another database, its head is not released.
+    incarnation = service.storage.incarnation()
     async with service.storage.snapshot() as reads:
         head = await reads.head(log.id)
         if head.size == 0:
             raise ConfigurationError("a log without entries cannot be exported")
         # Behind a barrier that was passed since, the snapshot's head is durable.
         await service.storage.barrier(log.id)
-        note = await log.release(ReleasedHead(head.size, head.root))
+        note = await log.release(ReleasedHead(head.size, head.root), incarnation)
         # A head that another process released meanwhile is not in the snapshot.
         await write_tree(folder, reads, log.id, 0, head.size, on_progress)
         writer = _PrivateWriter(folder, reads, log.id)

@@ -1,11 +1,14 @@
 """Connections to PostgreSQL: how they are set up, and which database they reached.
 
 A URL may name several hosts; a connection is made to the one that takes writes, so it
-follows a failover. Every connection knows which incarnation of the database it talks
-to, because what was true of one need not be true of the next.
+follows a failover (`hosts`). Every connection knows which incarnation of the database
+it talks to, because what was true of one need not be true of the next.
 """
 
+import asyncio
+import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import asyncpg
@@ -13,6 +16,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.storage.base import Incarnation, StorageError
+from provlog.server.storage.postgres.hosts import Hosts
 from provlog.server.storage.postgres.translation import explain, translated
 from provlog.server.storage.rows import Row
 
@@ -28,12 +32,18 @@ else:
     Pooled = asyncpg.pool.PoolConnectionProxy
     Base = asyncpg.Connection
 
-CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 """After how long a statement other than COMMIT is given up."""
 LOCK_SECONDS: Final = 3.0
 """After how long a waiter looks whether whoever holds a log's lock stands still."""
 MINIMUM_VERSION: Final = 130_000
+_KEEPALIVE: Final[Mapping[str, int]] = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    # What was sent and not acknowledged, in milliseconds.
+    "TCP_USER_TIMEOUT": 25_000,
+}
 _WEAK: Final = ("off", "local", "remote_write")
 
 # Each statement here finds its rows by a key, and its plan is made once for all
@@ -56,6 +66,11 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "tcp_keepalives_count": "3",
 }
 
+_COMMAND_SETTINGS: Final[Mapping[str, str]] = {
+    "application_name": "provlog",
+    "client_min_messages": "warning",
+}
+
 _WHO = """
 SELECT (SELECT system_identifier FROM pg_control_system()),
        pg_is_in_recovery(),
@@ -72,6 +87,20 @@ class ServerConnection(Base):
     """A connection that knows the database it reached."""
 
     incarnation: Incarnation
+    _transport: asyncio.Transport
+
+    def watch_peer(self) -> None:
+        """Have the system notice a machine that is gone, as when its power failed.
+
+        A COMMIT has no time limit: without this, who waits for one might for ever.
+        """
+        reached = self._transport.get_extra_info("socket")
+        if reached.family == socket.AF_UNIX:
+            return
+        reached.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # where the system has it
+                reached.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def incarnation_of(connection: Plain | Pooled) -> Incarnation:
@@ -121,53 +150,63 @@ async def connect(url: str) -> ServerConnection:
 
     Raises `StorageError` where the database cannot be reached.
     """
+    hosts = Hosts(url, partial(_reach, settings=_COMMAND_SETTINGS))
     try:
-        with translated():
-            connection = await asyncpg.connect(
-                url,
-                timeout=CONNECT_SECONDS,
-                connection_class=ServerConnection,
-                target_session_attrs=SessionAttribute.primary,
-                server_settings={
-                    "application_name": "provlog",
-                    "client_min_messages": "warning",
-                },
-            )
-    except (StorageError, ValueError) as error:
-        raise _unreachable(error) from error
-    try:
-        await prepare(connection)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
+        return await hosts.connect()
+    except StorageError as error:
+        raise StorageError(f"the database cannot be reached: {error}") from error
 
 
-async def create_pool(url: str, size: int) -> Pool:
+def pooled_hosts(url: str) -> Hosts[ServerConnection]:
+    """Return the hosts of a database for the pools that serve from it."""
+    return Hosts(url, partial(_reach, settings=_SETTINGS))
+
+
+async def create_pool(hosts: Hosts[ServerConnection], size: int) -> Pool:
     """Return a pool of connections for serving; they are made when they are needed."""
-    try:
-        return await asyncpg.create_pool(
-            url,
-            min_size=0,
-            max_size=size,
-            max_queries=0x7FFFFFFF,
-            max_inactive_connection_lifetime=300.0,
-            timeout=CONNECT_SECONDS,
-            connection_class=ServerConnection,
-            target_session_attrs=SessionAttribute.primary,
-            init=prepare,
-            # A connection is handed back without a transaction and without settings.
-            reset=_nothing_to_reset,
-            server_settings=dict(_SETTINGS),
-        )
-    except ValueError as error:
-        raise _unreachable(error) from error
+
+    async def connect_pooled(*_: object, **__: object) -> ServerConnection:
+        return await hosts.connect()
+
+    return await asyncpg.create_pool(
+        min_size=0,
+        max_size=size,
+        max_queries=0x7FFFFFFF,
+        max_inactive_connection_lifetime=300.0,
+        connection_class=ServerConnection,
+        connect=connect_pooled,
+        # A connection is handed back without a transaction and without settings.
+        reset=_nothing_to_reset,
+    )
 
 
 async def _nothing_to_reset(_: object) -> None:
     return
 
 
-def _unreachable(error: Exception) -> StorageError:
-    why = str(error) if isinstance(error, StorageError) else explain(error)
-    return StorageError(f"the database cannot be reached: {why}")
+async def _reach(
+    url: str, seconds: float, settings: Mapping[str, str]
+) -> ServerConnection:
+    """Connect to one host; a standby is an `InterruptedStorageError`."""
+    try:
+        with translated():
+            async with asyncio.timeout(seconds):
+                return await _connect(url, settings)
+    except ValueError as error:
+        raise StorageError(explain(error)) from error
+
+
+async def _connect(url: str, settings: Mapping[str, str]) -> ServerConnection:
+    connection = await asyncpg.connect(
+        url,
+        connection_class=ServerConnection,
+        target_session_attrs=SessionAttribute.primary,
+        server_settings=dict(settings),
+    )
+    try:
+        connection.watch_peer()
+        await prepare(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection

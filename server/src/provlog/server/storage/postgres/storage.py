@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from provlog.server.patience import Patience
 from provlog.server.storage.base import (
     Head,
     Incarnation,
@@ -23,15 +24,16 @@ from provlog.server.storage.base import (
     Vitals,
 )
 from provlog.server.storage.postgres.connecting import (
-    CONNECT_SECONDS,
     STATEMENT_SECONDS,
     Pool,
     Pooled,
     create_pool,
     fetch,
     incarnation_of,
+    pooled_hosts,
 )
 from provlog.server.storage.postgres.cutting_off import end_frozen_sessions
+from provlog.server.storage.postgres.hosts import CONNECT_SECONDS
 from provlog.server.storage.postgres.privileges import excess_rights
 from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.remembered import Remembered
@@ -45,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 WRITERS: Final = 8
 READERS: Final = 6
+READ_SECONDS: Final = 3.0
+"""How long a read waits for a database that is away: for a restart, or a failover."""
 
 # Who may not read the statistics sees that there are standbys, and nothing of them. A
 # standby that stands still goes on telling the lag it had: what it has yet to replay is
@@ -64,9 +68,10 @@ class PostgresStorage(PostgresReads):
 
     def __init__(self, url: str) -> None:
         """Prepare; nothing is connected before `open`."""
-        self._url = url
+        self._hosts = pooled_hosts(url)
         self._pools: list[Pool] = []
         self._incarnation: Incarnation | None = None
+        self._left: set[Incarnation] = set()
         self._remembered = Remembered()
 
     async def open(self) -> None:
@@ -76,7 +81,7 @@ class PostgresStorage(PostgresReads):
         database cannot be reached, `ConfigurationError` where it must not be used.
         """
         for size in (WRITERS, READERS):
-            self._pools.append(await create_pool(self._url, size))
+            self._pools.append(await create_pool(self._hosts, size))
         async with self._connection(self._writers) as connection:
             await require_schema(connection)
 
@@ -94,13 +99,15 @@ class PostgresStorage(PostgresReads):
         return log
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
-        """Return a statement's rows; a read that was interrupted is done once more."""
-        for _ in range(2):
-            with contextlib.suppress(InterruptedStorageError):
+        """Return a statement's rows; a read that was interrupted is done again."""
+        patience = Patience(READ_SECONDS)
+        while True:
+            try:
                 async with self._connection(self._readers) as connection:
                     return await fetch(connection, statement, *values)
-        async with self._connection(self._readers) as connection:
-            return await fetch(connection, statement, *values)
+            except InterruptedStorageError:
+                if not await patience.wait():
+                    raise
 
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
@@ -216,8 +223,11 @@ class PostgresStorage(PostgresReads):
             if known is None or found == known:
                 self._incarnation = found
                 return connection
-            if _follows(found, known):
+            if found not in self._left and _follows(found, known):
                 logger.warning("the database was started anew or has failed over")
+                # Never again: whoever finds the same one before and after a read
+                # knows that nothing was read from another.
+                self._left.add(known)
                 self._incarnation = found
                 # What was read from the other one need not be in this one.
                 self._remembered = Remembered()
@@ -226,6 +236,7 @@ class PostgresStorage(PostgresReads):
                 return connection
             connection.terminate()
             await _release(pool, connection)
+            self._hosts.forget()
             raise InterruptedStorageError(
                 "an older primary of the database answered; it is not used"
             )
