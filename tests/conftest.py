@@ -16,7 +16,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-from support import leak_plugin, object_stores, postgres_fixtures
+from support import engine_fixtures, leak_plugin, object_stores, postgres_fixtures
 from support.vectors import located, take_recorded
 
 # Two runs on a busy machine must give one verdict, so no example has a deadline.
@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(leak_plugin)
     config.pluginmanager.register(postgres_fixtures)
     config.pluginmanager.register(object_stores)
+    config.pluginmanager.register(engine_fixtures)
     for name in list(os.environ):
         if name.startswith("PROVLOG_") and not name.startswith(_LOCATORS):
             del os.environ[name]

@@ -19,7 +19,8 @@ from provlog.server.keyring import Keyring
 from provlog.server.log import Log
 from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
-from provlog.server.storage.base import CommitUnknownError
+from provlog.server.storage.base import CommitUnknownError, Storage
+from provlog.server.storage.opening import open_storage
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from support.events import event_of
 
@@ -48,13 +49,13 @@ async def make_instance(
 async def running(
     instance: Instance,
     *,
-    storage: SqliteStorage | None = None,
+    storage: Storage | None = None,
     clock: Clock | None = None,
     limits: QueueLimits | None = None,
 ) -> AsyncIterator[tuple[Service, Log]]:
     """Open an instance's service and yield it with its log `main`."""
     service = Service(
-        storage or SqliteStorage(instance.database),
+        storage or open_storage(instance),
         Keyring(instance.keys),
         FileGuard(instance.guard),
         clock or Clock(),

@@ -330,7 +330,8 @@ class Sequencer:
         try:
             # 5. The guard, and only then the signature.
             with self._metrics.stage("sign"):
-                note = await log.release(head, plan.incarnation)
+                before = ReleasedHead(plan.before.size, plan.before.root)
+                note = await log.release(head, plan.incarnation, before)
                 release = Release(head, note, growth)
                 if growth is not None:
                     log.edge = growth.edge

@@ -38,8 +38,8 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, fsck, migrate, poll, recover, backup, restore_,
-    export, import_,
+    init, serve, token, log, source, poll, fsck, migrate, backup, restore_, export,
+    import_, recover,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -113,9 +113,29 @@ async def fetch(
 ) -> Sequence[Row]:
     """Return a statement's rows; `StorageError` where that fails or takes too long."""
     with translated():
-        rows = await connection.fetch(statement, *values, timeout=STATEMENT_SECONDS)
+        try:
+            rows = await connection.fetch(statement, *values, timeout=STATEMENT_SECONDS)
+        except TimeoutError:
+            # Whatever stands still would not answer a ROLLBACK either.
+            drop(connection)
+            raise
     # Records are sequences, of which their stubs say nothing.
     return cast("Sequence[Row]", rows)
+
+
+def is_lost(connection: Plain | Pooled) -> bool:
+    """Tell whether a connection has ended."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        # A pool takes back at once what has ended, and then refuses every call.
+        return True
+
+
+def drop(connection: Plain | Pooled) -> None:
+    """End a connection at once, and with it its transaction; it may have ended."""
+    if not is_lost(connection):
+        connection.terminate()
 
 
 async def prepare(connection: Plain) -> None:
@@ -207,6 +227,6 @@ async def _connect(url: str, settings: Mapping[str, str]) -> ServerConnection:
         connection.watch_peer()
         await prepare(connection)
     except BaseException:
-        connection.terminate()
+        drop(connection)
         raise
     return connection

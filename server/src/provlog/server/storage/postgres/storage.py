@@ -28,8 +28,10 @@ from provlog.server.storage.postgres.connecting import (
     Pool,
     Pooled,
     create_pool,
+    drop,
     fetch,
     incarnation_of,
+    is_lost,
     pooled_hosts,
 )
 from provlog.server.storage.postgres.cutting_off import end_frozen_sessions
@@ -152,7 +154,7 @@ class PostgresStorage(PostgresReads):
             except asyncio.CancelledError:
                 # Perhaps in the middle of a statement: with the connection goes its
                 # transaction.
-                connection.terminate()
+                drop(connection)
                 raise
             finally:
                 await _roll_back(connection)
@@ -167,7 +169,7 @@ class PostgresStorage(PostgresReads):
                 await snapshot.begin()
                 yield snapshot
             except asyncio.CancelledError:
-                connection.terminate()
+                drop(connection)
                 raise
             finally:
                 await _roll_back(connection)
@@ -234,7 +236,7 @@ class PostgresStorage(PostgresReads):
                 for each in self._pools:
                     await each.expire_connections()
                 return connection
-            connection.terminate()
+            drop(connection)
             await _release(pool, connection)
             self._hosts.forget()
             raise InterruptedStorageError(
@@ -262,8 +264,8 @@ async def _release(pool: Pool, connection: Pooled) -> None:
 async def _roll_back(connection: Pooled) -> None:
     """End what is left of a transaction; a connection that cannot is closed."""
     try:
-        if not connection.is_closed() and connection.is_in_transaction():
+        if not is_lost(connection) and connection.is_in_transaction():
             with translated():
                 await connection.execute("ROLLBACK", timeout=STATEMENT_SECONDS)
     except StorageError:
-        connection.terminate()
+        drop(connection)

@@ -12,7 +12,6 @@ from importlib import resources
 from typing import Any, Final, TypeAlias
 
 from provlog.server.storage.base import (
-    AlreadyExistsError,
     CommitUnknownError,
     Cursor,
     Extension,
@@ -26,6 +25,7 @@ from provlog.server.storage.postgres.connecting import (
     Pooled,
     fetch,
     incarnation_of,
+    is_lost,
 )
 from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.translation import explain, translated
@@ -85,6 +85,7 @@ class PostgresTransaction(PostgresReads):
 
     def __init__(self, connection: Pooled) -> None:
         self._connection = connection
+        self._incarnation = incarnation_of(connection)
         self._offset: int | None = None
         self._warnings: list[str] = []
         # What other processes and caches are to hear of once it is committed.
@@ -93,7 +94,7 @@ class PostgresTransaction(PostgresReads):
     @property
     def incarnation(self) -> Incarnation:
         """Which database this transaction runs in."""
-        return incarnation_of(self._connection)
+        return self._incarnation
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         """Return a statement's rows; `StorageError` where that fails."""
@@ -190,10 +191,7 @@ class PostgresTransaction(PostgresReads):
 
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
         """Write a source's cursor in the place of the one before."""
-        try:
-            await self.fetch(_SET_CURSOR, *cursor_row(log, cursor))
-        except AlreadyExistsError as error:
-            raise StorageError(str(error)) from error
+        await self.fetch(_SET_CURSOR, *cursor_row(log, cursor))
 
     async def commit(self) -> None:
         """Make everything durable; `CommitUnknownError` where that is not known.
@@ -212,7 +210,8 @@ class PostgresTransaction(PostgresReads):
         except Exception as error:
             raise CommitUnknownError(explain(error)) from error
         finally:
-            self._connection.remove_log_listener(self._note)
+            if not is_lost(self._connection):
+                self._connection.remove_log_listener(self._note)
         if status != "COMMIT" or self._warnings:
             raise CommitUnknownError(f"COMMIT was answered {[status, *self._warnings]}")
 

@@ -1,26 +1,18 @@
-"""The embedded store: what is insert-only, what is flushed, what is derived."""
+"""SQLite's own: triggers against any connection, settings that flush, the file."""
 
 from pathlib import Path
 
 import apsw
 import pytest
 
-from provlog.merkle.edge import RightEdge, edge_shape
-from provlog.merkle.hashing import leaf_hash
-from provlog.merkle.tiles import Tile
 from provlog.server.storage.base import (
     AlreadyExistsError,
-    Extension,
-    Head,
-    LogRecord,
-    NewEntry,
-    SourceRecord,
-    StorageError,
+    Cursor,
+    DamagedCursorError,
 )
 from provlog.server.storage.sqlite import SqliteStorage, create_database
-from provlog.server.tree import TileCache, Tree
-from support.naive_tree import NaiveTree
-from support.services import fill, make_instance, running
+from support.services import SOURCE, fill, make_instance, running
+from support.written_logs import save_cursor
 
 FORBIDDEN = {
     "entries": ("leaf", "x'7b7d'"),
@@ -130,32 +122,13 @@ def test_a_database_is_never_made_over_another(tmp_path: Path) -> None:
         create_database(path)
 
 
-async def test_a_transaction_that_is_left_changes_nothing(tmp_path: Path) -> None:
+async def test_a_barrier_changes_the_head_row_so_that_it_is_flushed(
+    tmp_path: Path,
+) -> None:
     instance = await make_instance(tmp_path)
     storage = SqliteStorage(instance.database)
     log = await storage.log("main")
     assert log is not None
-    before = await storage.head(log.id)
-    async with storage.transaction() as transaction:
-        head = Head(2, bytes(32), 0, 1, before.recorded)
-        entry = NewEntry(1, b"{}", None, None, None)
-        source = SourceRecord("urn:x", "urn:x", None)
-        await transaction.extend(Extension(log.id, head, [entry], [], [(1, source)]))
-        assert await transaction.head(log.id) == head
-        assert await storage.head(log.id) == before
-    assert await storage.head(log.id) == before
-    assert await storage.source(log.id, "urn:x") is None
-    with pytest.raises(StorageError, match="1 rows of entries are missing"):
-        await storage.leaves(log.id, 0, 2)
-    await storage.close()
-
-
-async def test_a_barrier_returns_the_head_and_leaves_it(tmp_path: Path) -> None:
-    instance = await make_instance(tmp_path)
-    storage = SqliteStorage(instance.database)
-    log = await storage.log("main")
-    assert log is not None
-    assert await storage.barrier(log.id) == await storage.head(log.id)
     marks = "SELECT barrier FROM heads"
     [(mark,)] = storage._connection.execute(marks)
     await storage.barrier(log.id)
@@ -163,51 +136,35 @@ async def test_a_barrier_returns_the_head_and_leaves_it(tmp_path: Path) -> None:
     await storage.close()
 
 
-async def grown(path: Path, sizes: list[int]) -> tuple[SqliteStorage, int, NaiveTree]:
-    """Return a store with a log of small leaves, written in steps of `sizes`."""
-    create_database(path)
-    storage = SqliteStorage(path)
-    edge = RightEdge.empty()
-    leaves: list[bytes] = []
-    async with storage.transaction() as transaction:
-        record = LogRecord(0, "big", "example.com/big", "key", False, "now")
-        log = await transaction.create_log(record)
-        for size in sizes:
-            new = [b"%08d" % index for index in range(edge.size, size)]
-            growth = edge.grow([leaf_hash(leaf) for leaf in new])
-            entries = [
-                NewEntry(index, leaf, None, None, None)
-                for index, leaf in enumerate(new, edge.size)
-            ]
-            head = Head(size, growth.root, 0, 1, 0)
-            await transaction.extend(Extension(log, head, entries, growth.tiles))
-            edge, leaves = growth.edge, leaves + new
-        await transaction.commit()
-    return storage, log, NaiveTree([leaf_hash(leaf) for leaf in leaves])
+CURSOR = Cursor(SOURCE, "2026-11-21T17:53:55.516Z", 1_800_000_000_000)
 
 
-async def test_tiles_of_every_size_and_level_are_stored_or_derived(
-    tmp_path: Path,
-) -> None:
-    # Past 65,536 leaves there are full tiles of level 1 and a partial one of level 2.
-    size = 66_000
-    storage, log, naive = await grown(tmp_path / "big.db", [1, 255, 300, 65_535, size])
-    tree = Tree(storage, log, TileCache(8))
-    for at in (1, 255, 256, 257, 300, 65_535, 65_536, 65_537, size):
-        assert await tree.root(at) == naive.root(at)
-        edge = await tree.edge(at)
-        assert edge.root() == naive.root(at)
-        for level, width in enumerate(edge_shape(at)):
-            if not width:
-                continue
-            index = at >> 8 * (level + 1)
-            data = await tree.tile(Tile(level, index, width))
-            span = 256**level
-            first = index * 256 * span
-            assert data == b"".join(
-                naive.mth(first + place * span, first + (place + 1) * span)
-                for place in range(width)
-            )
-    with pytest.raises(StorageError):
-        await tree.tile(Tile(0, size // 256))
-    await storage.close()
+async def test_a_cursor_stays_with_its_source(tmp_path: Path) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        await service.source(log, SOURCE, "test")
+        storage = service.storage
+        assert isinstance(storage, SqliteStorage)
+        await save_cursor(storage, log.id, CURSOR)
+        for statement in (
+            "DELETE FROM cursors",
+            "UPDATE cursors SET source = 'urn:x'",
+            "UPDATE cursors SET log = 2",
+            "INSERT INTO cursors SELECT log, 'urn:x', position, updated, digest"
+            " FROM cursors",
+            "INSERT OR REPLACE INTO cursors SELECT * FROM cursors",
+        ):
+            with pytest.raises(apsw.ConstraintError, match="a cursor"):
+                storage._writer.execute(statement)
+        assert await storage.cursor(log.id, SOURCE) == CURSOR
+
+
+async def test_a_damaged_cursor_is_not_believed(tmp_path: Path) -> None:
+    async with running(await make_instance(tmp_path)) as (service, log):
+        await service.source(log, SOURCE, "test")
+        storage = service.storage
+        assert isinstance(storage, SqliteStorage)
+        await save_cursor(storage, log.id, CURSOR)
+        later = "UPDATE cursors SET position = '2036-11-21T17:53:55.516Z'"
+        storage._writer.execute(later)
+        with pytest.raises(DamagedCursorError, match=SOURCE):
+            await storage.cursor(log.id, SOURCE)
