@@ -27,6 +27,7 @@ from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
 from provlog.server.patience import Patience
+from provlog.server.progress import Progress
 from provlog.server.queueing import FairQueue, QueueLimits
 from provlog.server.sharing import Load
 from provlog.server.storage.base import (
@@ -109,6 +110,7 @@ class _Lane:
         self.queue: FairQueue[_Unit] = FairQueue(limits)
         self.units = 0
         self.arrived = asyncio.Event()
+        self.progress = Progress()
         self.task: asyncio.Task[None] | None = None
 
 
@@ -162,7 +164,8 @@ class Sequencer:
             return "stopping"
         if any(lane.task and lane.task.done() for lane in self._lanes.values()):
             return "a commit task has ended"
-        return None
+        found = (lane.progress.trouble() for lane in self._lanes.values())
+        return next((each for each in found if each), None)
 
     def waiting(self) -> Waiting:
         """Return how much waits for the next commit, in all lanes."""
@@ -210,6 +213,7 @@ class Sequencer:
                 units = queue.take()
                 self._count_taken(lane, units)
                 work = _by_log(units)
+                lane.progress.begin()
                 try:
                     await self._commit_patiently(work)
                 except Exception as error:
@@ -217,6 +221,8 @@ class Sequencer:
                     logger.critical("a bug in the commit path: %s", describe(error))
                     self.trust.doubt(work)
                     _refuse(work, _unknown())
+                errors = [unit.answer.exception() for unit in units]
+                lane.progress.end(errors[0] if all(errors) else None)
 
     def _count_taken(self, lane: _Lane, units: Sequence[_Unit]) -> None:
         now = time.perf_counter()
