@@ -5,6 +5,8 @@ follows a failover. Every connection knows which incarnation of the database it 
 to, because what was true of one need not be true of the next.
 """
 
+import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
@@ -12,8 +14,8 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.storage.base import Incarnation, StorageError
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.base import Incarnation
+from provlog.server.storage.postgres.translation import reaching, translated
 from provlog.server.storage.rows import Row
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ _WEAK: Final = ("off", "local", "remote_write")
 _SETTINGS: Final[Mapping[str, str]] = {
     "application_name": "provlog",
     "search_path": "provlog, pg_catalog, pg_temp",
-    "lock_timeout": f"{LOCK_SECONDS:.0f}s",
     "idle_in_transaction_session_timeout": "60s",
     "default_transaction_isolation": "read committed",
     "plan_cache_mode": "force_generic_plan",
@@ -68,10 +69,30 @@ SELECT (SELECT system_identifier FROM pg_control_system()),
 """
 
 
+# Of the connection's own end: COMMIT is waited for without a limit, and a machine that
+# vanished would never answer. That finds out as soon as the system does.
+_KEPT_ALIVE: Final = (
+    ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
+    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 10),
+    ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 5),
+    ("TCP_KEEPCNT", socket.IPPROTO_TCP, 3),
+    ("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, 25_000),
+)
+
+
 class ServerConnection(Base):
     """A connection that knows the database it reached."""
 
     incarnation: Incarnation
+    _transport: asyncio.Transport  # asyncpg's own
+
+    def keep_alive(self) -> None:
+        """Let the connection end when the other machine does not answer any more."""
+        end = self._transport.get_extra_info("socket")
+        if end.family != socket.AF_UNIX:
+            for name, level, value in _KEPT_ALIVE:
+                if hasattr(socket, name):
+                    end.setsockopt(level, getattr(socket, name), value)
 
 
 def incarnation_of(connection: Plain | Pooled) -> Incarnation:
@@ -115,6 +136,8 @@ async def prepare(connection: Plain) -> None:
     Raises `ConfigurationError` where it cannot keep what it is told: `fsync` is off,
     or it is a standby.
     """
+    reached = cast("ServerConnection", connection)
+    reached.keep_alive()
     [row] = await fetch(connection, _WHO)
     system, standby, segment, started, commit, fsync, version = row
     if version < MINIMUM_VERSION:
@@ -132,29 +155,25 @@ async def prepare(connection: Plain) -> None:
     if commit in _WEAK:
         with translated():
             await connection.execute("SET synchronous_commit = on")
-    known = Incarnation(system, int(segment[:8], 16), started)
-    cast("ServerConnection", connection).incarnation = known
+    reached.incarnation = Incarnation(system, int(segment[:8], 16), started)
 
 
 async def connect(url: str) -> ServerConnection:
     """Return a connection of one's own, for the commands that make and change tables.
 
-    Raises `StorageError` where the database cannot be reached.
+    Raises like `reaching`.
     """
-    try:
-        with translated():
-            connection = await asyncpg.connect(
-                url,
-                timeout=CONNECT_SECONDS,
-                connection_class=ServerConnection,
-                target_session_attrs=SessionAttribute.primary,
-                server_settings={
-                    "application_name": "provlog",
-                    "client_min_messages": "warning",
-                },
-            )
-    except (StorageError, ValueError) as error:
-        raise _unreachable(error) from error
+    with reaching(), translated():
+        connection = await asyncpg.connect(
+            url,
+            timeout=CONNECT_SECONDS,
+            connection_class=ServerConnection,
+            target_session_attrs=SessionAttribute.primary,
+            server_settings={
+                "application_name": "provlog",
+                "client_min_messages": "warning",
+            },
+        )
     try:
         await prepare(connection)
     except BaseException:
@@ -163,31 +182,26 @@ async def connect(url: str) -> ServerConnection:
     return connection
 
 
-async def create_pool(url: str, size: int) -> Pool:
+async def create_pool(url: str, size: int, lock_seconds: float = LOCK_SECONDS) -> Pool:
     """Return a pool of connections for serving; they are made when they are needed."""
-    try:
-        return await asyncpg.create_pool(
-            url,
-            min_size=0,
-            max_size=size,
-            max_queries=0x7FFFFFFF,
-            max_inactive_connection_lifetime=300.0,
-            timeout=CONNECT_SECONDS,
-            connection_class=ServerConnection,
-            target_session_attrs=SessionAttribute.primary,
-            init=prepare,
-            # A connection is handed back without a transaction and without settings.
-            reset=_nothing_to_reset,
-            server_settings=dict(_SETTINGS),
-        )
-    except ValueError as error:
-        raise _unreachable(error) from error
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        max_queries=0x7FFFFFFF,
+        max_inactive_connection_lifetime=300.0,
+        timeout=CONNECT_SECONDS,
+        connection_class=ServerConnection,
+        target_session_attrs=SessionAttribute.primary,
+        init=prepare,
+        # A connection is handed back without a transaction and without settings.
+        reset=_nothing_to_reset,
+        server_settings={
+            **_SETTINGS,
+            "lock_timeout": f"{lock_seconds * 1000:.0f}ms",
+        },
+    )
 
 
 async def _nothing_to_reset(_: object) -> None:
     return
-
-
-def _unreachable(error: Exception) -> StorageError:
-    why = str(error) if isinstance(error, StorageError) else explain(error)
-    return StorageError(f"the database cannot be reached: {why}")

@@ -24,6 +24,7 @@ from provlog.server.storage.base import (
 )
 from provlog.server.storage.postgres.connecting import (
     CONNECT_SECONDS,
+    LOCK_SECONDS,
     STATEMENT_SECONDS,
     Pool,
     Pooled,
@@ -40,7 +41,11 @@ from provlog.server.storage.postgres.remembered import Remembered
 from provlog.server.storage.postgres.schema import require_schema
 from provlog.server.storage.postgres.snapshot import PostgresSnapshot
 from provlog.server.storage.postgres.transaction import PostgresTransaction
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.postgres.translation import (
+    explain,
+    reaching,
+    translated,
+)
 from provlog.server.storage.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -64,9 +69,13 @@ FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
 class PostgresStorage(PostgresReads):
     """A `Storage` in one PostgreSQL database."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare; nothing is connected before `open`."""
+    def __init__(self, url: str, lock_seconds: float = LOCK_SECONDS) -> None:
+        """Prepare; nothing is connected before `open`.
+
+        Whoever waits `lock_seconds` for a log's lock looks for what stands still on it.
+        """
         self._url = url
+        self._lock_seconds = lock_seconds
         self._pools: list[Pool] = []
         self._incarnation: Incarnation | None = None
         self._remembered = Remembered()
@@ -77,10 +86,12 @@ class PostgresStorage(PostgresReads):
         Raises `SchemaError` if its version is another, `StorageError` where the
         database cannot be reached, `ConfigurationError` where it must not be used.
         """
-        for size in (WRITERS, READERS):
-            self._pools.append(await create_pool(self._url, size))
-        async with self._connection(self._writers) as connection:
-            await require_schema(connection)
+        with reaching():
+            for size in (WRITERS, READERS):
+                pool = await create_pool(self._url, size, self._lock_seconds)
+                self._pools.append(pool)
+            async with self._connection(self._writers) as connection:
+                await require_schema(connection)
 
     async def advice(self) -> list[str]:
         """Return what the operator should do better."""
@@ -139,7 +150,7 @@ class PostgresStorage(PostgresReads):
                 yield transaction
             except StorageBusyError as error:
                 await _roll_back(connection)
-                if await end_frozen_sessions(connection):
+                if await end_frozen_sessions(connection, self._lock_seconds):
                     raise InterruptedStorageError(
                         "a session that stood still in the way was ended"
                     ) from error
