@@ -15,9 +15,9 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.storage.base import Incarnation, StorageError
+from provlog.server.storage.base import Incarnation
 from provlog.server.storage.postgres.hosts import Hosts
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.postgres.translation import reaching, translated
 from provlog.server.storage.rows import Row
 
 if TYPE_CHECKING:
@@ -37,13 +37,6 @@ STATEMENT_SECONDS: Final = 30.0
 LOCK_SECONDS: Final = 3.0
 """After how long a waiter looks whether whoever holds a log's lock stands still."""
 MINIMUM_VERSION: Final = 130_000
-_KEEPALIVE: Final[Mapping[str, int]] = {
-    "TCP_KEEPIDLE": 10,
-    "TCP_KEEPINTVL": 5,
-    "TCP_KEEPCNT": 3,
-    # What was sent and not acknowledged, in milliseconds.
-    "TCP_USER_TIMEOUT": 25_000,
-}
 _WEAK: Final = ("off", "local", "remote_write")
 
 # Each statement here finds its rows by a key, and its plan is made once for all
@@ -51,7 +44,6 @@ _WEAK: Final = ("off", "local", "remote_write")
 _SETTINGS: Final[Mapping[str, str]] = {
     "application_name": "provlog",
     "search_path": "provlog, pg_catalog, pg_temp",
-    "lock_timeout": f"{LOCK_SECONDS:.0f}s",
     "idle_in_transaction_session_timeout": "60s",
     "default_transaction_isolation": "read committed",
     "plan_cache_mode": "force_generic_plan",
@@ -83,24 +75,30 @@ SELECT (SELECT system_identifier FROM pg_control_system()),
 """
 
 
+# Of the connection's own end: COMMIT is waited for without a limit, and a machine that
+# vanished would never answer. That finds out as soon as the system does.
+_KEPT_ALIVE: Final = (
+    ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
+    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 10),
+    ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 5),
+    ("TCP_KEEPCNT", socket.IPPROTO_TCP, 3),
+    ("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, 25_000),
+)
+
+
 class ServerConnection(Base):
     """A connection that knows the database it reached."""
 
     incarnation: Incarnation
-    _transport: asyncio.Transport
+    _transport: asyncio.Transport  # asyncpg's own
 
-    def watch_peer(self) -> None:
-        """Have the system notice a machine that is gone, as when its power failed.
-
-        A COMMIT has no time limit: without this, who waits for one might for ever.
-        """
-        reached = self._transport.get_extra_info("socket")
-        if reached.family == socket.AF_UNIX:
-            return
-        reached.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):  # where the system has it
-                reached.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    def keep_alive(self) -> None:
+        """Let the connection end when the other machine does not answer any more."""
+        end = self._transport.get_extra_info("socket")
+        if end.family != socket.AF_UNIX:
+            for name, level, value in _KEPT_ALIVE:
+                if hasattr(socket, name):
+                    end.setsockopt(level, getattr(socket, name), value)
 
 
 def incarnation_of(connection: Plain | Pooled) -> Incarnation:
@@ -144,6 +142,8 @@ async def prepare(connection: Plain) -> None:
     Raises `ConfigurationError` where it cannot keep what it is told: `fsync` is off,
     or it is a standby.
     """
+    reached = cast("ServerConnection", connection)
+    reached.keep_alive()
     [row] = await fetch(connection, _WHO)
     system, standby, segment, started, commit, fsync, version = row
     if version < MINIMUM_VERSION:
@@ -161,25 +161,25 @@ async def prepare(connection: Plain) -> None:
     if commit in _WEAK:
         with translated():
             await connection.execute("SET synchronous_commit = on")
-    known = Incarnation(system, int(segment[:8], 16), started)
-    cast("ServerConnection", connection).incarnation = known
+    reached.incarnation = Incarnation(system, int(segment[:8], 16), started)
 
 
 async def connect(url: str) -> ServerConnection:
     """Return a connection of one's own, for the commands that make and change tables.
 
-    Raises `StorageError` where the database cannot be reached.
+    Raises like `reaching`.
     """
     hosts = Hosts(url, partial(_reach, settings=_COMMAND_SETTINGS))
-    try:
+    with reaching():
         return await hosts.connect()
-    except StorageError as error:
-        raise StorageError(f"the database cannot be reached: {error}") from error
 
 
-def pooled_hosts(url: str) -> Hosts[ServerConnection]:
+def pooled_hosts(
+    url: str, lock_seconds: float = LOCK_SECONDS
+) -> Hosts[ServerConnection]:
     """Return the hosts of a database for the pools that serve from it."""
-    return Hosts(url, partial(_reach, settings=_SETTINGS))
+    settings = {**_SETTINGS, "lock_timeout": f"{lock_seconds * 1000:.0f}ms"}
+    return Hosts(url, partial(_reach, settings=settings))
 
 
 async def create_pool(hosts: Hosts[ServerConnection], size: int) -> Pool:
@@ -208,25 +208,17 @@ async def _reach(
     url: str, seconds: float, settings: Mapping[str, str]
 ) -> ServerConnection:
     """Connect to one host; a standby is an `InterruptedStorageError`."""
-    try:
-        with translated():
-            async with asyncio.timeout(seconds):
-                return await _connect(url, settings)
-    except ValueError as error:
-        raise StorageError(explain(error)) from error
-
-
-async def _connect(url: str, settings: Mapping[str, str]) -> ServerConnection:
-    connection = await asyncpg.connect(
-        url,
-        connection_class=ServerConnection,
-        target_session_attrs=SessionAttribute.primary,
-        server_settings=dict(settings),
-    )
-    try:
-        connection.watch_peer()
-        await prepare(connection)
-    except BaseException:
-        drop(connection)
-        raise
-    return connection
+    with translated():
+        async with asyncio.timeout(seconds):
+            connection = await asyncpg.connect(
+                url,
+                connection_class=ServerConnection,
+                target_session_attrs=SessionAttribute.primary,
+                server_settings=dict(settings),
+            )
+            try:
+                await prepare(connection)
+            except BaseException:
+                drop(connection)
+                raise
+            return connection

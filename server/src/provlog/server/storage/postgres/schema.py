@@ -5,11 +5,19 @@ so the two cannot differ. A script that was released never changes. The versions
 the same as SQLite's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import Final
 
+import asyncpg
+
 from provlog.server.errors import ConfigurationError
-from provlog.server.storage.base import AlreadyExistsError, SchemaError
+from provlog.server.storage.base import (
+    AlreadyExistsError,
+    SchemaError,
+    StorageError,
+)
 from provlog.server.storage.postgres.connecting import (
     Plain,
     Pooled,
@@ -22,6 +30,14 @@ MIGRATIONS: Final = ("postgres-0001-initial.sql", "postgres-0002-cursors.sql")
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 # Held while tables are made or changed: of two that migrate at once, one waits.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('provlog migrate', 0))"
+_OWNED: Final = """
+SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class
+WHERE relnamespace = to_regnamespace('provlog')
+"""
+_NOT_THE_OWNER: Final = (
+    "the database's user may not make or change the tables of provlog: use the URL of"
+    " the database's owner"
+)
 
 
 async def create_database(
@@ -30,15 +46,19 @@ async def create_database(
     """Make the tables in a database that has none of them, as its owner; durably.
 
     `grant_to` is an existing role that gets what it takes to serve, and no more.
-    Raises `AlreadyExistsError` where there are tables of provlog.
+    Raises `AlreadyExistsError` where there are tables of provlog, and
+    `ConfigurationError` where URL or rights do not allow it.
     """
     connection = await connect(url)
     try:
-        with translated():
+        with _as_owner(), translated():
             async with connection.transaction():
                 await connection.execute(_LOCK)
                 if await schema_version(connection):
-                    raise AlreadyExistsError("the database holds a provlog already")
+                    raise AlreadyExistsError(
+                        "the database holds a provlog already; if an init that was"
+                        " interrupted left it, DROP SCHEMA provlog CASCADE removes it"
+                    )
                 await _apply(connection, 0, version)
                 await connection.execute(
                     "INSERT INTO provlog.schema_version (version) VALUES ($1)", version
@@ -57,7 +77,7 @@ async def migrate_database(url: str, grant_to: str | None = None) -> tuple[int, 
     """
     connection = await connect(url)
     try:
-        with translated():
+        with _as_owner(), translated():
             async with connection.transaction():
                 await connection.execute(_LOCK)
                 before = await schema_version(connection)
@@ -92,6 +112,17 @@ async def schema_version(connection: Plain | Pooled) -> int:
     return int(version)
 
 
+@contextmanager
+def _as_owner() -> Iterator[None]:
+    """Say who may make and change tables, where it is somebody else."""
+    try:
+        yield
+    except StorageError as error:
+        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+            raise ConfigurationError(_NOT_THE_OWNER) from error
+        raise
+
+
 async def _apply(connection: Plain, before: int, after: int) -> None:
     for name in MIGRATIONS[before:after]:
         await connection.execute(_script(name))
@@ -100,6 +131,10 @@ async def _apply(connection: Plain, before: int, after: int) -> None:
 async def _grant(connection: Plain, role: str | None) -> None:
     if role is None:
         return
+    # A GRANT by somebody else would be a warning alone, and grant nothing.
+    [(owned,)] = await fetch(connection, _OWNED)
+    if not owned:
+        raise ConfigurationError(_NOT_THE_OWNER)
     known = await fetch(
         connection,
         "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1",

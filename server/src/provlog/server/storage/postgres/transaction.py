@@ -103,7 +103,7 @@ class PostgresTransaction(PostgresReads):
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head.
 
-        `StorageBusyError` where somebody else holds it for `LOCK_SECONDS`.
+        `StorageBusyError` where somebody else holds it for too long.
         """
         before = time.time_ns() // 1_000_000
         rows = await self.fetch(_LOCK, log)
