@@ -21,14 +21,14 @@ from provlog.server.storage.base import (
     StorageError,
 )
 from provlog.server.storage.postgres.connecting import (
-    STATEMENT_SECONDS,
     Pooled,
     fetch,
     incarnation_of,
     is_lost,
+    limited,
 )
 from provlog.server.storage.postgres.reads import PostgresReads
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.postgres.translation import explain
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
     Row,
@@ -180,13 +180,13 @@ class PostgresTransaction(PostgresReads):
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
         if rows:
-            with translated():
+            with limited(self._connection) as seconds:
                 await self._connection.copy_records_to_table(
                     table,
                     schema_name="provlog",
                     columns=columns,
                     records=rows,
-                    timeout=STATEMENT_SECONDS,
+                    timeout=seconds,
                 )
 
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
@@ -199,6 +199,8 @@ class PostgresTransaction(PostgresReads):
         No time limit: to give up on a COMMIT is not to know. A warning counts as not
         knowing, too: PostgreSQL warns where it gave up waiting for a standby.
         """
+        if is_lost(self._connection):
+            raise CommitUnknownError("the connection was lost before the COMMIT")
         self._connection.add_log_listener(self._note)
         committing = asyncio.ensure_future(self._connection.execute("COMMIT"))
         try:
