@@ -7,7 +7,8 @@ it talks to, because what was true of one need not be true of the next.
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
@@ -110,15 +111,28 @@ async def fetch(
     connection: Plain | Pooled, statement: str, *values: object
 ) -> Sequence[Row]:
     """Return a statement's rows; `StorageError` where that fails or takes too long."""
-    with translated():
-        try:
-            rows = await connection.fetch(statement, *values, timeout=STATEMENT_SECONDS)
-        except TimeoutError:
-            # Whatever stands still would not answer a ROLLBACK either.
-            drop(connection)
-            raise
+    with limited(connection) as seconds:
+        rows = await connection.fetch(statement, *values, timeout=seconds)
     # Records are sequences, of which their stubs say nothing.
     return cast("Sequence[Row]", rows)
+
+
+async def execute(connection: Plain | Pooled, statements: str) -> None:
+    """Run statements; `StorageError` where they fail or take too long."""
+    with limited(connection) as seconds:
+        await connection.execute(statements, timeout=seconds)
+
+
+@contextmanager
+def limited(connection: Plain | Pooled) -> Iterator[float]:
+    """Yield how long a statement may take; raise the storage interface's errors."""
+    with translated():
+        try:
+            yield STATEMENT_SECONDS
+        except TimeoutError:
+            # Whatever stands still would not answer a ROLLBACK or a cancel either.
+            drop(connection)
+            raise
 
 
 def is_lost(connection: Plain | Pooled) -> bool:
@@ -132,7 +146,8 @@ def is_lost(connection: Plain | Pooled) -> bool:
 
 def drop(connection: Plain | Pooled) -> None:
     """End a connection at once, and with it its transaction; it may have ended."""
-    if not is_lost(connection):
+    # Of one that its pool has taken back nothing is left to end.
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 
@@ -159,8 +174,7 @@ async def prepare(connection: Plain) -> None:
             " set fsync=on"
         )
     if commit in _WEAK:
-        with translated():
-            await connection.execute("SET synchronous_commit = on")
+        await execute(connection, "SET synchronous_commit = on")
     reached.incarnation = Incarnation(system, int(segment[:8], 16), started)
 
 

@@ -41,7 +41,7 @@ async def end_frozen_sessions(connection: Pooled, seconds: float) -> int:
     rows = await fetch(connection, _END, seconds * 5 / 6)
     for pid, _ in rows:
         logger.error(
-            "ended session %d, which held a log's lock and stood still for %.0f s",
+            "ended session %d, which held a log's lock and stood still for %.1f s",
             pid,
             seconds,
         )

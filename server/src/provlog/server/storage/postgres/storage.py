@@ -25,11 +25,11 @@ from provlog.server.storage.base import (
 )
 from provlog.server.storage.postgres.connecting import (
     LOCK_SECONDS,
-    STATEMENT_SECONDS,
     Pool,
     Pooled,
     create_pool,
     drop,
+    execute,
     fetch,
     incarnation_of,
     is_lost,
@@ -151,8 +151,7 @@ class PostgresStorage(PostgresReads):
         async with self._connection(self._writers) as connection:
             transaction = PostgresTransaction(connection)
             try:
-                with translated():
-                    await connection.execute("BEGIN", timeout=STATEMENT_SECONDS)
+                await execute(connection, "BEGIN")
                 yield transaction
             except StorageBusyError as error:
                 await _roll_back(connection)
@@ -265,8 +264,11 @@ def _follows(found: Incarnation, known: Incarnation) -> bool:
 
 async def _release(pool: Pool, connection: Pooled) -> None:
     """Hand a connection back. Never raises: what it was needed for is done."""
+    if is_lost(connection):
+        return drop(connection)
     try:
-        await pool.release(connection)
+        # A read that was cancelled has to be given up by the database first.
+        await pool.release(connection, timeout=CONNECT_SECONDS)
     except Exception as error:
         logger.warning("a connection was lost: %s", explain(error))
 
@@ -275,7 +277,6 @@ async def _roll_back(connection: Pooled) -> None:
     """End what is left of a transaction; a connection that cannot is closed."""
     try:
         if not is_lost(connection) and connection.is_in_transaction():
-            with translated():
-                await connection.execute("ROLLBACK", timeout=STATEMENT_SECONDS)
+            await execute(connection, "ROLLBACK")
     except StorageError:
         drop(connection)
