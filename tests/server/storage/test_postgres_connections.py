@@ -220,7 +220,7 @@ async def take_snapshot(storage: PostgresStorage) -> None:
 async def test_a_database_that_does_not_answer_is_given_up(
     rough: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (connecting, storing):
+    for module in (hosts, storing):
         monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
     async with opened(rough.dsn()) as storage:
         log = await WrittenLog.create(storage, numbered(2))
