@@ -16,7 +16,7 @@ from provlog.server.storage.base import (
     StorageBusyError,
     StorageError,
 )
-from provlog.server.storage.postgres import connecting, transaction
+from provlog.server.storage.postgres import connecting, hosts, transaction
 from provlog.server.storage.postgres import storage as storing
 from provlog.server.storage.postgres.connecting import ServerConnection
 from provlog.server.storage.postgres.schema import create_database
