@@ -16,7 +16,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-from support import engine_fixtures, leak_plugin, postgres_fixtures
+from support import engine_fixtures, leak_plugin, object_stores, postgres_fixtures
 from support.vectors import located, take_recorded
 
 # Two runs on a busy machine must give one verdict, so no example has a deadline.
@@ -33,10 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "needs(*what): skip unless the machine has all of it "
-        "(vectors, samples, postgres, program:NAME, env:NAME, files:NUMBER)",
+        "(vectors, samples, postgres, object-store, program:NAME, env:NAME, "
+        "files:NUMBER)",
     )
     config.pluginmanager.register(leak_plugin)
     config.pluginmanager.register(postgres_fixtures)
+    config.pluginmanager.register(object_stores)
     config.pluginmanager.register(engine_fixtures)
     for name in list(os.environ):
         if name.startswith("PROVLOG_") and not name.startswith(_LOCATORS):
@@ -57,6 +59,8 @@ def _lacking(what: str) -> str | None:
         return None if located(_FOLDERS[what], what) else f"{what}: folder absent"
     if what == "postgres":
         return postgres_fixtures.lacking_postgres()
+    if what == "object-store":
+        return object_stores.lacking_store()
     if kind == "program":
         return None if shutil.which(name) else f"program: {name} is not installed"
     if kind == "files":

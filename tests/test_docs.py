@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from msgspec.structs import fields
 
 from provlog.client.cli import cli
 from provlog.merkle.entries import KINDS
@@ -15,6 +16,19 @@ from provlog.server.http.problems import PROBLEMS
 from provlog.server.intake.connectors import CONNECTORS, decode_records
 from provlog.server.intake.connectors.okta import _RESULTS, TYPES
 from provlog.server.intake.event import Event, parse_event
+from provlog.server.moving.backup import MANIFEST as BACKUP_MANIFEST
+from provlog.server.moving.backup import Backup
+from provlog.server.moving.manifest import MAC, MANIFEST, PRIVATE_FILES
+from provlog.server.moving.manifest import _Manifest as ExportManifest
+from provlog.server.moving.private_side import (
+    CursorLine,
+    EntryLine,
+    LabelLine,
+    OpeningsLine,
+    SourceLine,
+    TokenLine,
+)
+from provlog.server.moving.tree_files import CHECKPOINT
 from support.doc_examples import PAGE, examples, shown
 from support.events import NOW_MS, read_all
 from support.services import make_instance, running
@@ -86,6 +100,18 @@ def test_every_option_of_the_server_is_documented(name: str) -> None:
     text = (DOCS / "operations.md").read_text()
     for option in options:
         assert f"`{option}`" in text, option
+
+
+def test_the_lines_of_an_export_are_documented() -> None:
+    text = (DOCS / "export-format.md").read_text()
+    for kind in (
+        *(EntryLine, OpeningsLine, LabelLine, SourceLine, CursorLine, TokenLine),
+        *(ExportManifest, Backup),
+    ):
+        for name in (each.name for each in fields(kind)):
+            assert f"`{name}`" in text, (kind, name)
+    for name in (*PRIVATE_FILES, MANIFEST, MAC, CHECKPOINT, BACKUP_MANIFEST):
+        assert f"`{name}`" in text, name
 
 
 def test_every_command_explains_itself_with_an_example() -> None:

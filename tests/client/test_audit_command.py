@@ -17,9 +17,10 @@ from provlog.client.cli import cli
 from provlog.client.cli.output import progress
 from provlog.client.fetching import LogReader
 from provlog.client.transport import Transport
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.tiles import encode_bundle
 from support.lying_log import LyingLog, Served, event
-from support.tiled_logs import flipped, params_leaf, served_parts
+from support.tiled_logs import START_MS, flipped, params_leaf, served_parts
 
 Audit = Callable[..., Result]
 
@@ -66,9 +67,22 @@ def test_an_honest_log_passes_and_leaves_no_state(audit: Audit, tmp_path: Path) 
     result = audit()
     assert result.exit_code == 0, result.output
     assert "all is well: 6 entries" in result.stdout
+    assert "succeeds" not in result.stdout
     assert "entries/s" in result.stderr
     assert list(tmp_path.rglob("*.audit.json")) == []
     assert found(audit("--json")) == []
+
+
+def test_the_log_that_it_succeeds_is_shown(audit: Audit, log: LyingLog) -> None:
+    old: dict[str, JsonValue] = {"origin": "example.com/old", "size": 9}
+    old["root"] = "A" * 43
+    first = params_leaf(log.origin, at=-START_MS, previous=old, log_key=log.vkey)
+    log.leaves[0] = first
+    result = audit()
+    assert result.exit_code == 0, result.output
+    assert "succeeds example.com/old, size 9, root AAAA" in result.stdout
+    last = json.loads(audit("--json", "--fresh").stdout.splitlines()[-1])
+    assert last["previous"] == old
 
 
 def test_a_terminal_is_shown_rate_and_time_left(

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from provlog.client.auditing import Auditor
 from provlog.client.auditing_parts import MAX_LISTED, Finding, parts
-from provlog.client.chain import split_entries
+from provlog.client.chain import LeafChain, split_entries
 from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import EMPTY_ROOT
 from provlog.merkle.tiles import Bundle, Tile, encode_bundle
@@ -285,3 +286,19 @@ def test_what_is_no_state_is_refused(value: object) -> None:
         broken = {**state, name: [value, value]}
         with pytest.raises((MerkleError, ValueError, TypeError)):
             Auditor.from_json(CHECKPOINT, broken)  # type: ignore[arg-type]
+
+
+def test_what_a_log_succeeds_is_known_after_an_interruption_too() -> None:
+    previous: dict[str, JsonValue] = {
+        "origin": "log.example.com/old",
+        "size": 9,
+        "root": "A" * 43,
+    }
+    chain = LeafChain(ORIGIN)
+    assert chain.check(0, params_leaf(previous=previous)) == []
+    state = json.loads(json.dumps(chain.to_json()))
+    assert LeafChain.from_json(ORIGIN, state).previous == previous
+    del state["previous"]  # as an earlier version wrote it
+    assert LeafChain.from_json(ORIGIN, state).previous is None
+    with pytest.raises(MerkleError):
+        LeafChain.from_json(ORIGIN, {**state, "previous": {"origin": "x"}})

@@ -80,7 +80,8 @@ async def test_however_many_logs_are_released_no_file_stays_open(
             known = await guard.read(origin)
             assert await guard.replace(origin, known, ReleasedHead(size, ROOT))
     await guard.flush()
-    assert open_files() == before
+    # Fewer, where something of another test was cleared away meanwhile.
+    assert open_files() <= before
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", bytes(2 * SLOT), b" " * 2 * SLOT])

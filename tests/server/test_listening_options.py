@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from provlog.server.cli.bound import next_ports
 from provlog.server.cli.listening import (
     METRICS_CONNECTIONS,
     MOST_CONNECTIONS,
@@ -87,6 +88,15 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_addresses_are_host_and_port() -> None:
     assert asked(listen="[::1]:8470").api == ("::1", 8470)
     assert asked(listen="localhost:0").api == ("localhost", 0)
+
+
+def test_the_metrics_of_workers_are_on_one_port_after_the_other() -> None:
+    ports = next_ports(("::1", 8471), 3)
+    assert ports == [("::1", 8471), ("::1", 8472), ("::1", 8473)]
+    assert next_ports(("here", 0), 2) == [("here", 0)] * 2
+    assert len(next_ports(("here", 65_533), 3)) == 3
+    with pytest.raises(ConfigurationError, match="from 65534 on there are 2"):
+        next_ports(("here", 65_534), 3)
 
 
 def test_connections_are_as_many_as_was_asked_for_or_there_is_room_for() -> None:

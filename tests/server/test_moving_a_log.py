@@ -146,6 +146,17 @@ async def test_a_bit_turned_in_any_file_is_noticed(
     await move(opened(house, exported), tmp_path)
 
 
+async def test_what_no_leaf_speaks_of_is_held_against_its_digest(
+    house: Instance, copied: Path, tmp_path: Path
+) -> None:
+    path = copied / "private.ndjson"
+    before, found, after = path.read_bytes().partition(b'"compare_digest":"')
+    other = b"A" if after[:1] != b"A" else b"B"
+    path.write_bytes(before + found + other + after[1:])
+    with pytest.raises(DamagedError, match=r"private\.ndjson is not the file"):
+        await move(opened(house, copied), tmp_path)
+
+
 async def test_nothing_is_left_out_of_a_file_unnoticed(
     house: Instance, copied: Path, tmp_path: Path
 ) -> None:

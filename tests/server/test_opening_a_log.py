@@ -16,7 +16,7 @@ from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.instance import Instance, load_instance, make_folder, plan_instance
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log
-from provlog.server.storage.base import SchemaError, StorageError
+from provlog.server.storage.base import Incarnation, SchemaError, StorageError
 from provlog.server.storage.sqlite import SqliteStorage, create_database
 from support.services import (
     ORIGIN,
@@ -263,10 +263,14 @@ def test_catching_up_beside_a_busy_server_halts_nothing(
             stop = asyncio.Event()
             release = log.release
 
-            async def release_late(head: ReleasedHead) -> str:
+            async def release_late(
+                head: ReleasedHead,
+                committed_in: Incarnation | None,
+                before: ReleasedHead | None = None,
+            ) -> str:
                 # Long enough for others to find the head committed and unreleased.
                 await asyncio.sleep(0.004)
-                return await release(head)
+                return await release(head, committed_in, before)
 
             async def write() -> None:
                 number = 0

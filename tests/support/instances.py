@@ -200,4 +200,4 @@ async def served(
         client: Client
         async with TestClient(RunnerServer(app)) as client:
             yield Served(made, service, log, app, client)
-        assert not contract.violations
+        assert contract.violations == []

@@ -11,6 +11,7 @@ from provlog.merkle.trust import Trust
 from provlog.server.batch import Outcome
 from provlog.server.clock import Clock
 from provlog.server.guard import FileGuard
+from provlog.server.guard.store_url import StoreUrl
 from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance
 from provlog.server.intake.draft import EventDraft
@@ -31,10 +32,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def make_instance(folder: Path, origin: str = ORIGIN) -> Instance:
+async def make_instance(
+    folder: Path, origin: str = ORIGIN, guard: StoreUrl | None = None
+) -> Instance:
     """Return an initialised folder with one log, `main`."""
     made = await initialise(
-        Place(folder / "data", folder / "guard"),
+        Place(folder / "data", guard or folder / "guard"),
         origin=origin,
         sources=("*",),
         now=now_ms(),

@@ -27,7 +27,7 @@ class Crowd:
     """
 
     def __init__(
-        self, servers: Sequence[Server], singles: int = 5, batches: int = 1
+        self, servers: Sequence[Server], singles: int = 4, batches: int = 1
     ) -> None:
         self.servers = servers
         self.observer = Observer(servers[0])
@@ -86,6 +86,8 @@ class Crowd:
         for turn in itertools.count(number):
             if self._stopping:
                 return
+            # As much as is sent has to be judged: no more than shows something.
+            await asyncio.sleep(0.005)
             ids = [f"e{next(self._numbers)}" for _ in range(width)]
             self.sent += ids
             if turn % 4 == 0:

@@ -7,7 +7,7 @@ from provlog.client.auditing_parts import Finding, parts
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.compact import Row, completed_rows
 from provlog.merkle.edge import RightEdge
-from provlog.merkle.encoding import encode_base64url, format_time
+from provlog.merkle.encoding import JsonValue, encode_base64url, format_time
 from provlog.merkle.entries import build_entry, event_template
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.tiles import (
@@ -24,9 +24,11 @@ KEY = "log.example/main+00000000+AQ"
 _DIGEST = encode_base64url(bytes(32))
 
 
-def params_leaf(origin: str = ORIGIN, *, n: int = 0, at: int = 0) -> bytes:
-    """Return the leaf that a log begins with."""
-    body = {
+def params_leaf(
+    origin: str = ORIGIN, *, n: int = 0, at: int = 0, **more: JsonValue
+) -> bytes:
+    """Return the leaf that a log begins with; `more` are further members."""
+    body: dict[str, JsonValue] = {
         "origin": origin,
         "log_key": KEY,
         "leaf_versions": [1],
@@ -35,9 +37,10 @@ def params_leaf(origin: str = ORIGIN, *, n: int = 0, at: int = 0) -> bytes:
         "suites": {"1": 1, "2": 1, "7": 1},
         "commit_e": _DIGEST,
         "commit_id": _DIGEST,
+        **more,
     }
     recorded = format_time(START_MS + at)
-    return build_entry("params", epoch=1, n=n, recorded=recorded, body=body)  # type: ignore[arg-type]
+    return build_entry("params", epoch=1, n=n, recorded=recorded, body=body)
 
 
 def event_leaf(n: int, *, at: int | None = None, epoch: int = 1) -> bytes:

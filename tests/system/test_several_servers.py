@@ -84,8 +84,6 @@ async def _require_sound(crowd: Crowd) -> None:
 
 
 def _require_clean(server: Server) -> None:
-    if not (server.folder / "provlog.db").exists():
-        return  # `fsck` reads SQLite alone
     options = ("--dir", server.folder, "--guard", server.guard)
     found = json.loads(provlog_server("fsck", *options, "--json"))
     assert found["clean"], found["findings"]

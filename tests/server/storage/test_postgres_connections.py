@@ -16,7 +16,7 @@ from provlog.server.storage.base import (
     StorageBusyError,
     StorageError,
 )
-from provlog.server.storage.postgres import connecting, transaction
+from provlog.server.storage.postgres import connecting, hosts, transaction
 from provlog.server.storage.postgres import storage as storing
 from provlog.server.storage.postgres.connecting import ServerConnection
 from provlog.server.storage.postgres.schema import create_database
@@ -181,7 +181,10 @@ def rough() -> Iterator[Cluster]:
         yield made
 
 
-async def test_a_database_that_was_started_anew_is_another_one(rough: Cluster) -> None:
+async def test_a_database_that_was_started_anew_is_another_one(
+    rough: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "READ_SECONDS", 0.1)
     async with opened(rough.dsn()) as storage, opened(rough.dsn()) as other:
         log = await WrittenLog.create(storage, numbered(2))
         await asyncio.gather(*(other.head(log.id) for _ in range(6)))
@@ -220,7 +223,7 @@ async def take_snapshot(storage: PostgresStorage) -> None:
 async def test_a_database_that_does_not_answer_is_given_up(
     rough: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (connecting, storing):
+    for module in (hosts, storing):
         monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
     async with opened(rough.dsn()) as storage:
         log = await WrittenLog.create(storage, numbered(2))
@@ -247,8 +250,8 @@ async def test_a_database_that_does_not_answer_is_given_up(
 async def test_the_primary_is_found_among_the_hosts(rough: Cluster) -> None:
     with Standby.of(rough, synchronous=True, tcp=True) as standby:
         dead = SimpleNamespace(tcp=True, port=1)
-        hosts = [cast("Cluster", dead), standby, rough]
-        async with opened(dsn(hosts)) as storage:
+        named = [cast("Cluster", dead), standby, rough]
+        async with opened(dsn(named)) as storage:
             log = await WrittenLog.create(storage, numbered(2))
             before = storage.incarnation()
             assert before is not None

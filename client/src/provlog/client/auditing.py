@@ -75,6 +75,11 @@ class Auditor:
         self.total = 0
 
     @property
+    def previous(self) -> "dict[str, JsonValue] | None":
+        """The log that this one says to succeed, with its size and root, or None."""
+        return self._chain.previous
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """What everything is held against."""
         return self._checkpoint

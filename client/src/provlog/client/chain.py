@@ -27,6 +27,9 @@ class LeafChain:
     - An `epoch` entry begins the next epoch, every other entry is of the current one.
     - A `key` entry replaces the key that the log named last.
     - Nothing follows a `freeze`.
+
+    `previous` is the log that this one says to succeed: origin, size and root, as they
+    stand in entry 0. Whether that log had that head is for an audit of its own.
     """
 
     def __init__(self, origin: str) -> None:
@@ -39,6 +42,7 @@ class LeafChain:
         self._epoch_known = True
         self._key: str | None = None
         self._frozen: int | None = None
+        self.previous: dict[str, JsonValue] | None = None
 
     def skip(self) -> None:
         """Go past a leaf of which nothing is known."""
@@ -66,6 +70,10 @@ class LeafChain:
         problems += self._check_key(entry)
         if entry.kind == "freeze" and self._frozen is None:
             self._frozen = index
+        if index == 0 and not problems:
+            self.previous = cast(
+                "dict[str, JsonValue] | None", entry.body.get("previous")
+            )
         return problems
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -77,6 +85,7 @@ class LeafChain:
             "epoch_known": self._epoch_known,
             "key": self._key,
             "frozen": self._frozen,
+            "previous": self.previous,
         }
 
     @classmethod
@@ -86,7 +95,7 @@ class LeafChain:
         Raises `MalformedError`, `ValueError` or `TypeError` for what is none.
         """
         names = ("counts", "recorded", "epoch", "epoch_known", "key", "frozen")
-        state = require_members(value, names, (), "state")
+        state = require_members(value, names, ("previous",), "state")
         chain = cls(origin)
         counts = cast("list[list[int]]", state["counts"])
         chain._counts = [(int(low), int(high)) for low, high in counts]
@@ -95,6 +104,7 @@ class LeafChain:
         chain._epoch_known = state["epoch_known"] is True
         chain._key = _optional(state["key"], str)
         chain._frozen = _optional(state["frozen"], int)
+        chain.previous = _previous(state.get("previous"))
         return chain
 
     def _check_place(self, index: int, entry: Entry) -> list[str]:
@@ -144,6 +154,12 @@ class LeafChain:
         if entry.kind == "key" and before not in (None, entry.body["replaces"]):
             return ["replaces a key that is not the log's"]
         return []
+
+
+def _previous(value: JsonValue) -> dict[str, JsonValue] | None:
+    if value is None:
+        return None
+    return require_members(value, ("origin", "size", "root"), (), "state: previous")
 
 
 def _optional(value: JsonValue, kind: type[T]) -> T | None:

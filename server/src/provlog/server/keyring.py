@@ -6,6 +6,8 @@ label a tag hides, or to blind an id. For each log there is a folder with
 ``signing.key``    the Ed25519 key that signs checkpoints
 ``id.key``         K_id, which blinds event ids for the log's whole life
 ``epoch-1.key``    K_e, which makes the labels of epoch 1; one file for each epoch
+``retired``        where the log is retired: the name of the log that goes on instead.
+                   Its keys are kept for reading, and sign nothing any more.
 """
 
 import secrets
@@ -18,6 +20,8 @@ from provlog.merkle.keys import SigningKey
 from provlog.merkle.labels import KEY_SIZE
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import flush_path, read_private, write_private
+
+_RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,54 @@ class Keyring:
         flush_path(folder)
         flush_path(self._folder)
 
-    def load(self, name: str) -> LogKeys:
-        """Return the secrets of a log, or raise `ConfigurationError`."""
+    def retire(self, name: str, successor: str) -> None:
+        """Let a log's keys sign nothing any more, durably.
+
+        Done again it changes nothing; `ConfigurationError` for another successor.
+        """
+        known = self.retired(name)
+        if known is None:
+            # Put in its place whole: if we crash before, it is done again.
+            path = self._folder / name / _RETIRED
+            staged = path.with_suffix(".new")
+            staged.unlink(missing_ok=True)
+            write_private(staged, successor + "\n")
+            staged.replace(path)
+            self._flush(path.parent)
+        elif known != successor:
+            raise ConfigurationError(f"the successor of log {name} is {known}")
+
+    def retired(self, name: str) -> str | None:
+        """Return the successor of a log whose keys are retired, None for others.
+
+        `ConfigurationError` where the mark cannot be read: it counts all the same.
+        """
+        path = self._folder / name / _RETIRED
+        if not path.exists():
+            return None
+        try:
+            if successor := read_private(path, 70):
+                return successor
+            raise ValueError("empty")
+        except ValueError:
+            raise ConfigurationError(f"{path} cannot be read") from None
+
+    def require_free(self, name: str, origin: str) -> None:
+        """Refuse a name under which there are keys of another log than `origin`."""
+        if (self._folder / name).exists():
+            self._take_up(name, origin)
+
+    def load(self, name: str, *, retired: bool = False) -> LogKeys:
+        """Return the secrets of a log, or raise `ConfigurationError`.
+
+        Those of a retired log are returned to whoever asks for them: to read, not to
+        sign.
+        """
         folder = self._folder / name
+        if not retired and (successor := self.retired(name)) is not None:
+            raise ConfigurationError(
+                f"log {name} is retired; its successor is the log {successor}"
+            )
         try:
             signing = SigningKey.parse(read_private(folder / "signing.key"))
             epochs = {

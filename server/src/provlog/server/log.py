@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from typing import NoReturn
 
 from provlog.merkle.checkpoints import Checkpoint
@@ -18,13 +19,14 @@ from provlog.server.errors import (
     ForkError,
     GuardBusyError,
     HaltedError,
+    RetiredError,
     UnavailableError,
 )
 from provlog.server.freshness import Freshness
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
-from provlog.server.storage.base import Head, Incarnation, LogRecord, Reads
+from provlog.server.storage.base import Head, Incarnation, LogRecord, Reads, Storage
 from provlog.server.tree import TileCache, Tree
 
 logger = logging.getLogger(__name__)
@@ -38,16 +40,18 @@ class Log:
 
     `released` is the newest head that this server knows may leave it: only heads that
     are committed here, and guarded, ever get there. `edge` is this process's copy of
-    the right edge, right for the head it was computed for and replaced when another
-    process has moved the head on. A log with a `halted` reason takes no entries.
-    `freshness` knows the newest events of its sources once it has been followed.
+    the right edge of a released head, which stays right whatever becomes of the
+    database; it is replaced when another process has moved the head on. A log with a
+    `halted` reason takes no entries; one that is `retired` never will: that names its
+    successor. `freshness` knows the newest events of its sources once it has been
+    followed.
     """
 
     def __init__(
         self,
         record: LogRecord,
         keys: LogKeys,
-        reads: Reads,
+        storage: Storage,
         tree: Tree,
         guard: Guard,
         edge: RightEdge,
@@ -61,17 +65,29 @@ class Log:
         self.edge = edge
         self.released = ReleasedHead(edge.size, edge.root())
         self.halted: str | None = None
+        self.retired: str | None = None
         # The database in which the log was last found to be whole; see `trust`.
         self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
         self._keys = keys
-        self._reads = reads
+        self._storage = storage
         self._guard = guard
         self._note: tuple[ReleasedHead, str] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
-    async def release(self, head: ReleasedHead) -> str:
+    async def release(
+        self,
+        head: ReleasedHead,
+        committed_in: Incarnation | None,
+        before: ReleasedHead | None = None,
+    ) -> str:
         """Let a committed head leave the server; return its signed checkpoint.
+
+        `committed_in` is the database whose tree it is of. One that answers instead
+        may have lost it, and others may go on there with another head of that size:
+        `UnavailableError`. `before` is the head that this one was appended to under the
+        log's lock, so it need not be looked for in that tree: most often it is what
+        another process has released just now.
 
         The guard is advanced first: from here on a start on an older database is
         refused, so it does not matter whether the process dies before it answers.
@@ -79,34 +95,47 @@ class Log:
         history: somebody releases another one under its name.
         """
         deadline = time.monotonic() + _GUARD_SECONDS
-        known = await self._guard.recall(self.origin)
+        known = await self._asked(self._guard.recall(self.origin))
         if known is not None and known.size >= head.size:
-            known = await self._guard.read(self.origin)
-        while True:
-            if known is not None:
-                await self._verify(known)
-                if known.size >= head.size:
-                    break
+            known = await self._asked(self._guard.read(self.origin))
+        while not await self._covers(known, head, committed_in, before):
             if await self._record(known, head, deadline):
                 break
-            known = await self._guard.read(self.origin)
+            # Somebody else was quicker, or the answer got lost: what is there decides.
+            known = await self._asked(self._guard.read(self.origin))
         self._adopt(head)
         return self.note(head)
+
+    async def _covers(
+        self,
+        known: ReleasedHead | None,
+        head: ReleasedHead,
+        committed_in: Incarnation | None,
+        before: ReleasedHead | None,
+    ) -> bool:
+        """Tell whether the guard's head, which must be of this log, includes `head`."""
+        if known is not None and known != before:
+            await self._verify(known)
+        # What the guard has is known, or was just found, to be of the answering
+        # database's tree, and `head` is of the same one only if that did not change: a
+        # database that was left is never returned to.
+        if self._storage.incarnation() != committed_in:
+            raise UnavailableError("another database answers than it is durable in")
+        return known is not None and known.size >= head.size
 
     async def _record(
         self, known: ReleasedHead | None, head: ReleasedHead, deadline: float
     ) -> bool:
-        """Advance the guard; False where somebody else did, or may have done."""
+        """Advance the guard; False where that has to be found out by reading."""
+        if time.monotonic() > deadline:
+            raise UnavailableError("the guard cannot be advanced; somebody holds it up")
         try:
-            if await self._guard.replace(self.origin, known, head):
-                return True
+            return await self._guard.replace(self.origin, known, head)
         except GuardBusyError:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.002)
-        if time.monotonic() > deadline:
-            raise UnavailableError("the guard cannot be advanced")
-        return False
+            return False
 
     def note(self, head: ReleasedHead) -> str:
         """Return the signed checkpoint of a released head."""
@@ -120,11 +149,33 @@ class Log:
 
         Raises `HaltedError` like `release`.
         """
-        guarded = await self._guard.read(self.origin)
+        guarded = await self._asked(self._guard.read(self.origin))
         if guarded is not None and guarded.size > self.released.size:
             await self._verify(guarded)
             self._adopt(guarded)
         return self.released
+
+    async def contradiction(self, head: Head) -> str | None:
+        """Return why a head cannot follow what any server released, None if it can.
+
+        All is read anew from the database that answers.
+        """
+        guarded = await self._asked(self._guard.read(self.origin))
+        newest = self.released
+        if guarded is not None and guarded.size > newest.size:
+            newest = guarded
+        tree = Tree(self._storage, self.id, TileCache(0))
+        return await contradiction(tree, head, newest)
+
+    async def is_stored(self, released: ReleasedHead, head: Head) -> bool:
+        """Tell whether the tree under a committed head went through another one.
+
+        All is read anew from the database that answers.
+        """
+        if released.size > head.size:
+            return False
+        tree = Tree(self._storage, self.id, TileCache(0))
+        return await tree.root(released.size) == released.root
 
     async def wait_beyond(self, size: int, seconds: float) -> ReleasedHead:
         """Return the released head once it is larger than `size`, or after the wait.
@@ -169,6 +220,8 @@ class Log:
 
     def require_running(self) -> None:
         """Raise `HaltedError` where the log takes no entries."""
+        if self.retired is not None:
+            raise RetiredError(self.retired)
         if self.halted is not None:
             raise HaltedError(self.halted)
 
@@ -181,16 +234,39 @@ class Log:
         self.halt(reason)
         raise HaltedError(reason)
 
+    async def _asked(
+        self, question: Awaitable[ReleasedHead | None]
+    ) -> ReleasedHead | None:
+        """Return what the guard says; a log that it calls retired takes no entries."""
+        try:
+            return await question
+        except RetiredError as error:
+            if self.retired is None:
+                self.halt(str(error))
+            self.retired = error.successor
+            raise
+
     async def _verify(self, guarded: ReleasedHead) -> None:
         """Halt unless the guard's head is one of this database's own history."""
         self.require_running()
         if guarded == self.released:
             return
-        head = await self._reads.head(self.id)
+        while True:
+            incarnation = self._storage.incarnation()
+            reason = await self._objection(guarded)
+            # What was read from two databases says nothing of either.
+            if incarnation == self._storage.incarnation():
+                break
+        if reason is not None:
+            self._halt(reason)
+
+    async def _objection(self, guarded: ReleasedHead) -> str | None:
+        head = await self._storage.head(self.id)
         if guarded.size > head.size:
-            self._halt(_older(head, guarded))
+            return _older(head, guarded)
         if await self.tree.root(guarded.size) != guarded.root:
-            self._halt(_contradicted(guarded))
+            return _contradicted(guarded)
+        return None
 
     def _adopt(self, head: ReleasedHead) -> None:
         if head.size > self.released.size:
@@ -226,7 +302,7 @@ async def contradiction(
 
 
 async def open_log(
-    reads: Reads,
+    storage: Storage,
     record: LogRecord,
     keys: LogKeys,
     guard: Guard,
@@ -234,26 +310,29 @@ async def open_log(
     entropy: Entropy,
     released: ReleasedHead | None,
     head: Head,
+    incarnation: Incarnation | None,
 ) -> Log:
     """Open a log for reading and writing, after checking what can be checked.
 
     `released` is what the guard held, None where it held nothing, and `head` the head
-    behind a barrier that was passed after that, so that it is on disk and not older.
+    behind a barrier that was passed after that, so that it is on disk and not older,
+    in the database `incarnation`; if another one answers meanwhile, `UnavailableError`.
     The right edge must have the head's root; the head must extend the guard's; keys,
     origin and parameters must belong together. Raises `ConfigurationError`, `ForkError`
     among them.
     """
     if keys.signing.verifier().vkey() != record.log_key:
         raise ConfigurationError(f"log {record.name}: the signing key is not the log's")
-    tree = Tree(reads, record.id, cache)
+    tree = Tree(storage, record.id, cache)
     reason = await contradiction(tree, head, released)
     if reason is not None:
         raise ForkError(f"log {record.name}: {reason}")
-    await check_params(reads, record, keys)
+    await check_params(storage, record, keys)
     drafter = Drafter(keys, head.epoch, entropy)
     edge = await tree.edge(head.size)
-    log = Log(record, keys, reads, tree, guard, edge, drafter)
-    await log.release(log.released)
+    log = Log(record, keys, storage, tree, guard, edge, drafter)
+    log.incarnation = incarnation
+    await log.release(log.released, incarnation)
     return log
 
 

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from provlog.server.errors import TooManyLogsError
-from provlog.server.guard import Guard
+from provlog.server.guard import Guard, GuardRecord
 from provlog.server.guard.lineage import Lineage
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log, open_log
@@ -36,6 +36,7 @@ class OpenLogs:
         self._lineage = lineage
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
+        self._retired: dict[str, tuple[LogRecord, str]] = {}
         self._numbers: set[int] = set()
         self._opening = asyncio.Lock()
 
@@ -86,6 +87,20 @@ class OpenLogs:
                 log = await self.find(name)
         return log if log is not None and reaches(token, log.id) else None
 
+    def successor(self, name: str, token: TokenRecord | None) -> str | None:
+        """Return which log goes on in place of a retired one, None for all others.
+
+        And to whoever may not read the retired one.
+        """
+        if name in self._retired:
+            record, successor = self._retired[name]
+        elif name in self._logs and self._logs[name].retired is not None:
+            record, successor = self._logs[name].record, self._logs[name].retired or ""
+        else:
+            return None
+        may_know = record.public or (token is not None and reaches(token, record.id))
+        return successor if may_know else None
+
     async def create(self, name: str, origin: str, *, public: bool, now: int) -> Log:
         """Create a log and open it; `TooManyLogsError` beyond `MAX_LOGS`."""
         async with self._opening:
@@ -104,15 +119,20 @@ class OpenLogs:
             return self._logs[name]
 
     async def _open(self, records: Sequence[LogRecord]) -> None:
-        """Open logs, behind one barrier for all of them."""
+        """Open logs, behind one barrier for all of them; not those that are retired."""
         # The guard first: another process may release more until the barrier.
-        released = {each.id: await self._guard.read(each.origin) for each in records}
+        guarded = {each.id: await self._guard.inspect(each.origin) for each in records}
+        records = [each for each in records if not self._is_retired(each, guarded)]
+        if not records:
+            return
+        # Before the barrier: if another database passed it, that will be noticed.
         incarnation = self._storage.incarnation()
         heads = await self._storage.barriers([each.id for each in records])
         origins = [each.origin for each in records]
-        await self._lineage.open(self._storage.incarnation(), origins)
+        await self._lineage.examine(self._storage.incarnation(), origins)
         for record in records:
-            if released[record.id] is None:
+            known = guarded[record.id]
+            if known is None:
                 logger.warning(
                     "log %s: no guard at %s; making one",
                     record.name,
@@ -125,10 +145,35 @@ class OpenLogs:
                 self._guard,
                 self._cache,
                 os.urandom,
-                released[record.id],
+                None if known is None else known.head,
                 heads[record.id],
+                incarnation,
             )
-            # Of before the barrier: if another one passed it, that will be noticed.
-            log.incarnation = incarnation
             self._logs[record.name] = log
             self._numbers.add(record.id)
+        # Recorded once every head was found to go on from what was released: a database
+        # that lost some must not take the place of the one that has them.
+        await self._lineage.open(self._storage.incarnation(), origins)
+
+    def _is_retired(
+        self, record: LogRecord, guarded: Mapping[int, GuardRecord | None]
+    ) -> bool:
+        """Tell whether a log is retired, by the guard or by its keys; note which is.
+
+        The keys of this machine are marked where only the guard says so: if it is lost
+        one day, they still sign nothing.
+        """
+        known, marked = guarded[record.id], self._keyring.retired(record.name)
+        successor = marked or (None if known is None else known.successor)
+        if successor is None:
+            return False
+        if marked is None:
+            try:
+                self._keyring.retire(record.name, successor)
+            except OSError as error:
+                why = error.strerror
+                logger.warning("log %s: the keys stay unmarked: %s", record.name, why)
+        logger.info("log %s is retired for the log %s", record.name, successor)
+        self._retired[record.name] = record, successor
+        self._numbers.add(record.id)
+        return True

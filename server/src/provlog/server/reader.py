@@ -92,8 +92,8 @@ class LogReader:
 
     async def tile(self, tile: Tile) -> bytes:
         """Return the hashes of a full or partial tile that the head implies."""
-        available = (await self.head()).size >> (TILE_HEIGHT * tile.level)
-        if tile.index * TILE_WIDTH + tile.width > available:
+        width = tile.index * TILE_WIDTH + tile.width
+        if not await self._has(width << (TILE_HEIGHT * tile.level)):
             raise BeyondHeadError("the released tree does not have that tile")
         return await self._tile(tile)
 
@@ -101,7 +101,7 @@ class LogReader:
         """Return a full or partial bundle of entries that the head implies."""
         start = bundle.index * TILE_WIDTH
         end = start + bundle.width
-        if end > (await self.head()).size:
+        if not await self._has(end):
             raise BeyondHeadError("the released tree does not have that bundle")
         return encode_bundle(await self._reads.leaves(self._log.id, start, end))
 
@@ -129,7 +129,7 @@ class LogReader:
         """Return where the event of a source and an id stands, None if nowhere."""
         key = self._log.drafter.key(source, event_id)
         found = (await self._reads.find_keys(self._log.id, [key])).get(key)
-        if found is None or found.index >= (await self.head()).size:
+        if found is None or not await self._has(found.index + 1):
             return None
         return found.index
 
@@ -156,9 +156,13 @@ class LogReader:
         return await self._log.tree.tile(tile)
 
     async def _require(self, size: int) -> None:
-        # Looking at the guard costs a file; what this process released is at hand.
-        if size > self._log.released.size and size > (await self.head()).size:
+        if not await self._has(size):
             raise BeyondHeadError(f"the log has no released size {size}")
+
+    async def _has(self, size: int) -> bool:
+        # Looking at the guard costs a file or a call; what this process released is at
+        # hand.
+        return size <= self._log.released.size or size <= (await self.head()).size
 
 
 def _runs(indexes: list[int]) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from dataclasses import dataclass
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.edge import RightEdge
@@ -35,6 +36,19 @@ MAX_ORIGIN = 255
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The log that another one succeeds, and its newest released head."""
+
+    origin: str
+    head: ReleasedHead
+
+    def json(self) -> dict[str, JsonValue]:
+        """Return the member `previous` of entry 0."""
+        root = encode_base64url(self.head.root)
+        return {"origin": self.origin, "size": self.head.size, "root": root}
+
+
 def require_log_name(name: str) -> None:
     """Refuse what cannot be a log's name in a path (`ConfigurationError`)."""
     if _NAME.fullmatch(name) is None:
@@ -61,8 +75,9 @@ def require_origin(origin: str) -> None:
 
 async def require_unreleased(guard: Guard, origin: str) -> None:
     """Refuse an origin that the guard knows (`ConfigurationError`)."""
-    known = await guard.read(origin)
-    if known is not None:
+    found = await guard.inspect(origin)
+    if found is not None:
+        known = found.head
         raise ConfigurationError(
             f"a log {origin} of size {known.size} was released; a new one would"
             f" contradict it (guard: {guard.describe(origin)})"
@@ -79,8 +94,11 @@ async def create_log(
     public: bool,
     now: int,
     sources: tuple[SourceRecord, ...] = (),
+    previous: Previous | None = None,
 ) -> LogRecord:
     """Create a log with keys of its own and its parameters as entry 0, durably.
+
+    `previous` is the log it succeeds and the newest released head of that one.
 
     Raises `ConfigurationError` where name or origin is unusable or taken, or where the
     guard knows the origin: there has been a log of it that others have seen.
@@ -94,7 +112,7 @@ async def create_log(
     keys = await asyncio.to_thread(keyring.create, name, origin)
     log_key = keys.signing.verifier().vkey()
     record = LogRecord(0, name, origin, log_key, public, format_time(now))
-    leaf = params_leaf(origin, keys, now)
+    leaf = params_leaf(origin, keys, now, previous)
     growth = RightEdge.empty().grow([leaf_hash(leaf)])
     head = Head(growth.edge.size, growth.root, 0, 1, now)
     async with storage.transaction() as transaction:
@@ -129,8 +147,13 @@ async def _release_first(guard: Guard, origin: str, head: ReleasedHead) -> None:
         raise ForkError(f"another log {origin} was released at the same time")
 
 
-def params_leaf(origin: str, keys: LogKeys, now: int) -> bytes:
+def params_leaf(
+    origin: str, keys: LogKeys, now: int, previous: Previous | None = None
+) -> bytes:
     """Return entry 0: what a log's later entries are to be read by."""
+    succeeds: dict[str, JsonValue] = {}
+    if previous is not None:
+        succeeds["previous"] = previous.json()
     suites: dict[str, JsonValue] = {"1": 1, "2": 1, "7": 1}
     versions: list[JsonValue] = [VERSION]
     return build_entry(
@@ -147,6 +170,7 @@ def params_leaf(origin: str, keys: LogKeys, now: int) -> bytes:
             "suites": suites,
             "commit_e": encode_base64url(epoch_key_commitment(1, keys.epoch_keys[1])),
             "commit_id": encode_base64url(id_key_commitment(keys.id_key)),
+            **succeeds,
         },
     )
 

@@ -265,18 +265,23 @@ class Service:
         if log.halted is not None:
             return
         await self.sequencer.trust.ensure(log)
+        if self.guard.shared and head.size <= log.released.size:
+            # A call for each idle log in each second would be many: whoever asks for a
+            # checkpoint looks at the guard.
+            return
         released = await log.refresh()
         if head.size <= released.size:
             return
         # Most often a commit of ours that is about to be released: the lock waits for
         # its turn behind it.
         async with self.storage.transaction() as transaction:
-            head = await transaction.lock(log.id)
+            head = await self.sequencer.trust.lock(log, transaction)
+            incarnation = transaction.incarnation
             edge = await log.edge_at(head, transaction)
             await transaction.mark(log.id)
             await transaction.commit()
+        await log.release(ReleasedHead(head.size, head.root), incarnation)
         log.edge = edge
-        await log.release(ReleasedHead(head.size, head.root))
 
     async def _record(self, log: Log, draft: AdminDraft, by: str) -> int:
         committed = await self.sequencer.submit(log, [draft], by)

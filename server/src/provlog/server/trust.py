@@ -6,44 +6,28 @@ started anew, or be another machine's copy. Then a barrier is written and commit
 durably, and the guard is asked, before anything rests on the head.
 """
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from provlog.server.errors import ForkError, HaltedError
 from provlog.server.log import Log
-from provlog.server.storage.base import Head, Incarnation, Storage
+from provlog.server.storage.base import (
+    Head,
+    Incarnation,
+    InterruptedStorageError,
+    Storage,
+    Transaction,
+)
 
 logger = logging.getLogger(__name__)
 
 Admission: TypeAlias = Callable[[Incarnation], Awaitable[None]]
 """Says whether a database may go on with the logs; raises `ForkError` where not."""
 
-PATIENCE_SECONDS: Final = 10.0
-_FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 0.5
-
 
 async def admit_all(_: Incarnation) -> None:
     """Admit whatever database answers."""
-
-
-class Patience:
-    """How long something is tried again, in growing pauses."""
-
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
-        self._end = time.monotonic() + seconds
-        self._pause = _FIRST_PAUSE
-
-    async def wait(self) -> bool:
-        """Wait a little and return True, or return False where it was long enough."""
-        if time.monotonic() + self._pause > self._end:
-            return False
-        await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        return True
 
 
 class HeadTrust:
@@ -65,8 +49,20 @@ class HeadTrust:
         `UnavailableError` where the guard does not answer, and what a barrier raises;
         the log is doubted still.
         """
+        log.require_running()
         if log in self._doubted or log.incarnation != self._storage.incarnation():
             await self.barrier(log)
+
+    async def lock(self, log: Log, transaction: Transaction) -> Head:
+        """Lock a log's row and return its head, which may be believed.
+
+        `InterruptedStorageError` where the transaction runs in another database than
+        the one whose heads are.
+        """
+        head = await transaction.lock(log.id)
+        if transaction.incarnation != log.incarnation:
+            raise InterruptedStorageError("another database answers than before")
+        return head
 
     async def barrier(self, log: Log) -> Head:
         """Pass a barrier whatever was believed, and return the head behind it.
@@ -79,11 +75,14 @@ class HeadTrust:
             if incarnation is not None and incarnation != log.incarnation:
                 await self._admit_for(log, incarnation)
             head = await self._storage.barrier(log.id)
-            # A connection made for the barrier may have reached yet another one.
+            # What any server released must be in this database.
+            reason = await log.contradiction(head)
+            # A connection made meanwhile may have reached yet another one.
             if incarnation == self._storage.incarnation():
                 break
-        # What any server released must be in this database: if not, this halts the log.
-        await log.refresh()
+        if reason is not None:
+            log.halt(reason)
+            raise HaltedError(reason)
         log.incarnation = incarnation
         self._doubted.discard(log)
         return head

@@ -120,6 +120,8 @@ def _print_end(
     if as_json:
         finished: dict[str, JsonValue] = {"event": "finished", **_of(signed)}
         finished |= {"ok": auditor.total == 0, "findings": auditor.total}
+        if auditor.previous is not None:
+            finished["previous"] = auditor.previous
         print_json({**finished, "seconds": round(seconds, 3), "rate": round(rate)})
         return
     unlisted = auditor.total - len(auditor.findings)
@@ -129,6 +131,12 @@ def _print_end(
     verdict = f"{auditor.total} things are wrong" if auditor.total else "all is well"
     root = encode_base64(checkpoint.root)
     click.echo(f"{verdict}: {checkpoint.size} entries held against root {root}")
+    if auditor.previous is not None:
+        old = auditor.previous
+        click.echo(
+            f"succeeds {printable(str(old['origin']))}, size {old['size']}, root"
+            f" {old['root']}: that log is to be held against this head on its own"
+        )
     note(f"{seconds:.1f} s, {rate:,.0f} entries/s")
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import click
 
+from provlog.server.cli.backup import backup, restore_
 from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
@@ -15,6 +16,7 @@ from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
+from provlog.server.cli.recover import recover
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
 
@@ -36,7 +38,8 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, fsck, migrate, poll, export, import_,
+    init, serve, token, log, source, poll, fsck, migrate, backup, restore_, export,
+    import_, recover,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -31,7 +31,7 @@ def fsck(
     \b
     provlog-server fsck --dir /var/lib/provlog
     """
-    if not instance.guard.is_dir():
+    if instance.guard_url is None and not instance.guard.is_dir():
         raise ConfigurationError(f"there is no guard folder {instance.guard}")
     check = Pass(instance, log_name, thorough=True)
     progress = Progress()

@@ -8,6 +8,7 @@ from provlog.merkle.encoding import encode_base64
 from provlog.server.cli.common import (
     database_option,
     dir_option,
+    failover_option,
     grant_option,
     guard_option,
     instance_options,
@@ -19,8 +20,9 @@ from provlog.server.cli.common import (
     run,
 )
 from provlog.server.cli.progress import advancing
+from provlog.server.guard.store_url import StoreUrl
 from provlog.server.initialise import Place
-from provlog.server.instance import Instance
+from provlog.server.instance import SYNCHRONOUS, Instance
 from provlog.server.keyring import Keyring
 from provlog.server.moving.export import export_log
 from provlog.server.moving.exported import Export, open_export
@@ -126,6 +128,7 @@ async def _mirror(instance: Instance, log_name: str, to: Path, as_json: bool) ->
 @dir_option
 @guard_option
 @database_option
+@failover_option
 @grant_option
 @click.option(
     "--keys",
@@ -139,8 +142,9 @@ async def _mirror(instance: Instance, log_name: str, to: Path, as_json: bool) ->
 def import_(
     source: Path,
     folder: Path,
-    guard: Path | None,
+    guard: Path | StoreUrl | None,
     database: str | None,
+    failover: str | None,
     grant_to: str | None,
     keys: Path,
     log_name: str | None,
@@ -163,8 +167,9 @@ def import_(
         --dir /var/lib/provlog
     """
     export = open_export(source, read_keys(keys))
+    place = Place(folder, guard, database, grant_to, failover == SYNCHRONOUS)
     name = log_name or export.manifest.log.name
-    run(_import(export, Place(folder, guard, database, grant_to), name, as_json))
+    run(_import(export, place, name, as_json))
 
 
 async def _import(export: Export, place: Place, name: str, as_json: bool) -> None:

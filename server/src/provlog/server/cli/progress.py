@@ -13,7 +13,8 @@ REFRESH_SECONDS = 0.2
 class Progress:
     """One line on a terminal with rate and time left; nothing in a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "entries") -> None:
+        self._unit = unit
         self._shown = sys.stderr.isatty()
         self._what = ""
         self._begun = self._last = time.monotonic()
@@ -29,7 +30,7 @@ class Progress:
         rate = done / max(now - self._begun, 0.001)
         left = (size - done) / max(rate, 0.001)
         line = (
-            f"{what}: {done:,} of {size:,} entries,"
+            f"{what}: {done:,} of {size:,} {self._unit},"
             f" {rate:,.0f}/s, {format_seconds(left)} left"
         )
         click.echo(f"\r{line[:100]:<100}", nl=False, err=True)

@@ -7,6 +7,8 @@ known outside. A guard that lags only detects less; it never refuses wrongly.
 
 ``base``    what a guard promises
 ``file``    one machine: a folder with a file for each log
+``object_store``  servers on several machines: an object for each log
+``lineage`` which databases the logs may go on in, where the guard is not shared
 """
 
 from provlog.server.guard.base import Guard, GuardRecord, ReleasedHead

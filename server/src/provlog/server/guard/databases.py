@@ -67,6 +67,22 @@ class DatabaseRecords:
             flush_path(self._folder)
         return True
 
+    def settle(self, origin: str, database: Database | None) -> None:
+        """Record what an operator has accepted, whatever is recorded; durably.
+
+        None for an embedded database, of which nothing is recorded.
+        """
+        path = self.path(origin)
+        try:
+            with locked(path):
+                if database is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    put_file(path, seal(_format(database, origin)))
+            flush_path(self._folder)
+        except OSError as error:
+            raise UnavailableError(f"{path}: {error.strerror}") from error
+
 
 Records = Mapping[str, Database | None]
 

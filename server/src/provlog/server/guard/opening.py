@@ -1,9 +1,14 @@
 """Which guard an instance has, and what is recorded beside it."""
 
-from provlog.server.guard.base import Guard, ReleasedHead
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from provlog.server.guard.base import Guard, GuardRecord
 from provlog.server.guard.databases import DatabaseRecords
 from provlog.server.guard.file import FileGuard
 from provlog.server.guard.lineage import Lineage
+from provlog.server.guard.object_store import ObjectGuard
+from provlog.server.guard.store_client import StoreClient
 from provlog.server.instance import Instance
 
 
@@ -12,6 +17,8 @@ def open_guard(instance: Instance) -> Guard:
 
     Raises `ConfigurationError` where it cannot be used.
     """
+    if instance.guard_url is not None:
+        return ObjectGuard(StoreClient(instance.guard_url))
     return FileGuard(instance.guard)
 
 
@@ -24,10 +31,21 @@ def open_lineage(instance: Instance) -> Lineage:
     )
 
 
-async def read_once(instance: Instance, origin: str) -> ReleasedHead | None:
-    """Return what an instance's guard holds of one log; raises like `Guard.read`."""
+@asynccontextmanager
+async def opened_guard(instance: Instance) -> AsyncIterator[Guard]:
+    """Yield the guard of an instance, prepared; raises like `Guard.prepare`."""
     guard = open_guard(instance)
     try:
-        return await guard.read(origin)
+        await guard.prepare()
+        yield guard
+    finally:
+        await guard.close()
+
+
+async def inspect_once(instance: Instance, origin: str) -> GuardRecord | None:
+    """Return what an instance's guard holds of one log; raises like `inspect`."""
+    guard = open_guard(instance)
+    try:
+        return await guard.inspect(origin)
     finally:
         await guard.close()

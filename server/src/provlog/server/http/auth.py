@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from provlog.server.errors import RetiredError
 from provlog.server.http.access import LOG, TOKEN
 from provlog.server.http.context import SERVICE
 from provlog.server.http.problems import Problem, rate_problem
@@ -100,7 +101,9 @@ async def require_caller(request: web.Request, roles: frozenset[str]) -> Caller:
 
 async def require_reader(request: web.Request, roles: frozenset[str]) -> Reader:
     """Return who reads the log of the path: anybody, if the log is public."""
-    public = request.app[SERVICE].logs.public(request.match_info["log"])
+    name, logs = request.match_info["log"], request.app[SERVICE].logs
+    public = logs.public(name)
+    _require_living(logs.successor(name, None))
     if public is not None and hdrs.AUTHORIZATION not in request.headers:
         await _turn(request, public, None)
         return Reader(public, None)
@@ -153,13 +156,21 @@ async def _turn(request: web.Request, log: Log, token: TokenRecord | None) -> No
 
 async def _reached(request: web.Request, token: TokenRecord) -> Log:
     name = request.match_info["log"]
-    log = await request.app[SERVICE].logs.reached(name, token)
+    logs = request.app[SERVICE].logs
+    log = await logs.reached(name, token)
+    _require_living(logs.successor(name, token))
     if log is None:
         raise Problem(
             "not-found", "there is no log of that name that the token reaches"
         )
     request[LOG] = log.record.name
     return log
+
+
+def _require_living(successor: str | None) -> None:
+    """Refuse a log that is retired, in whose place its successor goes on."""
+    if successor is not None:
+        raise RetiredError(successor)
 
 
 def _unauthenticated(detail: str, error: str) -> Problem:

@@ -1,13 +1,14 @@
 """Management: logs, their tokens, their sources. It reads no disclosures."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue, parse_time
 from provlog.server.delivery import hook_of
-from provlog.server.errors import ConfigurationError, TooManyLogsError
+from provlog.server.errors import ConfigurationError, RetiredError, TooManyLogsError
 from provlog.server.http.auth import (
     ADMIN,
     ANYBODY,
@@ -64,8 +65,10 @@ async def list_logs(request: web.Request) -> web.Response:
             await asyncio.sleep(0)
         log = await service.logs.reached(record.name, token)
         if log is not None:
-            await log.refresh()
-            logs.append(log_json(log))
+            # One that was retired a moment ago is left out.
+            with contextlib.suppress(RetiredError):
+                await log.refresh()
+                logs.append(log_json(log))
     return json_response({"logs": logs})
 
 

@@ -18,6 +18,7 @@ from provlog.server.errors import (
     HaltedError,
     OverloadedError,
     OversizedError,
+    RetiredError,
     UnavailableError,
 )
 from provlog.server.intake.problems import EventError
@@ -38,6 +39,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "timeout": (408, "The request did not arrive in time"),
     "conflict": (409, "Something else stands under this name"),
     "erased": (410, "The content was erased"),
+    "retired": (410, "The log is retired"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The content is of a type that is not read here"),
     "invalid-event": (422, "The event is not valid"),
@@ -148,6 +150,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("not-found", str(error))
         case OversizedError():
             return Problem("too-large", str(error))
+        case RetiredError():
+            return Problem("retired", str(error), more={"successor": error.successor})
         case UnavailableError():
             return _unavailable(error)
         case ConfigurationError():

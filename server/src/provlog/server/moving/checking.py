@@ -6,6 +6,7 @@ end before anything of it counts. It does no I/O but reading the folder, so a pr
 of its own can do it.
 """
 
+from binascii import b2a_base64
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
@@ -14,16 +15,17 @@ from typing import IO, Final
 
 import msgspec
 
-from provlog.merkle.encoding import encode_base64url
+from provlog.merkle.encoding import BASE64_TO_URL
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.labels import tag
 from provlog.merkle.receipts import Openings
 from provlog.merkle.tiles import Bundle, decode_bundle
 from provlog.server.errors import DamagedError
-from provlog.server.moving.folders import CHUNK, opened, read_bounded
+from provlog.server.moving.digests import FileDigest, require_digest
+from provlog.server.moving.folders import opened, read_bounded
 from provlog.server.moving.leaves import LeafFacts, read_leaf
-from provlog.server.moving.manifest import ENTRIES, FileDigest
+from provlog.server.moving.manifest import ENTRIES
 from provlog.server.moving.private_side import MAX_LINE, EntryLine, decode_line
 from provlog.server.moving.tree_files import MAX_BUNDLE, bundles
 from provlog.server.storage.base import NewEntry, Private
@@ -123,22 +125,6 @@ class _Lines:
             raise DamagedError(f"{ENTRIES}: more lines than entries")
 
 
-def require_digest(name: str, found: FileDigest, expected: FileDigest) -> None:
-    """Raise `DamagedError` unless a file is the one that was written."""
-    if found != expected:
-        raise DamagedError(f"{name} is not the file that the manifest names")
-
-
-def digest_file(path: Path) -> FileDigest:
-    """Return the digest of a file."""
-    digest, size = sha256(), 0
-    with opened(path) as file:
-        while data := file.read(CHUNK):
-            digest.update(data)
-            size += len(data)
-    return FileDigest(size, digest.hexdigest())
-
-
 def _check(index: int, leaf: bytes, facts: LeafFacts, line: EntryLine) -> NewEntry:
     """Return the entry if its private side is the leaf's."""
     try:
@@ -162,7 +148,7 @@ def _check_private(facts: LeafFacts, private: Private) -> None:
     if facts.kind not in MEMBERED:
         raise ValueError(f"an entry of kind {facts.kind} discloses nothing")
     digests = [sha256(each.encode("ascii")).digest() for each in private.disclosures]
-    if sorted(_encode(digests)) != sorted(facts.members.values()):
+    if sorted(_encode(digests)) != facts.digests:
         raise ValueError("the disclosures do not open the leaf's members")
     size = COMPARE_SIZE if facts.kind == "event" else None
     for value in (private.compare_key, private.compare_digest):
@@ -176,11 +162,12 @@ def _check_openings(facts: LeafFacts, openings: Openings) -> None:
         raise ValueError("nonce and labels do not make the leaf's tags")
 
 
-def _encode(digests: list[bytes]) -> list[str]:
+def _encode(digests: list[bytes]) -> list[bytes]:
     """Return each digest in base64url without padding.
 
     With a zero after each, 32 bytes become 44 characters, of which the first 43 are
     those: so all are encoded in one go, which every entry needs twice.
     """
-    text = encode_base64url(b"".join([digest + b"\0" for digest in digests]))
+    joined = b2a_base64(b"\0".join([*digests, b""]), newline=False)
+    text = joined.translate(BASE64_TO_URL)
     return [text[at : at + 43] for at in range(0, len(text), 44)]

@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.guard import ReleasedHead
 from provlog.server.keyring import LogKeys
 from provlog.server.log import Log
+from provlog.server.moving.digests import Digesting, FileDigest, digesting
 from provlog.server.moving.folders import Folder, require_empty
 from provlog.server.moving.manifest import (
     CURSORS,
     ENTRIES,
     SOURCES,
     TOKENS,
-    FileDigest,
     Manifest,
     write_manifest,
 )
@@ -55,13 +54,15 @@ async def export_log(
     require_empty(to)
     folder = Folder(to, private=True)
     folder.make()
+    # Of before the snapshot: if it is of another database, its head is not released.
+    incarnation = service.storage.incarnation()
     async with service.storage.snapshot() as reads:
         head = await reads.head(log.id)
         if head.size == 0:
             raise ConfigurationError("a log without entries cannot be exported")
         # Behind a barrier that was passed since, the snapshot's head is durable.
         await service.storage.barrier(log.id)
-        note = await log.release(ReleasedHead(head.size, head.root))
+        note = await log.release(ReleasedHead(head.size, head.root), incarnation)
         # A head that another process released meanwhile is not in the snapshot.
         await write_tree(folder, reads, log.id, 0, head.size, on_progress)
         writer = _PrivateWriter(folder, reads, log.id)
@@ -94,7 +95,7 @@ class _PrivateWriter:
         await self._write_cursors([source for _, source in sources])
         await self._write_tokens()
 
-    async def _write_entries(self, file: "_Digesting", start: int, end: int) -> None:
+    async def _write_entries(self, file: Digesting, start: int, end: int) -> None:
         private = await self._reads.private_rows(self._log, start, end)
         openings = await self._reads.opening_rows(self._log, start, end)
         lines = (
@@ -124,27 +125,6 @@ class _PrivateWriter:
                     self.left_out += 1
 
     @contextmanager
-    def _digesting(self, name: str) -> Iterator["_Digesting"]:
-        with self._folder.writing(name) as file:
-            digesting = _Digesting(file)
-            yield digesting
-        self.digests[name] = digesting.result()
-
-
-class _Digesting:
-    """A file that is written, and digested meanwhile."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = sha256()
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        """Write more."""
-        self._file.write(data)
-        self._digest.update(data)
-        self._size += len(data)
-
-    def result(self) -> FileDigest:
-        """Return the digest of all that was written."""
-        return FileDigest(self._size, self._digest.hexdigest())
+    def _digesting(self, name: str) -> Iterator[Digesting]:
+        with digesting(self._folder, name, self.digests) as file:
+            yield file

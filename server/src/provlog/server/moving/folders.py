@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import flush_path
@@ -46,6 +46,12 @@ class Folder:
         If the process dies before, a file with the ending `.new` is left, which the
         next writer of that name writes over.
         """
+        with self.placing(name) as path, path.open("wb") as file:
+            yield file
+
+    @contextmanager
+    def placing(self, name: str) -> Iterator[Path]:
+        """Yield the path of an empty file, for others to write; otherwise the same."""
         path = self.path / name
         self._make(path.parent)
         staged = path.with_name(path.name + _STAGED)
@@ -53,10 +59,9 @@ class Folder:
         descriptor = os.open(staged, flags, self._file_mode)
         # Whatever the umask says: a mirror is there to be read, a backup is not.
         os.fchmod(descriptor, self._file_mode)
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
+        os.close(descriptor)
+        yield staged
+        flush_path(staged)
         staged.replace(path)
         self._unflushed.add(path.parent)
 
@@ -93,7 +98,7 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[BinaryIO]:
     """Yield a regular file for reading; anything else is a `ConfigurationError`.
 
     A link is followed by nobody: what somebody else put into a folder must not lead out

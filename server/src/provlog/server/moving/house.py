@@ -1,12 +1,11 @@
 """Where an imported log goes: an instance that exists, or a new one made for it."""
 
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from provlog.server.guard import Guard
-from provlog.server.guard.opening import open_guard, open_lineage
+from provlog.server.guard.databases import DatabaseRecords
+from provlog.server.guard.lineage import Database
+from provlog.server.guard.opening import opened_guard
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
@@ -19,13 +18,9 @@ from provlog.server.instance import (
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.moving.exported import Export
 from provlog.server.moving.importing import Imported, guarded_head, import_log
+from provlog.server.moving.tables import create_tables, opened_storage
 from provlog.server.moving.tree_files import OnProgress
-from provlog.server.storage.base import AlreadyExistsError, Storage
-from provlog.server.storage.opening import (
-    create_storage,
-    migrate_storage,
-    open_storage,
-)
+from provlog.server.storage.base import Incarnation
 
 
 def read_keys(folder: Path) -> LogKeys:
@@ -52,13 +47,13 @@ async def import_into(
         place.database_url,
         synchronous_failover=place.synchronous_failover,
     )
-    # Before anything is made.
     log, head = export.manifest.log, export.manifest.head
-    async with _guarding(instance) as guard:
+    async with opened_guard(instance) as guard:
+        # Before anything is made.
         await guarded_head(guard, log.origin, head)
     make_folder(instance)
     try:
-        await _create_tables(instance, place.grant_to)
+        await create_tables(instance, place.grant_to)
         done = await _import(instance, export, name, on_progress, with_tokens=True)
     except BaseException:
         # Its keys are copies.
@@ -69,20 +64,6 @@ async def import_into(
     return done
 
 
-async def _create_tables(instance: Instance, grant_to: str | None) -> None:
-    """Make the tables, or take up those in PostgreSQL that hold no log.
-
-    An import that did not come to its end leaves such tables.
-    """
-    try:
-        await create_storage(instance, grant_to)
-    except AlreadyExistsError:
-        async with _opened(instance) as storage:
-            if await storage.logs() or await storage.tokens(None):
-                raise
-        await migrate_storage(instance, grant_to)
-
-
 async def _import(
     instance: Instance,
     export: Export,
@@ -91,7 +72,7 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    async with _guarding(instance) as guard, _opened(instance) as storage:
+    async with opened_guard(instance) as guard, opened_storage(instance) as storage:
         done = await import_log(
             storage,
             Keyring(instance.keys),
@@ -101,26 +82,17 @@ async def _import(
             with_tokens=with_tokens,
             on_progress=on_progress,
         )
-        origin = export.manifest.log.origin
-        await open_lineage(instance).open(storage.incarnation(), [origin])
+        _settle(instance, done.record.origin, storage.incarnation())
         return done
 
 
-@asynccontextmanager
-async def _guarding(instance: Instance) -> AsyncIterator[Guard]:
-    guard = open_guard(instance)
-    try:
-        await guard.prepare()
-        yield guard
-    finally:
-        await guard.close()
+def _settle(instance: Instance, origin: str, incarnation: Incarnation | None) -> None:
+    """Record that the log goes on in this database, whichever it was in before.
 
-
-@asynccontextmanager
-async def _opened(instance: Instance) -> AsyncIterator[Storage]:
-    storage = open_storage(instance)
-    try:
-        await storage.open()
-        yield storage
-    finally:
-        await storage.close()
+    Whoever imports has looked: the export holds all that this machine released. If we
+    crash before this, `serve` refuses a log that came from another one, and `recover`
+    accepts the database.
+    """
+    if instance.guard_url is None:
+        found = None if incarnation is None else Database.of(incarnation)
+        DatabaseRecords(instance.guard).settle(origin, found)

@@ -10,7 +10,8 @@ from provlog.server.errors import DamagedError, ForkError
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import check_params
 from provlog.server.moving.chain import Chain
-from provlog.server.moving.checking import Checked, digest_file, require_digest
+from provlog.server.moving.checking import Checked
+from provlog.server.moving.digests import digest_file, require_digest
 from provlog.server.moving.exported import Export
 from provlog.server.moving.folders import opened, read_bounded
 from provlog.server.moving.manifest import CURSORS, ENTRIES, SOURCES, TOKENS

@@ -17,6 +17,7 @@ import msgspec
 from provlog.merkle.encoding import decode_hash, encode_base64, format_time
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import ConfigurationError, DamagedError
+from provlog.server.moving.digests import FileDigest, Strict
 from provlog.server.moving.folders import Folder, read_bounded
 from provlog.server.storage.base import Head, LogRecord
 
@@ -32,11 +33,7 @@ MAX_MANIFEST: Final = 64 << 10
 _DERIVATION: Final = b"provlog export/1"
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    pass
-
-
-class _Log(_Strict, frozen=True):
+class _Log(Strict, frozen=True):
     name: str
     origin: str
     log_key: str
@@ -44,7 +41,7 @@ class _Log(_Strict, frozen=True):
     created: str
 
 
-class _Head(_Strict, frozen=True):
+class _Head(Strict, frozen=True):
     size: int
     root: str
     events: int
@@ -52,14 +49,7 @@ class _Head(_Strict, frozen=True):
     recorded: int
 
 
-class FileDigest(_Strict, frozen=True):
-    """How long a file is, and the SHA-256 of it in hexadecimal."""
-
-    bytes: int
-    sha256: str
-
-
-class _Manifest(_Strict, frozen=True):
+class _Manifest(Strict, frozen=True):
     version: int
     log: _Log
     head: _Head

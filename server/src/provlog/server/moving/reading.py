@@ -18,7 +18,7 @@ import msgspec
 
 from provlog.server.errors import ConfigurationError, DamagedError, UnavailableError
 from provlog.server.moving.checking import Checked, read_export
-from provlog.server.moving.manifest import FileDigest
+from provlog.server.moving.digests import FileDigest
 
 OWN_PROCESS: Final = 20_000
 """From how many entries on a process of its own is worth its start."""

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from provlog.merkle.errors import MalformedError
 from provlog.server.errors import ConfigurationError
-from provlog.server.guard import ReleasedHead
-from provlog.server.guard.opening import read_once
+from provlog.server.guard import GuardRecord, ReleasedHead
+from provlog.server.guard.opening import inspect_once
 from provlog.server.instance import Instance
 from provlog.server.keyring import Keyring, LogKeys
 from provlog.server.selfcheck.cursors import check_cursors
@@ -131,14 +131,18 @@ class Pass:
 
     def _keys(self, row: LogRow, report: Report) -> LogKeys | None:
         try:
-            return Keyring(self._instance.keys).load(decode_text(row.name))
+            keyring = Keyring(self._instance.keys)
+            return keyring.load(decode_text(row.name), retired=True)
         except (ConfigurationError, MalformedError, ValueError):
             what = "the keyring has no readable keys under the log's name"
             report("logs", row.log, "name", what)
             return None
 
     def _guards(self, snapshot: Snapshot) -> dict[int, ReleasedHead]:
-        """Return what the guard holds of each log."""
+        """Return what the guard holds of each log, but for those that are retired.
+
+        Of a retired log it holds what others have seen and the database may have lost.
+        """
         found = {}
         for row in snapshot.logs:
             name = shown_text(row.name)
@@ -151,14 +155,19 @@ class Pass:
                 continue
             if known is None:
                 self.notes.append(f"log {name}: there is no guard to compare with")
+            elif known.successor is not None:
+                self.notes.append(
+                    f"log {name} is retired, released up to size {known.head.size};"
+                    f" its successor is the log {known.successor}"
+                )
             else:
-                found[row.log] = known
+                found[row.log] = known.head
         return found
 
-    def _read_guard(self, origin: str) -> ReleasedHead | None:
+    def _read_guard(self, origin: str) -> GuardRecord | None:
         if self._instance.guard_url is None and not self._instance.guard.is_dir():
             return None
         # On a thread of its own: there may be an event loop in this one.
         with ThreadPoolExecutor(1) as thread:
-            reading = read_once(self._instance, origin)
-            return thread.submit(asyncio.run, reading).result()
+            inspecting = inspect_once(self._instance, origin)
+            return thread.submit(asyncio.run, inspecting).result()

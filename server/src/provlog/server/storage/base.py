@@ -349,7 +349,11 @@ class Storage(Reads, Protocol):
         """Return what the operator of the servers should do better, in sentences."""
 
     def incarnation(self) -> Incarnation | None:
-        """Return the database that answered last; None for an embedded one."""
+        """Return the database that answered last; None for an embedded one.
+
+        One that was left for another is never returned to, so reads between two calls
+        that return the same were answered by no other.
+        """
 
     def lane(self, log: int) -> int:
         """Return which commit queue a log belongs to.

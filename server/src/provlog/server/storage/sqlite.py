@@ -67,7 +67,7 @@ def create_database(path: Path) -> None:
     if path.exists():
         raise AlreadyExistsError(f"{path} exists")
     path.touch(mode=0o600, exist_ok=False)
-    connection = _connect(path)
+    connection = connect(path)
     try:
         with connection:
             apply_schema(connection)
@@ -81,7 +81,7 @@ def migrate_database(path: Path) -> tuple[int, int]:
     Raises `StorageBusyError` where another process goes on writing, and `SchemaError`
     where the database is newer than this program.
     """
-    connection = _connect(_require_file(path))
+    connection = connect(_require_file(path))
     try:
         connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
         return upgrade(connection, path), SCHEMA_VERSION
@@ -100,8 +100,8 @@ class SqliteStorage(SqliteReads):
         """Open an existing database; `SchemaError` if its version is another."""
         self._path = _require_file(path)
         self._usable = True
-        self._writer = _connect(path)
-        super().__init__(_connect(path))
+        self._writer = connect(path)
+        super().__init__(connect(path))
         require_schema(self._writer, path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._lock = asyncio.Lock()
@@ -144,9 +144,9 @@ class SqliteStorage(SqliteReads):
 
         While it lasts, the write-ahead log keeps everything that is written.
         """
-        connection = _connect(self._path)
+        connection = connect(self._path)
         try:
-            with _translated():
+            with translated():
                 connection.execute("PRAGMA query_only=ON; BEGIN")
                 # BEGIN takes no snapshot yet; the first read does.
                 connection.execute("SELECT count(*) FROM logs").fetchall()
@@ -191,7 +191,7 @@ class SqliteStorage(SqliteReads):
     async def _begin(self) -> None:
         try:
             if not self._usable:
-                self._writer = _connect(self._path)
+                self._writer = connect(self._path)
                 self._usable = True
             self._writer.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
@@ -379,7 +379,8 @@ class SqliteTransaction(SqliteReads):
             raise StorageError(_explain(error)) from error
 
 
-def _connect(path: Path) -> apsw.Connection:
+def connect(path: Path) -> apsw.Connection:
+    """Return a connection as every one to a log is set up; `StorageError`."""
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
@@ -419,7 +420,8 @@ def _require_file(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise `StorageError` in the place of SQLite's errors."""
     try:
         yield
     except apsw.Error as error:

@@ -1,22 +1,28 @@
 """Connections to PostgreSQL: how they are set up, and which database they reached.
 
 A URL may name several hosts; a connection is made to the one that takes writes, so it
-follows a failover. Every connection knows which incarnation of the database it talks
-to, because what was true of one need not be true of the next.
+follows a failover (`hosts`). Every connection knows which incarnation of the database
+it talks to, because what was true of one need not be true of the next.
 """
 
 import asyncio
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.storage.base import Incarnation
-from provlog.server.storage.postgres.translation import reaching, translated
+from provlog.server.storage.base import Incarnation, StorageError
+from provlog.server.storage.postgres.hosts import Hosts
+from provlog.server.storage.postgres.translation import (
+    explain,
+    reaching,
+    translated,
+)
 from provlog.server.storage.rows import Row
 
 if TYPE_CHECKING:
@@ -31,12 +37,18 @@ else:
     Pooled = asyncpg.pool.PoolConnectionProxy
     Base = asyncpg.Connection
 
-CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 """After how long a statement other than COMMIT is given up."""
 LOCK_SECONDS: Final = 3.0
 """After how long a waiter looks whether whoever holds a log's lock stands still."""
 MINIMUM_VERSION: Final = 130_000
+_KEEPALIVE: Final[Mapping[str, int]] = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    # What was sent and not acknowledged, in milliseconds.
+    "TCP_USER_TIMEOUT": 25_000,
+}
 _WEAK: Final = ("off", "local", "remote_write")
 
 # Each statement here finds its rows by a key, and its plan is made once for all
@@ -58,6 +70,11 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "tcp_keepalives_count": "3",
 }
 
+_COMMAND_SETTINGS: Final[Mapping[str, str]] = {
+    "application_name": "provlog",
+    "client_min_messages": "warning",
+}
+
 _WHO = """
 SELECT (SELECT system_identifier FROM pg_control_system()),
        pg_is_in_recovery(),
@@ -70,30 +87,24 @@ SELECT (SELECT system_identifier FROM pg_control_system()),
 """
 
 
-# Of the connection's own end: COMMIT is waited for without a limit, and a machine that
-# vanished would never answer. That finds out as soon as the system does.
-_KEPT_ALIVE: Final = (
-    ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
-    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 10),
-    ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 5),
-    ("TCP_KEEPCNT", socket.IPPROTO_TCP, 3),
-    ("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, 25_000),
-)
-
-
 class ServerConnection(Base):
     """A connection that knows the database it reached."""
 
     incarnation: Incarnation
-    _transport: asyncio.Transport  # asyncpg's own
+    _transport: asyncio.Transport
 
-    def keep_alive(self) -> None:
-        """Let the connection end when the other machine does not answer any more."""
-        end = self._transport.get_extra_info("socket")
-        if end.family != socket.AF_UNIX:
-            for name, level, value in _KEPT_ALIVE:
-                if hasattr(socket, name):
-                    end.setsockopt(level, getattr(socket, name), value)
+    def watch_peer(self) -> None:
+        """Have the system notice a machine that is gone, as when its power failed.
+
+        A COMMIT has no time limit: without this, who waits for one might for ever.
+        """
+        reached = self._transport.get_extra_info("socket")
+        if reached.family == socket.AF_UNIX:
+            return
+        reached.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # where the system has it
+                reached.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def incarnation_of(connection: Plain | Pooled) -> Incarnation:
@@ -151,8 +162,6 @@ async def prepare(connection: Plain) -> None:
     Raises `ConfigurationError` where it cannot keep what it is told: `fsync` is off,
     or it is a standby.
     """
-    reached = cast("ServerConnection", connection)
-    reached.keep_alive()
     [row] = await fetch(connection, _WHO)
     system, standby, segment, started, commit, fsync, version = row
     if version < MINIMUM_VERSION:
@@ -169,7 +178,8 @@ async def prepare(connection: Plain) -> None:
         )
     if commit in _WEAK:
         await execute(connection, "SET synchronous_commit = on")
-    reached.incarnation = Incarnation(system, int(segment[:8], 16), started)
+    known = Incarnation(system, int(segment[:8], 16), started)
+    cast("ServerConnection", connection).incarnation = known
 
 
 async def connect(url: str) -> ServerConnection:
@@ -177,45 +187,64 @@ async def connect(url: str) -> ServerConnection:
 
     Raises like `reaching`.
     """
-    with reaching(), translated():
-        connection = await asyncpg.connect(
-            url,
-            timeout=CONNECT_SECONDS,
-            connection_class=ServerConnection,
-            target_session_attrs=SessionAttribute.primary,
-            server_settings={
-                "application_name": "provlog",
-                "client_min_messages": "warning",
-            },
-        )
-    try:
-        await prepare(connection)
-    except BaseException:
-        drop(connection)
-        raise
-    return connection
+    with reaching():
+        return await Hosts(url, partial(_reach, settings=_COMMAND_SETTINGS)).connect()
 
 
-async def create_pool(url: str, size: int, lock_seconds: float = LOCK_SECONDS) -> Pool:
+def pooled_hosts(url: str, lock_seconds: float) -> Hosts[ServerConnection]:
+    """Return the hosts of a database for the pools that serve from it.
+
+    A statement waits for a lock for `lock_seconds` at most.
+    """
+    settings = {**_SETTINGS, "lock_timeout": f"{lock_seconds * 1000:.0f}ms"}
+    return Hosts(url, partial(_reach, settings=settings))
+
+
+async def create_pool(hosts: Hosts[ServerConnection], size: int) -> Pool:
     """Return a pool of connections for serving; they are made when they are needed."""
+
+    async def connect_pooled(*_: object, **__: object) -> ServerConnection:
+        return await hosts.connect()
+
     return await asyncpg.create_pool(
-        url,
         min_size=0,
         max_size=size,
         max_queries=0x7FFFFFFF,
         max_inactive_connection_lifetime=300.0,
-        timeout=CONNECT_SECONDS,
         connection_class=ServerConnection,
-        target_session_attrs=SessionAttribute.primary,
-        init=prepare,
+        connect=connect_pooled,
         # A connection is handed back without a transaction and without settings.
         reset=_nothing_to_reset,
-        server_settings={
-            **_SETTINGS,
-            "lock_timeout": f"{lock_seconds * 1000:.0f}ms",
-        },
     )
 
 
 async def _nothing_to_reset(_: object) -> None:
     return
+
+
+async def _reach(
+    url: str, seconds: float, settings: Mapping[str, str]
+) -> ServerConnection:
+    """Connect to one host; a standby is an `InterruptedStorageError`."""
+    try:
+        with translated():
+            async with asyncio.timeout(seconds):
+                return await _connect(url, settings)
+    except ValueError as error:
+        raise StorageError(explain(error)) from error
+
+
+async def _connect(url: str, settings: Mapping[str, str]) -> ServerConnection:
+    connection = await asyncpg.connect(
+        url,
+        connection_class=ServerConnection,
+        target_session_attrs=SessionAttribute.primary,
+        server_settings=dict(settings),
+    )
+    try:
+        connection.watch_peer()
+        await prepare(connection)
+    except BaseException:
+        drop(connection)
+        raise
+    return connection

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from provlog.server.patience import Patience
 from provlog.server.storage.base import (
     Head,
     Incarnation,
@@ -23,7 +24,6 @@ from provlog.server.storage.base import (
     Vitals,
 )
 from provlog.server.storage.postgres.connecting import (
-    CONNECT_SECONDS,
     LOCK_SECONDS,
     Pool,
     Pooled,
@@ -33,8 +33,10 @@ from provlog.server.storage.postgres.connecting import (
     fetch,
     incarnation_of,
     is_lost,
+    pooled_hosts,
 )
 from provlog.server.storage.postgres.cutting_off import end_frozen_sessions
+from provlog.server.storage.postgres.hosts import CONNECT_SECONDS
 from provlog.server.storage.postgres.privileges import excess_rights
 from provlog.server.storage.postgres.reads import PostgresReads
 from provlog.server.storage.postgres.remembered import Remembered
@@ -52,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 WRITERS: Final = 8
 READERS: Final = 6
+READ_SECONDS: Final = 3.0
+"""How long a read waits for a database that is away: for a restart, or a failover."""
 
 # Who may not read the statistics sees that there are standbys, and nothing of them. A
 # standby that stands still goes on telling the lag it had: what it has yet to replay is
@@ -74,10 +78,11 @@ class PostgresStorage(PostgresReads):
 
         Whoever waits `lock_seconds` for a log's lock looks for what stands still on it.
         """
-        self._url = url
+        self._hosts = pooled_hosts(url, lock_seconds)
         self._lock_seconds = lock_seconds
         self._pools: list[Pool] = []
         self._incarnation: Incarnation | None = None
+        self._left: set[Incarnation] = set()
         self._remembered = Remembered()
 
     async def open(self) -> None:
@@ -88,8 +93,7 @@ class PostgresStorage(PostgresReads):
         """
         with reaching():
             for size in (WRITERS, READERS):
-                pool = await create_pool(self._url, size, self._lock_seconds)
-                self._pools.append(pool)
+                self._pools.append(await create_pool(self._hosts, size))
             async with self._connection(self._writers) as connection:
                 await require_schema(connection)
 
@@ -107,13 +111,15 @@ class PostgresStorage(PostgresReads):
         return log
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
-        """Return a statement's rows; a read that was interrupted is done once more."""
-        for _ in range(2):
-            with contextlib.suppress(InterruptedStorageError):
+        """Return a statement's rows; a read that was interrupted is done again."""
+        patience = Patience(READ_SECONDS)
+        while True:
+            try:
                 async with self._connection(self._readers) as connection:
                     return await fetch(connection, statement, *values)
-        async with self._connection(self._readers) as connection:
-            return await fetch(connection, statement, *values)
+            except InterruptedStorageError:
+                if not await patience.wait():
+                    raise
 
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
@@ -228,8 +234,11 @@ class PostgresStorage(PostgresReads):
             if known is None or found == known:
                 self._incarnation = found
                 return connection
-            if _follows(found, known):
+            if found not in self._left and _follows(found, known):
                 logger.warning("the database was started anew or has failed over")
+                # Never again: whoever finds the same one before and after a read
+                # knows that nothing was read from another.
+                self._left.add(known)
                 self._incarnation = found
                 # What was read from the other one need not be in this one.
                 self._remembered = Remembered()
@@ -238,6 +247,7 @@ class PostgresStorage(PostgresReads):
                 return connection
             drop(connection)
             await _release(pool, connection)
+            self._hosts.forget()
             raise InterruptedStorageError(
                 "an older primary of the database answered; it is not used"
             )
