@@ -1,7 +1,6 @@
 """Connections to PostgreSQL that are cut, stand still, or lead to another server."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -18,7 +17,6 @@ from provlog.server.storage.base import (
 )
 from provlog.server.storage.postgres import connecting, hosts, transaction
 from provlog.server.storage.postgres import storage as storing
-from provlog.server.storage.postgres.connecting import ServerConnection
 from provlog.server.storage.postgres.schema import create_database
 from provlog.server.storage.postgres.storage import PostgresStorage
 from support.postgres import Cluster, dsn
@@ -157,19 +155,6 @@ async def test_the_database_s_clock_is_compared_with_ours(
     # What may be the time the answer took does not count.
     assert abs(offset) <= abs(ahead) + 2  # milliseconds are cut off
     assert (offset > 1_000, offset < -1_000) == (ahead > 0, ahead < 0)
-
-
-async def test_a_machine_that_vanishes_is_noticed(rough: Cluster) -> None:
-    async with (
-        opened(rough.dsn()) as storage,
-        storage._connection(storage._writers) as pooled,
-    ):
-        connection = cast("ServerConnection", pooled)
-        end = connection._transport.get_extra_info("socket")
-        assert end.family == socket.AF_INET
-        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        unanswered = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-        assert unanswered == 25_000
 
 
 @pytest.fixture(scope="module")
