@@ -34,6 +34,14 @@ _OWNED: Final = """
 SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class
 WHERE relnamespace = to_regnamespace('provlog')
 """
+# Whoever may append, but for the owner and for PUBLIC.
+_SERVING: Final = """
+SELECT DISTINCT quote_ident(rolname)
+FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) AS granted
+JOIN pg_roles r ON r.oid = granted.grantee
+WHERE c.oid = 'provlog.entries'::regclass AND granted.privilege_type = 'INSERT'
+    AND granted.grantee <> c.relowner
+"""
 _NOT_THE_OWNER: Final = (
     "the database's user may not make or change the tables of provlog: use the URL of"
     " the database's owner"
@@ -72,8 +80,9 @@ async def migrate_database(url: str, grant_to: str | None = None) -> tuple[int, 
     """Bring a database up to the current schema; return the versions before and after.
 
     All in one transaction under a lock: if we crash here, the database has the old
-    version. `grant_to` gets its rights on new tables, too. Raises `SchemaError` where
-    the database is newer than this program, or none of ours.
+    version. Roles that may serve get their rights on new tables; `grant_to` becomes
+    one. Raises `SchemaError` where the database is newer than this program, or none of
+    ours.
     """
     connection = await connect(url)
     try:
@@ -88,6 +97,7 @@ async def migrate_database(url: str, grant_to: str | None = None) -> tuple[int, 
                     await connection.execute(
                         "UPDATE provlog.schema_version SET version = $1", SCHEMA_VERSION
                     )
+                    await _grant_again(connection)
                 await _grant(connection, grant_to)
         return before, SCHEMA_VERSION
     finally:
@@ -129,6 +139,7 @@ async def _apply(connection: Plain, before: int, after: int) -> None:
 
 
 async def _grant(connection: Plain, role: str | None) -> None:
+    """Give a role what it takes to serve, and take away all else it has."""
     if role is None:
         return
     # A GRANT by somebody else would be a warning alone, and grant nothing.
@@ -144,9 +155,22 @@ async def _grant(connection: Plain, role: str | None) -> None:
         raise ConfigurationError(
             f"the database has no role {role}: make it with CREATE ROLE … LOGIN first"
         )
+    [(quoted,)] = known
     await connection.execute(
-        _script("postgres-grants.sql").replace(":role", known[0][0])
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA provlog FROM {quoted};"
+        f"REVOKE ALL ON SCHEMA provlog FROM {quoted}"
     )
+    await _let_serve(connection, quoted)
+
+
+async def _grant_again(connection: Plain) -> None:
+    """Give the roles that serve their rights on what is new."""
+    for (quoted,) in await fetch(connection, _SERVING):
+        await _let_serve(connection, quoted)
+
+
+async def _let_serve(connection: Plain, quoted: str) -> None:
+    await connection.execute(_script("postgres-grants.sql").replace(":role", quoted))
 
 
 def _advice(version: int) -> str:
