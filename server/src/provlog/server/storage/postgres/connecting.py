@@ -44,7 +44,6 @@ _KEEPALIVE: Final[Mapping[str, int]] = {
     # What was sent and not acknowledged, in milliseconds.
     "TCP_USER_TIMEOUT": 25_000,
 }
-_WEAK: Final = ("off", "local", "remote_write")
 
 # Each statement here finds its rows by a key, and its plan is made once for all
 # arguments: no plan of a young table's may be left to read an old one from end to end.
@@ -71,13 +70,17 @@ _COMMAND_SETTINGS: Final[Mapping[str, str]] = {
     "client_min_messages": "warning",
 }
 
+# How a commit waits is set for the session, also where it is well as it is: else a
+# configuration that is read anew would weaken the sessions that are open.
 _WHO = """
 SELECT (SELECT system_identifier FROM pg_control_system()),
        pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN '' ELSE
            pg_walfile_name(pg_current_wal_insert_lsn()) END,
        pg_postmaster_start_time()::text,
-       current_setting('synchronous_commit'),
+       set_config('synchronous_commit',
+                  CASE current_setting('synchronous_commit')
+                      WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
        current_setting('fsync'),
        current_setting('server_version_num')::int
 """
@@ -145,7 +148,7 @@ async def prepare(connection: Plain) -> None:
     or it is a standby.
     """
     [row] = await fetch(connection, _WHO)
-    system, standby, segment, started, commit, fsync, version = row
+    system, standby, segment, started, _, fsync, version = row
     if version < MINIMUM_VERSION:
         raise ConfigurationError("the database is older than PostgreSQL 13")
     if standby:
@@ -158,9 +161,6 @@ async def prepare(connection: Plain) -> None:
             "the database runs with fsync=off and would lose what it acknowledged:"
             " set fsync=on"
         )
-    if commit in _WEAK:
-        with translated():
-            await connection.execute("SET synchronous_commit = on")
     known = Incarnation(system, int(segment[:8], 16), started)
     cast("ServerConnection", connection).incarnation = known
 
