@@ -38,7 +38,6 @@ STATEMENT_SECONDS: Final = 30.0
 LOCK_SECONDS: Final = 3.0
 """After how long a waiter looks whether whoever holds a log's lock stands still."""
 MINIMUM_VERSION: Final = 130_000
-_WEAK: Final = ("off", "local", "remote_write")
 
 # Each statement here finds its rows by a key, and its plan is made once for all
 # arguments: no plan of a young table's may be left to read an old one from end to end.
@@ -64,13 +63,17 @@ _COMMAND_SETTINGS: Final[Mapping[str, str]] = {
     "client_min_messages": "warning",
 }
 
+# How a commit waits is set for the session, also where it is well as it is: else a
+# configuration that is read anew would weaken the sessions that are open.
 _WHO = """
 SELECT (SELECT system_identifier FROM pg_control_system()),
        pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN '' ELSE
            pg_walfile_name(pg_current_wal_insert_lsn()) END,
        pg_postmaster_start_time()::text,
-       current_setting('synchronous_commit'),
+       set_config('synchronous_commit',
+                  CASE current_setting('synchronous_commit')
+                      WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
        current_setting('fsync'),
        current_setting('server_version_num')::int
 """
@@ -160,7 +163,7 @@ async def prepare(connection: Plain) -> None:
     reached = cast("ServerConnection", connection)
     reached.keep_alive()
     [row] = await fetch(connection, _WHO)
-    system, standby, segment, started, commit, fsync, version = row
+    system, standby, segment, started, _, fsync, version = row
     if version < MINIMUM_VERSION:
         raise ConfigurationError("the database is older than PostgreSQL 13")
     if standby:
@@ -173,8 +176,6 @@ async def prepare(connection: Plain) -> None:
             "the database runs with fsync=off and would lose what it acknowledged:"
             " set fsync=on"
         )
-    if commit in _WEAK:
-        await execute(connection, "SET synchronous_commit = on")
     reached.incarnation = Incarnation(system, int(segment[:8], 16), started)
 
 
