@@ -22,6 +22,11 @@ class FileDigest(Strict, frozen=True):
     bytes: int
     sha256: str
 
+    @classmethod
+    def of(cls, data: bytes) -> "FileDigest":
+        """Return the digest of a file that holds this."""
+        return cls(len(data), sha256(data).hexdigest())
+
 
 class Digesting:
     """A file that is written, and digested meanwhile."""
