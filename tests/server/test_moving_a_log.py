@@ -7,7 +7,6 @@ import stat
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
@@ -206,8 +205,8 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_not_believed(
     forged = encode_line(TokenLine.of(mine))
     opening = os.open
 
-    def replacing(name: Path, *rest: Any, **others: Any) -> int:
-        descriptor = opening(name, *rest, **others)
+    def replacing(name: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = opening(name, flags, mode)
         if name == path:
             path.unlink()
             path.write_bytes(forged)

@@ -22,11 +22,6 @@ class FileDigest(Strict, frozen=True):
     bytes: int
     sha256: str
 
-    @classmethod
-    def of(cls, data: bytes) -> "FileDigest":
-        """Return the digest of a file that holds this."""
-        return cls(len(data), sha256(data).hexdigest())
-
 
 class Digesting:
     """A file that is written, and digested meanwhile."""
@@ -56,6 +51,11 @@ def digesting(
         written = Digesting(file)
         yield written
     digests[name] = written.result()
+
+
+def digest_of(data: bytes) -> FileDigest:
+    """Return the digest of a file that holds this."""
+    return FileDigest(len(data), sha256(data).hexdigest())
 
 
 def digest_file(path: Path) -> FileDigest:

@@ -34,8 +34,9 @@ class Folder:
     def make(self) -> None:
         """Make the folder and those above it where they are missing.
 
-        One that is there gets its mode: whoever else may write to it could put something
-        in the place of what is written. Raises `PermissionError` where it is not ours.
+        One that is there gets its mode: whoever else may write to it could put
+        something in the place of what is written. Raises `PermissionError` where it is
+        not ours.
         """
         self._make(self.path)
         if self._private:
@@ -53,7 +54,7 @@ class Folder:
         If the process dies before, a file with the ending `.new` is left, which the
         next writer of that name takes away.
         """
-        with self._staged(name) as (_, descriptor), open(descriptor, "wb") as file:
+        with self._staged(name) as (_, descriptor), os.fdopen(descriptor, "wb") as file:
             yield file
 
     @contextmanager

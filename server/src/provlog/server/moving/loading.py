@@ -12,7 +12,7 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.log import check_params
 from provlog.server.moving.chain import Chain
 from provlog.server.moving.checking import Checked
-from provlog.server.moving.digests import FileDigest, require_digest
+from provlog.server.moving.digests import digest_of, require_digest
 from provlog.server.moving.exported import Export
 from provlog.server.moving.folders import opened, read_bounded
 from provlog.server.moving.manifest import CURSORS, ENTRIES, SOURCES, TOKENS
@@ -138,5 +138,5 @@ class Loading:
         expected = self._export.manifest.files[name]
         with opened(self._export.folder / name) as file:
             data = file.read(expected.bytes + 1)
-        require_digest(name, FileDigest.of(data), expected)
+        require_digest(name, digest_of(data), expected)
         return read_lines(BytesIO(data), kind, name)
