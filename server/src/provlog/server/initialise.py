@@ -1,6 +1,6 @@
 """Making an instance: folder, database, keys, the first log and its tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provlog.server.guard import Guard
@@ -42,7 +42,8 @@ class Place:
 
     folder: Path
     guard: Path | StoreUrl | None = None
-    database_url: str | None = None
+    # It may contain a password.
+    database_url: str | None = field(default=None, repr=False)
     grant_to: str | None = None
     synchronous_failover: bool = False
 
