@@ -21,6 +21,7 @@ class Remembered:
     def __init__(self) -> None:
         self._sources: OrderedDict[tuple[int, str], SourceRecord] = OrderedDict()
         self._tokens: OrderedDict[str, tuple[float, TokenRecord]] = OrderedDict()
+        self._changed = 0.0
 
     def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a source that was read before."""
@@ -40,13 +41,20 @@ class Remembered:
         return known[1]
 
     def keep_token(self, token: TokenRecord, asked: float) -> None:
-        """Keep a token as it was when it was `asked` for, on the monotonic clock."""
+        """Keep a token as it was when it was `asked` for, on the monotonic clock.
+
+        Not where tokens were changed since: the answer may be of before.
+        """
+        if asked <= self._changed:
+            return
         self._tokens[token.id] = (asked, token)
         self._tokens.move_to_end(token.id)
         if len(self._tokens) > CAPACITY:
             self._tokens.popitem(last=False)
 
     def forget_tokens(self, token_ids: set[str]) -> None:
-        """Let go of tokens that were changed."""
+        """Let go of tokens that were changed, and keep no answer of before."""
+        if token_ids:
+            self._changed = time.monotonic()
         for token_id in token_ids:
             self._tokens.pop(token_id, None)
