@@ -78,7 +78,7 @@ def _page(tallies: Sequence[Tally]) -> str:
             f"{total['failures']} failures of any kind.",
             "",
             "| " + " | ".join(COLUMNS) + " |",
-            "|---" * len(COLUMNS) + "|",
+            "|---|---" + "|---:" * (len(COLUMNS) - 2) + "|",
             *(_row(each) for each in tallies),
             "",
             *(f"- {name}: {text}" for name, text in MEANING.items()),

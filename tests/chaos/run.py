@@ -39,6 +39,7 @@ CAMPAIGNS: Sequence[type[Campaign]] = (
     Disks,
     Syscalls,
 )
+NAMES = [each.name for each in CAMPAIGNS]
 ENGINES: dict[str, type[SqliteEngine] | type[PostgresEngine]] = {
     "sqlite": SqliteEngine,
     "postgres": PostgresEngine,
@@ -61,11 +62,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make chaos CHAOS=…", description=__doc__.split("\n\n")[0]
     )
-    names = [each.name for each in CAMPAIGNS]
     parser.add_argument(
         "--campaign",
         action="append",
-        choices=names,
+        choices=NAMES,
         help="what is broken; may be given several times (default: everything)",
     )
     parser.add_argument(
@@ -103,6 +103,7 @@ async def _run_all(arguments: argparse.Namespace) -> list[Tally]:
         for failure in tally.failures:
             print(f"  {failure}", flush=True)
         ended.append(tally)
+        ended.sort(key=lambda each: (NAMES.index(each.campaign), each.engine))
         write_report(arguments.report, ended)
         return tally
 
