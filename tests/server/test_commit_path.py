@@ -17,6 +17,7 @@ from provlog.server.errors import (
     OversizedError,
     UnavailableError,
 )
+from provlog.server.guard import ReleasedHead
 from provlog.server.queueing import QueueLimits
 from provlog.server.storage.base import (
     CommitUnknownError,
