@@ -6,6 +6,7 @@ PYTHON ?=
 EVENTS ?=
 SERVE ?=
 BENCH ?=
+CHAOS ?=
 TESTS ?=
 
 SOURCES = merkle client server tests
@@ -40,6 +41,9 @@ bench: $(STAMP) ## figures of this machine, into bench.json too (BENCH: options)
 fairness: $(STAMP) ## what a quiet submitter notices of a busy one (BENCH: options)
 	@$(BIN)/python tests/benchmarks/fairness.py $(BENCH)
 
+chaos: $(STAMP) ## hundreds of kills, cuts and failures; what was lost (CHAOS: options)
+	@$(BIN)/python tests/chaos/run.py $(CHAOS)
+
 lock: ## write requirements.lock and deploy/locks anew; needs uv
 	@command -v uv >/dev/null || { \
 	    echo "make lock needs uv on the PATH: https://docs.astral.sh/uv/" >&2; exit 2; }
@@ -51,7 +55,7 @@ lock: ## write requirements.lock and deploy/locks anew; needs uv
 
 clean: ## remove .venv and caches; ./data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	    .import_linter_cache bench.json
+	    .import_linter_cache bench.json chaos-report.md chaos-report.json
 	find merkle client server tests -name __pycache__ -type d -prune \
 	    -exec rm -rf {} +
 
@@ -86,4 +90,4 @@ $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/p
 	    --no-deps --no-build-isolation -e ./merkle -e ./client -e ./server; \
 	touch $(STAMP)
 
-.PHONY: help run demo test check bench fairness lock clean .venv
+.PHONY: help run demo test check bench fairness chaos lock clean .venv

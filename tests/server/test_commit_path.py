@@ -25,6 +25,7 @@ from provlog.server.intake.event import Event
 from provlog.server.queueing import QueueLimits
 from provlog.server.storage.base import CommitUnknownError, SourceRecord
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
+from provlog.server.tree import Tree
 from support.events import event_of
 from support.services import (
     SOURCE,
@@ -566,3 +567,25 @@ async def test_members_are_salted_anew_for_every_event(tmp_path: Path) -> None:
         assert first.openings.nonce != second.openings.nonce
         assert first.openings.labels == second.openings.labels
         assert first.compare_key != second.compare_key
+
+
+async def test_what_another_process_released_is_extended_without_a_look_at_the_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    root = Tree.root
+
+    async def note(tree: Tree, size: int) -> bytes:
+        looked.append(size)
+        return await root(tree, size)
+
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (one, log), running(instance) as (two, same):
+        monkeypatch.setattr(Tree, "root", note)
+        for number in range(3):
+            await append(one, log, draft(log, f"one-{number}"))
+            await append(two, same, draft(same, f"two-{number}"))
+        assert looked == []
+        # What was only read in the guard is looked for all the same.
+        await log.refresh()
+        assert looked == [same.released.size]

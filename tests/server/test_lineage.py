@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from provlog.server.errors import ConfigurationError, ForkError, UnavailableError
+from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.guard.databases import DatabaseRecords
 from provlog.server.guard.lineage import Database, Lineage, objection
 from provlog.server.guard.record import SLOT, seal
@@ -94,6 +95,17 @@ async def test_a_declared_failover_goes_on_and_never_back(tmp_path: Path) -> Non
     for other in (FIRST, OTHER):
         with pytest.raises(ForkError):
             await start(instance, other)
+
+
+async def test_a_database_that_lost_entries_is_not_recorded(tmp_path: Path) -> None:
+    instance = replace(await make_instance(tmp_path), synchronous_failover=True)
+    await start(instance, FIRST)
+    guard = FileGuard(instance.guard)
+    known = await guard.read(ORIGIN)
+    assert await guard.replace(ORIGIN, known, ReleasedHead(9, bytes(32)))
+    with pytest.raises(ForkError, match="size 9 was released"):
+        await start(instance, PROMOTED)
+    assert DatabaseRecords(instance.guard).read(ORIGIN) == FIRST
 
 
 async def test_a_failover_stops_a_server_until_it_is_started_anew(

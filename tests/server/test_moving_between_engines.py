@@ -13,7 +13,7 @@ from provlog.server.service import Service
 from provlog.server.storage.base import AlreadyExistsError
 from provlog.server.storage.opening import create_storage
 from support.checked_instance import ENTRIES, check, make_checked_instance
-from support.exports import export, ignore, move, opened, receipts_of
+from support.exports import export, ignore, opened, receipts_of
 from support.services import append, draft
 
 pytestmark = pytest.mark.needs("postgres")
@@ -24,22 +24,26 @@ async def test_there_and_back(
 ) -> None:
     monkeypatch.setattr(reading, "OWN_PROCESS", 100)
     first = await make_checked_instance(tmp_path / "first")
+    before = await receipts_of(first)
     await export(first, tmp_path / "a")
-    place = Place(tmp_path / "second", tmp_path / "second-guard", postgres_url)
+    place = Place(tmp_path / "second", first.guard, postgres_url)
     await import_into(place, opened(first, tmp_path / "a"), "main", ignore)
     second = load_instance(place.folder, None, postgres_url)
-    assert await receipts_of(second) == await receipts_of(first)
+    assert await receipts_of(second) == before
     async with Service.of(second) as service:
         log = await service.log("main")
         assert log is not None
         await append(service, log, draft(log, "on PostgreSQL"))
         outcome = await append(service, log, draft(log, "on PostgreSQL"))
         assert "Repeated" in repr(outcome)
+    before = await receipts_of(second)
     await export(second, tmp_path / "b")
-    await move(opened(second, tmp_path / "b"), tmp_path / "third")
-    third = load_instance(tmp_path / "third" / "data", None)
-    assert await receipts_of(third) == await receipts_of(second)
-    assert len(await receipts_of(third)) == 1 + 2 * (ENTRIES + 1)
+    # Under the guard that has seen it released from PostgreSQL.
+    place = Place(tmp_path / "third", first.guard)
+    await import_into(place, opened(second, tmp_path / "b"), "main", ignore)
+    third = load_instance(place.folder, None)
+    assert await receipts_of(third) == before
+    assert len(before) == 1 + 2 * (ENTRIES + 1)
     assert check(third) == []
 
 

@@ -69,6 +69,7 @@ async def test_heads_are_recorded_by_compare_and_swap(bucket: StoreUrl) -> None:
     # It knows the one before, and is refused.
     assert await guard.recall(ORIGIN) == ONE
     assert not await guard.replace(ORIGIN, ONE, head(3))
+    assert await guard.recall(ORIGIN) == head(2), "what was refused is not believed"
     assert not await guard.replace(ORIGIN, None, head(3))
     assert await guard.read(ORIGIN) == head(2)
     assert await guard.replace(ORIGIN, head(2), head(3))

@@ -264,11 +264,13 @@ def test_catching_up_beside_a_busy_server_halts_nothing(
             release = log.release
 
             async def release_late(
-                head: ReleasedHead, committed_in: Incarnation | None
+                head: ReleasedHead,
+                committed_in: Incarnation | None,
+                before: ReleasedHead | None = None,
             ) -> str:
                 # Long enough for others to find the head committed and unreleased.
                 await asyncio.sleep(0.004)
-                return await release(head, committed_in)
+                return await release(head, committed_in, before)
 
             async def write() -> None:
                 number = 0

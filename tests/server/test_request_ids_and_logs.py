@@ -112,10 +112,10 @@ async def test_lines_outside_of_requests_have_no_id(
     async def fail(*_: object) -> None:
         raise StorageError("disk I/O error")
 
-    monkeypatch.setattr(log.service.sequencer, "_trusted", fail)
+    monkeypatch.setattr(log.service.sequencer._path, "_trusted", fail)
     reply = await log.post(event_json(id="second"))
     committing, refusal = read(lines)
-    assert committing["logger"] == "provlog.server.sequencer"
+    assert committing["logger"] == "provlog.server.commit_path"
     assert "request_id" not in committing
     assert refusal["request_id"] == id_of(reply)
     assert REQUEST_ID.get() == ""

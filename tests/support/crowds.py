@@ -8,13 +8,13 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 
-from support.observers import BATCH, JSON, Observer, bearer
+from support.observers import BATCH, JSON, LostError, Observer, bearer
 from support.servers import Server
 
 SOURCE = "urn:okta:acme"
@@ -38,24 +38,31 @@ def event(event_id: str) -> dict[str, Any]:
 
 
 class Crowd:
-    """Submitters and a watcher of one server, over all of its restarts.
+    """Submitters and watchers of one log, over all restarts of its servers.
+
+    With one server a submitter gives up when its connection breaks, unless it is to be
+    `stubborn`; with several it goes on with another.
 
     `lost` are submissions whose connection broke before an answer came, and `refused`
     those that were answered with 503: nobody knows of either whether they were logged.
     `statuses` and `refusals` count the answers and what the refusing ones said,
-    `found_again` the events that had been logged without an answer. Submitters with an
-    even number send what they lost again when they are let loose the next time; the
-    others go on with new events.
+    `found_again` the events that had been logged without an answer, `resent` those that
+    were submitted once more. Submitters with an even number send what they lost again,
+    when they are let loose the next time or go on; the others go on with new events.
     """
 
-    def __init__(self, server: Server, singles: int = 6, batches: int = 2) -> None:
+    def __init__(
+        self, server: Server, *others: Server, singles: int = 6, batches: int = 2
+    ) -> None:
         self.server = server
+        self.servers = [server, *others]
+        self.stubborn = bool(others)
         self.observer = Observer(server)
         self.statuses: Counter[int] = Counter()
         self.refusals: Counter[str] = Counter()
         self.lost: set[tuple[str, ...]] = set()
         self.refused: set[tuple[str, ...]] = set()
-        self.found_again = 0
+        self.found_again = self.resent = 0
         self._widths = [1] * singles + [8] * batches
         self._denied: set[tuple[str, ...]] = set()
         self._again: dict[int, tuple[str, ...]] = {}
@@ -73,14 +80,18 @@ class Crowd:
                 asyncio.create_task(self._submit(session, number, width))
                 for number, width in enumerate(self._widths)
             ]
-            watcher = asyncio.create_task(self._watch(session))
+            watchers = [
+                asyncio.create_task(self._watch(session, server))
+                for server in self.servers
+            ]
             try:
                 yield
             finally:
                 self._stopping = True
                 await asyncio.gather(*tasks)
-                watcher.cancel()
-                await asyncio.gather(watcher, return_exceptions=True)
+                for watcher in watchers:
+                    watcher.cancel()
+                await asyncio.gather(*watchers, return_exceptions=True)
 
     async def settle(self, session: aiohttp.ClientSession, attempts: int = 1) -> int:
         """Send again all that nobody acknowledged; return how much the log had.
@@ -90,6 +101,7 @@ class Crowd:
         """
         found = self.found_again
         for ids in self.lost | self.refused:
+            self.resent += len(ids)
             for _ in range(attempts):
                 answer = await self._post(session, ids)
                 if answer != 503:
@@ -101,6 +113,22 @@ class Crowd:
         assert not self.lost
         assert not self.refused
         return self.found_again - found
+
+    async def confirm(
+        self, session: aiohttp.ClientSession, ids: Sequence[str], width: int = 500
+    ) -> None:
+        """Submit acknowledged events again: each has to be found under its index."""
+        known = len(self.observer.created)
+        self.resent += len(ids)
+        for start in range(0, len(ids), width):
+            part = tuple(ids[start : start + width])
+            status = await self._post(session, part)
+            assert status == 200, f"acknowledged events are answered with {status}"
+            # Not an event that was found without an answer: this one had one.
+            self.found_again -= len(part)
+        self.judge()
+        if len(self.observer.created) != known:
+            raise LostError(ids, "some were logged as if they were new")
 
     def judge(self) -> None:
         """Verify all answers that came since the last time; raise at the first lie."""
@@ -127,38 +155,48 @@ class Crowd:
     async def _submit(
         self, session: aiohttp.ClientSession, number: int, width: int
     ) -> None:
+        servers = itertools.islice(itertools.cycle(self.servers), number, None)
+        server = next(servers)
         while not self._stopping:
-            ids = self._again.pop(number, None) or self._fresh(width)
-            status = await self._post(session, ids)
+            again = self._again.pop(number, None)
+            ids = again or self._fresh(width)
+            self.resent += len(again or ())
+            status = await self._post(session, ids, server)
             if status is None or status >= 300:
                 if number % 2 == 0:
                     self._again[number] = ids
-                if status is None:
+                if status is None and not self.stubborn:
                     return
+                if status is None:
+                    server = next(servers)
                 await asyncio.sleep(0.01)
 
     def _fresh(self, width: int) -> tuple[str, ...]:
         return tuple(f"e{next(self._numbers)}" for _ in range(width))
 
     async def _post(
-        self, session: aiohttp.ClientSession, ids: tuple[str, ...]
+        self,
+        session: aiohttp.ClientSession,
+        ids: tuple[str, ...],
+        server: Server | None = None,
     ) -> int | None:
         """Submit; return the status, or None where no whole answer came."""
+        server = server or self.server
         doubtful = ids in self.lost or ids in self.refused
         self.lost.add(ids)
         events = [event(each) for each in ids]
         single = len(events) == 1
         try:
             async with session.post(
-                f"{self.server.url}/logs/main/events",
+                f"{server.url}/logs/main/events",
                 data=json.dumps(events[0] if single else events),
                 headers={
-                    **bearer(self.server, "submitter"),
+                    **bearer(server, "submitter"),
                     "Content-Type": JSON if single else BATCH,
                 },
             ) as answer:
                 body = await answer.read()
-        except (aiohttp.ClientError, ConnectionError):
+        except (aiohttp.ClientError, ConnectionError, TimeoutError):
             return None
         self.lost.discard(ids)
         self.statuses[answer.status] += 1
@@ -174,18 +212,22 @@ class Crowd:
             self.refusals[problem["detail"]] += 1
         return answer.status
 
-    async def _watch(self, session: aiohttp.ClientSession) -> None:
+    async def _watch(self, session: aiohttp.ClientSession, server: Server) -> None:
         size = 0
-        url = f"{self.server.url}/logs/main/checkpoint"
-        headers = bearer(self.server, "monitor")
+        headers = bearer(server, "monitor")
         while True:
             try:
                 async with session.get(
-                    url, params={"newer_than": size, "timeout": 5}, headers=headers
+                    f"{server.url}/logs/main/checkpoint",
+                    params={"newer_than": size, "timeout": 5},
+                    headers=headers,
                 ) as answer:
                     note = await answer.read()
             except (aiohttp.ClientError, ConnectionError):
-                return
+                if not self.stubborn:
+                    return
+                await asyncio.sleep(0.05)
+                continue
             if answer.status == 200:
                 self._notes.add(note)
                 size = int(note.split(b"\n")[1])

@@ -16,8 +16,8 @@ from provlog.server.errors import UnavailableError
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
 from provlog.server.registry import create_log
-from provlog.server.sequencer import Committed
 from provlog.server.service import Service
+from provlog.server.units import Committed
 from support.memory_guard import MemoryGuard
 from support.memory_storage import MemoryDatabase, MemoryStorage
 from support.naive_tree import NaiveTree

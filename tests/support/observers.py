@@ -18,6 +18,7 @@ from provlog.merkle.compact import CompactRange
 from provlog.merkle.consistency import verify_consistency
 from provlog.merkle.encoding import JsonValue
 from provlog.merkle.entries import Entry, parse_entry
+from provlog.merkle.errors import ProofError
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.tiles import TILE_WIDTH, Bundle, Tile, decode_bundle
 from provlog.merkle.trust import SignedCheckpoint, verify_checkpoint
@@ -27,8 +28,22 @@ JSON = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 
 
+class LostError(AssertionError):
+    """Acknowledged events do not stand where their receipts say."""
+
+    def __init__(self, ids: Sequence[str], why: str) -> None:
+        super().__init__(f"{len(ids)} acknowledged lost ({', '.join(ids[:5])}): {why}")
+        self.ids = frozenset(ids)
+
+
+class ForkError(AssertionError):
+    """Two signed checkpoints cannot both be of one log that only grows."""
+
+
 class Observer:
     """What was seen of one log. Every method raises `AssertionError` at a lie.
+
+    Of these, `LostError` and `ForkError` are the two that must never be.
 
     `acknowledged` holds index and leaf by event id, `checkpoints` one of each size,
     `leaves` everything downloaded, `indexes` which events were answered as new.
@@ -74,7 +89,8 @@ class Observer:
         found = (receipt.index, receipt.verified.entry.data)
         self._unchecked.append(event_id)
         known = self.acknowledged.setdefault(event_id, found)
-        assert known == found, f"{event_id} stands at {known[0]} and at {found[0]}"
+        if known != found:
+            raise LostError([event_id], f"it stands at {known[0]} and at {found[0]}")
         if receipt.created:
             assert event_id not in self.created, f"{event_id} was logged twice"
             self.created.add(event_id)
@@ -86,19 +102,22 @@ class Observer:
         size, root = signed.checkpoint.size, signed.checkpoint.root
         self._unchecked_sizes.add(size)
         known = self.checkpoints.setdefault(size, signed)
-        assert known.checkpoint.root == root, (
-            f"the log forked: two roots of size {size}"
-        )
+        if known.checkpoint.root != root:
+            raise ForkError(f"the log forked: two roots of size {size}")
 
-    async def follow(self, session: aiohttp.ClientSession) -> SignedCheckpoint:
+    async def follow(
+        self, session: aiohttp.ClientSession, server: Server | None = None
+    ) -> SignedCheckpoint:
         """Download what is new, and hold everything seen so far against it.
 
         The tree goes on from the leaves downloaded before, so the roots hold only if
-        none of those has changed either.
+        none of those has changed either. Another server of the same log may be asked.
         """
+        self.server = server or self.server
         signed = self.see_note(await self._get(session, "checkpoint"))
         size = signed.checkpoint.size
-        assert size == max(self.checkpoints), "the log has become shorter"
+        if size != max(self.checkpoints):
+            raise ForkError(f"{max(self.checkpoints)} entries were shown, now {size}")
         for index in range(len(self.leaves) // TILE_WIDTH, -(-size // TILE_WIDTH)):
             fresh = await self._bundle(session, index, size)
             for leaf in fresh[len(self.leaves) - index * TILE_WIDTH :]:
@@ -127,20 +146,25 @@ class Observer:
         for size in sizes:
             root = self.checkpoints[size].checkpoint.root
             if size < self._tree.end:
-                assert CompactRange.empty().extend(self._hashes(0, size)).root() == root
-                continue
-            self._tree = self._tree.extend(self._hashes(self._tree.end, size))
-            assert self._tree.root() == root, f"another root of size {size}"
+                tree = CompactRange.empty().extend(self._hashes(0, size))
+            else:
+                tree = self._tree = self._tree.extend(
+                    self._hashes(self._tree.end, size)
+                )
+            if tree.root() != root:
+                raise ForkError(f"the entries have another root of size {size}")
 
     def _hashes(self, start: int, end: int) -> list[bytes]:
         return [leaf_hash(leaf) for leaf in self.leaves[start:end]]
 
     def _check_acknowledged(self) -> None:
         ids, self._unchecked = self._unchecked, []
-        for event_id in ids:
-            index, leaf = self.acknowledged[event_id]
-            assert index < len(self.leaves), f"{event_id} at {index} is lost"
-            assert self.leaves[index] == leaf, f"another entry than {event_id}'s"
+        wrong = [each for each in ids if not self._stands(*self.acknowledged[each])]
+        if wrong:
+            raise LostError(wrong, "the log shows other entries, or none")
+
+    def _stands(self, index: int, leaf: bytes) -> bool:
+        return self.leaves[index : index + 1] == [leaf]
 
     async def require_consistent(
         self, session: aiohttp.ClientSession, older: int, newer: int
@@ -149,13 +173,12 @@ class Observer:
         body = json.loads(
             await self._get(session, f"proofs/consistency?from={older}&to={newer}")
         )
-        verify_consistency(
-            older,
-            self.checkpoints[older].checkpoint.root,
-            newer,
-            self.checkpoints[newer].checkpoint.root,
-            [base64.b64decode(each, validate=True) for each in body["hashes"]],
-        )
+        hashes = [base64.b64decode(each, validate=True) for each in body["hashes"]]
+        roots = [self.checkpoints[size].checkpoint.root for size in (older, newer)]
+        try:
+            verify_consistency(older, roots[0], newer, roots[1], hashes)
+        except ProofError as error:
+            raise ForkError(f"{older} and {newer} do not connect: {error}") from error
 
     async def require_chain(
         self,

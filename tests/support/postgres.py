@@ -113,6 +113,8 @@ class Cluster:
         self.port = _free_port() if tcp else _SOCKET_PORT
         self.tcp = tcp
         self.process: subprocess.Popen[bytes] | None = None
+        # Added to its environment when it is started.
+        self.variables: Mapping[str, str] = {}
         self.folder.mkdir(mode=0o711)
         account().own(self.folder)
 
@@ -171,7 +173,7 @@ class Cluster:
             group=account().group,
             extra_groups=account().extra_groups,
             cwd="/",
-            env=environment(),
+            env=environment() | dict(self.variables),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Self
 
@@ -31,11 +31,16 @@ def environment() -> dict[str, str]:
     }
 
 
-def run_server_command(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """Run the command `provlog-server` to its end, whatever that is."""
+def run_server_command(
+    *arguments: str | Path, variables: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command `provlog-server` to its end, whatever that is.
+
+    `variables` are added to its environment.
+    """
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        env=environment(),
+        env=environment() | dict(variables or {}),
         check=False,
         capture_output=True,
         text=True,
@@ -46,9 +51,11 @@ def run_server_command(*arguments: str | Path) -> "subprocess.CompletedProcess[s
     return done
 
 
-def provlog_server(*arguments: str | Path) -> str:
+def provlog_server(
+    *arguments: str | Path, variables: Mapping[str, str] | None = None
+) -> str:
     """Run a management command, which has to succeed; return what it printed."""
-    done = run_server_command(*arguments)
+    done = run_server_command(*arguments, variables=variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -58,7 +65,8 @@ class Server:
     """An instance's folder and, while it runs, the process that serves it.
 
     `listen` may be fixed so that a later start takes the same port; `wrapper` is a
-    command that runs the server, and has to leave it the process's own number.
+    command that runs the server, and has to leave it the process's own number;
+    `variables` are added to its environment.
     """
 
     folder: Path
@@ -69,6 +77,7 @@ class Server:
     options: Sequence[str] = ()
     listen: str = "127.0.0.1:0"
     wrapper: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     metrics_url: str = ""
     metrics_urls: Sequence[str] = ()
@@ -76,15 +85,26 @@ class Server:
     _errors: IO[str] | None = field(default=None, repr=False)
 
     @classmethod
-    def init(cls, base: Path, *options: str) -> Self:
-        """Initialise an instance below `base`; by default any source may be written."""
+    def init(
+        cls, base: Path, *options: str, variables: Mapping[str, str] | None = None
+    ) -> Self:
+        """Initialise an instance below `base`; by default any source may be written.
+
+        `variables` are added to the environment then, and whenever it is served.
+        """
         folder, guard = base / "data", base / "guard"
         chosen = options or ("--dev", "--source", "*")
-        printed = provlog_server(
-            "init", "--dir", folder, "--guard", guard, "--json", *chosen
-        )
+        arguments = ["--dir", str(folder), "--guard", str(guard), "--json", *chosen]
+        printed = provlog_server("init", *arguments, variables=variables)
         answer = json.loads(printed)
-        return cls(folder, guard, answer["origin"], answer["log_key"], answer["tokens"])
+        known = (answer["origin"], answer["log_key"], answer["tokens"])
+        return cls(folder, guard, *known, variables=variables or {})
+
+    def another(self) -> "Server":
+        """Return a further server of the same logs, which is not started."""
+        return replace(
+            self, url="", metrics_url="", process=None, _errors=None, wrapper=()
+        )
 
     @property
     def trust(self) -> Trust:
@@ -111,7 +131,7 @@ class Server:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  read at its end
         self.process = subprocess.Popen(
             [*self.wrapper, *COMMAND, "serve", *map(str, arguments)],
-            env=environment(),
+            env=environment() | dict(self.variables),
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,

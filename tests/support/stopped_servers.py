@@ -1,18 +1,21 @@
 """Servers whose database changes under them: asked, and found to go on or to stop."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
-from support.crowds import event
+from provlog.server.recovery.diagnosis import Verdict
+from support.crowds import TIMEOUT, event
 from support.observers import JSON, bearer
 from support.postgres import Cluster
-from support.servers import Server, run_server_command
+from support.servers import Server, provlog_server, run_server_command
 from support.several import Crowd
 
 PATIENCE = 40.0
@@ -101,9 +104,8 @@ async def require_halted(
 
 async def require_refused(server: Server, *said: str) -> None:
     """Require that a server does not start any more, with an error that says why."""
-    arguments = ("--dir", server.folder, "--guard", server.guard)
     started = await asyncio.to_thread(
-        run_server_command, "serve", *arguments, "--listen", "127.0.0.1:0"
+        run_server_command, "serve", *_of(server), "--listen", "127.0.0.1:0"
     )
     assert started.returncode == 2
     for part in said:
@@ -117,3 +119,46 @@ async def require_explained(servers: Sequence[Server], *said: str) -> None:
         _, errors = server.stop()
         for part in said:
             assert part in errors
+
+
+def recover(server: Server, *options: str) -> tuple[int, dict[str, Any]]:
+    """Return exit code and answer of `provlog-server recover` for a server's logs."""
+    done = run_server_command("recover", *_of(server), "--json", *options)
+    return done.returncode, json.loads(done.stdout)
+
+
+def require_lost(server: Server, kept: int, lost: int) -> None:
+    """Require that `recover` explains a database that lost released entries."""
+    code, found = recover(server)
+    [log] = found["logs"]
+    told = (log["verdict"], log["released"]["size"], log["size"])
+    assert (code, *told) == (1, Verdict.LOST.value, lost, kept)
+
+
+async def require_succession(server: Server, note: str) -> None:
+    """Open a successor of a server's log: its entry 0 names what was signed last.
+
+    `note` is that checkpoint. The old log is signed no more by who is started then.
+    """
+    origin, size, root = note.split("\n")[:3]
+    options = ("--successor", "main-2", "--origin", f"{origin}-2")
+    code, made = await asyncio.to_thread(recover, server, *options)
+    previous = {"origin": origin, "size": int(size), "root": root}
+    assert (code, made["previous"]) == (0, previous)
+    new = ("--log", "main-2", "--role", "monitor", "--json")
+    token = json.loads(provlog_server("token", "create", *_of(server), *new))["token"]
+    await asyncio.to_thread(server.start)
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        status, _ = await get(session, server, "/logs/main/checkpoint")
+        assert status == 410
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{server.url}/logs/main-2/entries/0"
+        async with session.get(url, headers=headers) as answer:
+            leaf = base64.b64decode((await answer.json())["leaf"])
+    named = json.loads(leaf)["previous"]
+    root = base64.urlsafe_b64encode(base64.b64decode(root)).decode().rstrip("=")
+    assert named == {**previous, "root": root}
+
+
+def _of(server: Server) -> tuple[str | Path, ...]:
+    return ("--dir", server.folder, "--guard", server.guard)

@@ -14,8 +14,11 @@ from support.stopped_servers import (
     get,
     head_row,
     progress,
+    recover,
     require_explained,
     require_halted,
+    require_lost,
+    require_succession,
     served,
     submit,
 )
@@ -68,12 +71,19 @@ async def test_without_a_declaration_every_server_stops_and_says_what_to_do(
         await require_explained(
             servers, "on timeline 1", "on timeline 2", "provlog-server recover"
         )
+        # Nothing was lost, and the operator says so.
+        server = servers[0]
+        code, _ = await asyncio.to_thread(recover, server, "--accept-database")
+        assert code == 0
+        await asyncio.to_thread(server.start)
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+            assert (await submit(session, server, "accepted"))[0] == 201
 
 
 async def test_after_lost_commits_every_server_refuses_to_go_on(
     tmp_path: Path,
 ) -> None:
-    # The declaration is not true: the guard finds it out.
+    # The declaration is not true, and the guard finds it out.
     with (
         Pair(synchronous=False) as pair,
         served(tmp_path, *SYNCHRONOUS, "--database", pair.url, count=2) as servers,
@@ -96,4 +106,6 @@ async def test_after_lost_commits_every_server_refuses_to_go_on(
         await require_explained(
             servers, f"ends at size {kept}", f"size {lost} was released"
         )
+        await asyncio.to_thread(require_lost, servers[0], kept, lost)
         assert int(head_row(pair.standby).split("|")[0]) == kept
+        await require_succession(servers[0], note)

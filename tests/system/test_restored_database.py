@@ -15,6 +15,7 @@ from support.stopped_servers import (
     get,
     require_explained,
     require_halted,
+    require_lost,
     require_refused,
     served,
     submit,
@@ -34,6 +35,7 @@ async def test_a_sqlite_file_of_yesterday_is_refused(tmp_path: Path) -> None:
         for path in saved.glob("provlog.db*"):
             shutil.copy2(path, server.folder)
         await require_refused(server, "ends at size 3", "size 4 was released")
+        await asyncio.to_thread(require_lost, server, 3, 4)
 
 
 @pytest.mark.needs("postgres")
@@ -59,6 +61,7 @@ async def test_a_cluster_of_yesterday_is_refused_also_by_a_server_that_runs_on(
             _, note = await get(session, server, "/logs/main/checkpoint")
             assert note.split("\n")[1] == "4"
         await require_explained([server], "ends at size 3", "size 4 was released")
+        await asyncio.to_thread(require_lost, server, 3, 4)
 
 
 async def _write(server: Server, event_id: str) -> None:

@@ -6,13 +6,9 @@ the same folder can be served again.
 """
 
 import asyncio
-import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import aiohttp
@@ -20,52 +16,16 @@ import pytest
 
 from support.crowds import TIMEOUT, Crowd
 from support.servers import Server
+from support.straces import DATABASE, GUARD, JOURNAL, LOCK, Fault, strace_works
 
 pytestmark = pytest.mark.needs("program:strace")
-
-JOURNAL, DATABASE, GUARD, LOCK = "provlog.db-wal", "provlog.db", "*.json", "*.lock"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What happens to which calls on which file. `when` counts those of one thread."""
-
-    call: str
-    file: str
-    when: str
-
-    def __str__(self) -> str:
-        return f"{self.call}-{self.file.strip('*.')}-{self.when}"
-
-    def wrapper(self, server: Server, trace: Path, happens: str) -> list[str]:
-        """Return the command that runs the server so that it happens."""
-        folder = server.guard if self.file.startswith("*") else server.folder
-        [path] = list(folder.glob(self.file)) or [folder / self.file]
-        inject = f"{self.call}:{happens}:when={self.when}"
-        # -D: the server stays our child and has a process number that we know.
-        return [
-            *("strace", "-D", "-f", "-qq", "-o", str(trace), "-P", str(path)),
-            *("-e", f"trace={self.call}", "-e", f"inject={inject}"),
-        ]
-
-
-@cache
-def _strace_works(folder: Path) -> bool:
-    trace = folder / "probe"
-    command = ["strace", "-D", "-f", "-qq", "-o", str(trace), "-P", "/"]
-    inject = ["-e", "inject=fdatasync:error=EIO:when=1000"]
-    true = shutil.which("true") or "true"
-    done = subprocess.run(
-        [*command, *inject, true], capture_output=True, check=False, timeout=10
-    )
-    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """One log for all faults: what the last one did is there for the next."""
     folder = tmp_path_factory.mktemp("faults")
-    if not _strace_works(folder):
+    if not strace_works(folder):
         pytest.skip("program: strace may not trace here")
     server = Server.init(folder)
     yield Crowd(server)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provlog.server import trust
+from provlog.server import patience
 from provlog.server.errors import ConfigurationError
 from provlog.server.storage.base import (
     CommitUnknownError,
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def impatience() -> Iterable[None]:
     """Let what was interrupted be tried again at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trust, "_FIRST_PAUSE", 0.0)
+        patch.setattr(patience, "_FIRST_PAUSE", 0.0)
         yield
 
 

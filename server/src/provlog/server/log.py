@@ -76,13 +76,18 @@ class Log:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def release(
-        self, head: ReleasedHead, committed_in: Incarnation | None
+        self,
+        head: ReleasedHead,
+        committed_in: Incarnation | None,
+        before: ReleasedHead | None = None,
     ) -> str:
         """Let a committed head leave the server; return its signed checkpoint.
 
         `committed_in` is the database whose tree it is of. One that answers instead
         may have lost it, and others may go on there with another head of that size:
-        `UnavailableError`.
+        `UnavailableError`. `before` is the head that this one was appended to under the
+        log's lock, so it need not be looked for in that tree: most often it is what
+        another process has released just now.
 
         The guard is advanced first: from here on a start on an older database is
         refused, so it does not matter whether the process dies before it answers.
@@ -93,7 +98,7 @@ class Log:
         known = await self._asked(self._guard.recall(self.origin))
         if known is not None and known.size >= head.size:
             known = await self._asked(self._guard.read(self.origin))
-        while not await self._covers(known, head, committed_in):
+        while not await self._covers(known, head, committed_in, before):
             if await self._record(known, head, deadline):
                 break
             # Somebody else was quicker, or the answer got lost: what is there decides.
@@ -106,13 +111,14 @@ class Log:
         known: ReleasedHead | None,
         head: ReleasedHead,
         committed_in: Incarnation | None,
+        before: ReleasedHead | None,
     ) -> bool:
         """Tell whether the guard's head, which must be of this log, includes `head`."""
-        if known is not None:
+        if known is not None and known != before:
             await self._verify(known)
-        # What the guard has was just found to be of the answering database's tree, and
-        # `head` is of the same one only if that did not change: a database that was
-        # left is never returned to.
+        # What the guard has is known, or was just found, to be of the answering
+        # database's tree, and `head` is of the same one only if that did not change: a
+        # database that was left is never returned to.
         if self._storage.incarnation() != committed_in:
             raise UnavailableError("another database answers than it is durable in")
         return known is not None and known.size >= head.size

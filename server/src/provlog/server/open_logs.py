@@ -129,7 +129,7 @@ class OpenLogs:
         incarnation = self._storage.incarnation()
         heads = await self._storage.barriers([each.id for each in records])
         origins = [each.origin for each in records]
-        await self._lineage.open(self._storage.incarnation(), origins)
+        await self._lineage.examine(self._storage.incarnation(), origins)
         for record in records:
             known = guarded[record.id]
             if known is None:
@@ -151,6 +151,9 @@ class OpenLogs:
             )
             self._logs[record.name] = log
             self._numbers.add(record.id)
+        # Recorded once every head was found to go on from what was released: a database
+        # that lost some must not take the place of the one that has them.
+        await self._lineage.open(self._storage.incarnation(), origins)
 
     def _is_retired(
         self, record: LogRecord, guarded: Mapping[int, GuardRecord | None]

@@ -129,7 +129,7 @@ async def _restore(source: Path, place: Place, as_json: bool) -> None:
                 "origin": each.log.origin,
                 "size": each.log.size,
                 "root": each.log.root,
-                "released": None if each.released is None else each.released.size,
+                "released": None if each.guarded is None else each.guarded.head.size,
             }
             for each in logs
         ]
@@ -148,15 +148,18 @@ async def _restore(source: Path, place: Place, as_json: bool) -> None:
 
 def _advice(restored: Restored) -> str:
     """Return what a restored log means beside what the guard knows of it."""
-    name, released = restored.log.name, restored.released
-    if released is None:
+    name, guarded = restored.log.name, restored.guarded
+    if guarded is None:
         return (
             f"log {name}: the guard knows nothing of it. If more than this was released"
             " from anywhere, serving it forks the log."
         )
+    if guarded.successor is not None:
+        return f"log {name}: retired, {guarded.successor} goes on in its place."
+    size = guarded.head.size
     if restored.is_older:
         return (
-            f"log {name}: size {released.size} was released, so serve will refuse this"
-            " one: see provlog-server recover."
+            f"log {name}: size {size} was released, so serve will refuse this one: see"
+            " provlog-server recover."
         )
-    return f"log {name}: the guard knows of nothing newer (size {released.size})."
+    return f"log {name}: the guard knows of nothing newer (size {size})."

@@ -20,7 +20,7 @@ from provlog.server.errors import ForkError, GuardBusyError
 from provlog.server.storage.base import Incarnation
 
 if TYPE_CHECKING:
-    from provlog.server.guard.databases import DatabaseRecords
+    from provlog.server.guard.databases import DatabaseRecords, Records
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,16 @@ class Lineage:
             await self._admit(self._records, found, looked_at)
             self._origins |= new
 
+    async def examine(
+        self, incarnation: Incarnation | None, origins: Iterable[str]
+    ) -> None:
+        """Raise what `open` would raise for a database, and record nothing yet."""
+        if self._records is None:
+            return
+        found = None if incarnation is None else Database.of(incarnation)
+        before = await asyncio.to_thread(_read, self._records, set(origins))
+        self._refuse(before, found)
+
     async def _admit(
         self, records: "DatabaseRecords", found: Database | None, origins: Set[str]
     ) -> None:
@@ -137,17 +147,25 @@ class Lineage:
 
         False where another process changed one of them meanwhile.
         """
-        before = {origin: records.read(origin) for origin in sorted(origins)}
-        for origin, recorded in before.items():
-            reason = objection(recorded, found, synchronous=self._synchronous)
-            if reason is not None:
-                raise ForkError(refusal(origin, reason))
+        before = _read(records, origins)
+        self._refuse(before, found)
         if found is None:
             return True
         changes = {
             origin: found for origin, recorded in before.items() if recorded != found
         }
         return records.write(changes, before)
+
+    def _refuse(self, before: "Records", found: Database | None) -> None:
+        """Raise `ForkError` where a log must not go on in the database."""
+        for origin, recorded in before.items():
+            reason = objection(recorded, found, synchronous=self._synchronous)
+            if reason is not None:
+                raise ForkError(refusal(origin, reason))
+
+
+def _read(records: "DatabaseRecords", origins: Set[str]) -> "Records":
+    return {origin: records.read(origin) for origin in sorted(origins)}
 
 
 def refusal(origin: str, reason: str) -> str:

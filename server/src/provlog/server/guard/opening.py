@@ -1,5 +1,8 @@
 """Which guard an instance has, and what is recorded beside it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from provlog.server.guard.base import Guard, GuardRecord
 from provlog.server.guard.databases import DatabaseRecords
 from provlog.server.guard.file import FileGuard
@@ -26,6 +29,17 @@ def open_lineage(instance: Instance) -> Lineage:
     return Lineage(
         DatabaseRecords(instance.guard), synchronous=instance.synchronous_failover
     )
+
+
+@asynccontextmanager
+async def opened_guard(instance: Instance) -> AsyncIterator[Guard]:
+    """Yield the guard of an instance, prepared; raises like `Guard.prepare`."""
+    guard = open_guard(instance)
+    try:
+        await guard.prepare()
+        yield guard
+    finally:
+        await guard.close()
 
 
 async def inspect_once(instance: Instance, origin: str) -> GuardRecord | None:

@@ -25,9 +25,9 @@ from provlog.server.intake.event import Event, EventError
 from provlog.server.intake.members import sent_as
 from provlog.server.intake.problems import fail
 from provlog.server.reader import LogReader
-from provlog.server.sequencer import Committed
 from provlog.server.storage.base import SourceRecord, TokenRecord
 from provlog.server.tokens import may_write
+from provlog.server.units import Committed
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ end before anything of it counts. It does no I/O but reading the folder, so a pr
 of its own can do it.
 """
 
+from binascii import b2a_base64
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
@@ -14,7 +15,7 @@ from typing import IO, Final
 
 import msgspec
 
-from provlog.merkle.encoding import encode_base64url
+from provlog.merkle.encoding import BASE64_TO_URL
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.labels import tag
@@ -147,7 +148,7 @@ def _check_private(facts: LeafFacts, private: Private) -> None:
     if facts.kind not in MEMBERED:
         raise ValueError(f"an entry of kind {facts.kind} discloses nothing")
     digests = [sha256(each.encode("ascii")).digest() for each in private.disclosures]
-    if sorted(_encode(digests)) != sorted(facts.members.values()):
+    if sorted(_encode(digests)) != facts.digests:
         raise ValueError("the disclosures do not open the leaf's members")
     size = COMPARE_SIZE if facts.kind == "event" else None
     for value in (private.compare_key, private.compare_digest):
@@ -161,11 +162,12 @@ def _check_openings(facts: LeafFacts, openings: Openings) -> None:
         raise ValueError("nonce and labels do not make the leaf's tags")
 
 
-def _encode(digests: list[bytes]) -> list[str]:
+def _encode(digests: list[bytes]) -> list[bytes]:
     """Return each digest in base64url without padding.
 
     With a zero after each, 32 bytes become 44 characters, of which the first 43 are
     those: so all are encoded in one go, which every entry needs twice.
     """
-    text = encode_base64url(b"".join([digest + b"\0" for digest in digests]))
+    joined = b2a_base64(b"\0".join([*digests, b""]), newline=False)
+    text = joined.translate(BASE64_TO_URL)
     return [text[at : at + 43] for at in range(0, len(text), 44)]

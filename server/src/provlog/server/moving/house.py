@@ -1,12 +1,11 @@
 """Where an imported log goes: an instance that exists, or a new one made for it."""
 
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from provlog.server.guard import Guard
-from provlog.server.guard.opening import open_guard, open_lineage
+from provlog.server.guard.databases import DatabaseRecords
+from provlog.server.guard.lineage import Database
+from provlog.server.guard.opening import opened_guard
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
@@ -21,6 +20,7 @@ from provlog.server.moving.exported import Export
 from provlog.server.moving.importing import Imported, guarded_head, import_log
 from provlog.server.moving.tables import create_tables, opened_storage
 from provlog.server.moving.tree_files import OnProgress
+from provlog.server.storage.base import Incarnation
 
 
 def read_keys(folder: Path) -> LogKeys:
@@ -48,7 +48,7 @@ async def import_into(
         synchronous_failover=place.synchronous_failover,
     )
     log, head = export.manifest.log, export.manifest.head
-    async with _guarding(instance) as guard:
+    async with opened_guard(instance) as guard:
         # Before anything is made.
         await guarded_head(guard, log.origin, head)
     make_folder(instance)
@@ -64,16 +64,6 @@ async def import_into(
     return done
 
 
-@asynccontextmanager
-async def _guarding(instance: Instance) -> AsyncIterator[Guard]:
-    guard = open_guard(instance)
-    try:
-        await guard.prepare()
-        yield guard
-    finally:
-        await guard.close()
-
-
 async def _import(
     instance: Instance,
     export: Export,
@@ -82,11 +72,8 @@ async def _import(
     *,
     with_tokens: bool,
 ) -> Imported:
-    async with _guarding(instance) as guard, opened_storage(instance) as storage:
-        # Before anything is stored: which database the log goes on in from here.
-        origin = export.manifest.log.origin
-        await open_lineage(instance).open(storage.incarnation(), [origin])
-        return await import_log(
+    async with opened_guard(instance) as guard, opened_storage(instance) as storage:
+        done = await import_log(
             storage,
             Keyring(instance.keys),
             guard,
@@ -95,3 +82,17 @@ async def _import(
             with_tokens=with_tokens,
             on_progress=on_progress,
         )
+        _settle(instance, done.record.origin, storage.incarnation())
+        return done
+
+
+def _settle(instance: Instance, origin: str, incarnation: Incarnation | None) -> None:
+    """Record that the log goes on in this database, whichever it was in before.
+
+    Whoever imports has looked: the export holds all that this machine released. If we
+    crash before this, `serve` refuses a log that came from another one, and `recover`
+    accepts the database.
+    """
+    if instance.guard_url is None:
+        found = None if incarnation is None else Database.of(incarnation)
+        DatabaseRecords(instance.guard).settle(origin, found)

@@ -29,23 +29,23 @@ _TIME = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
 _EVENT: Final = re.compile(
-    rf'\{{"epoch":([1-9][0-9]{{0,9}}),"id":"({_DIGEST})","kind":"event",'
-    rf'"members":\{{((?:{_MEMBER}(?:,{_MEMBER})*)?)\}},"n":({_COUNT}),'
-    rf'"recorded":"({_TIME})",(?:"seq":({_COUNT}),)?'
-    rf'"source":"[ !#-\[\]-~]{{1,{MAX_SOURCE}}}",'
-    rf'"tags":\[((?:"{_DIGEST}"(?:,"{_DIGEST}")*)?)\],"time":"({_TIME})",'
-    rf'"type":"([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)","v":1\}}'
+    (
+        rf'\{{"epoch":([1-9][0-9]{{0,9}}),"id":"({_DIGEST})","kind":"event",'
+        rf'"members":\{{((?:{_MEMBER}(?:,{_MEMBER})*)?)\}},"n":({_COUNT}),'
+        rf'"recorded":"({_TIME})",(?:"seq":({_COUNT}),)?'
+        rf'"source":"[ !#-\[\]-~]{{1,{MAX_SOURCE}}}",'
+        rf'"tags":\[((?:"{_DIGEST}"(?:,"{_DIGEST}")*)?)\],"time":"({_TIME})",'
+        rf'"type":"([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)","v":1\}}'
+    ).encode()
 )
-_PAIRS: Final = re.compile(r'"([a-z0-9_]+)":"([A-Za-z0-9_-]+)"')
-_TEXTS: Final = re.compile(r'"([A-Za-z0-9_-]+)"')
-_URL_TO_BASE64: Final = str.maketrans("-_", "+/")
 _MAX_EPOCH: Final = 2**32 - 1
 
 
 class LeafFacts(msgspec.Struct, frozen=True):
     """What a leaf says of its place in the log, and what its private side has to fit.
 
-    `recorded` is the text in the leaf; `key` is the blinded id where it is an event.
+    `recorded` is the text in the leaf, `key` the blinded id where it is an event.
+    `digests` are those of its members and `tags` its tags, both in ASCII order.
     """
 
     kind: str
@@ -53,8 +53,8 @@ class LeafFacts(msgspec.Struct, frozen=True):
     n: int
     recorded: str
     key: bytes | None
-    members: dict[str, str]
-    tags: list[str]
+    digests: list[bytes]
+    tags: list[bytes]
 
 
 def read_leaf(leaf: bytes) -> LeafFacts:
@@ -66,32 +66,39 @@ def read_leaf(leaf: bytes) -> LeafFacts:
 
 
 def _read_event(leaf: bytes) -> LeafFacts | None:
-    match = _EVENT.fullmatch(leaf.decode("latin-1"))
+    match = _EVENT.fullmatch(leaf)
     if match is None or len(leaf) > MAX_ENTRY:
         return None
     epoch, key, listed, n, recorded, seq, tagged, time, kind = match.groups()
-    pairs = _PAIRS.findall(listed)
-    members = dict(pairs)
-    tags = _TEXTS.findall(tagged)
-    if [name for name, _ in pairs] != sorted(members) or tags != sorted(set(tags)):
+    # Between quotation marks: a name, a colon, a digest, a comma, and the next name.
+    parts = listed.split(b'"')
+    names, digests = parts[1::4], sorted(parts[3::4])
+    tags = tagged.split(b'"')[1::2]
+    if not (_ascends(names) and _ascends(digests) and _ascends(tags)):
         return None
-    sized = len(members) <= MAX_MEMBERS and len(tags) <= MAX_TAGS
+    sized = len(names) <= MAX_MEMBERS and len(tags) <= MAX_TAGS
     safe = max(int(n), int(seq or 0)) <= MAX_SAFE_INTEGER and int(epoch) <= _MAX_EPOCH
     if not sized or not safe or len(kind) > MAX_TYPE:
         return None
     if not (_is_day(recorded[:10]) and _is_day(time[:10])):
         return None
-    if len(set(members.values())) != len(members):
-        return None
     # The pattern has seen to it that this is canonical.
-    raw = a2b_base64(key.translate(_URL_TO_BASE64) + "=")
-    return LeafFacts("event", int(epoch), int(n), recorded, raw, members, tags)
+    raw = a2b_base64(key.translate(_URL_TO_BASE64) + b"=")
+    return LeafFacts("event", int(epoch), int(n), recorded.decode(), raw, digests, tags)
+
+
+_URL_TO_BASE64: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _ascends(texts: list[bytes]) -> bool:
+    """Tell whether texts are in order and none is repeated."""
+    return len(set(texts)) == len(texts) and sorted(texts) == texts
 
 
 @lru_cache(maxsize=64)
-def _is_day(text: str) -> bool:
+def _is_day(text: bytes) -> bool:
     try:
-        parse_time(f"{text}T00:00:00.000Z")
+        parse_time(f"{text.decode()}T00:00:00.000Z")
     except MalformedError:
         return False
     return True
@@ -107,6 +114,6 @@ def _parse(leaf: bytes) -> LeafFacts:
         entry.n,
         str(entry.body["recorded"]),
         decode_base64url(str(entry.body["id"])) if entry.kind == "event" else None,
-        dict(entry.members),
-        list(entry.tags),
+        sorted(each.encode() for each in entry.members.values()),
+        [each.encode() for each in entry.tags],
     )

@@ -2,7 +2,7 @@
 
 What comes of it is as old as the backup. Where more was released since, the guard
 knows it, and `serve` refuses to go on: that is as it should be, and `recover` says
-what can be done. Nothing here touches the guard.
+what can be done. The guard is only read here.
 """
 
 import shutil
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.guard import ReleasedHead
-from provlog.server.guard.opening import inspect_once
+from provlog.server.guard import GuardRecord
+from provlog.server.guard.opening import opened_guard
 from provlog.server.initialise import Place
 from provlog.server.instance import (
     Instance,
@@ -38,15 +38,15 @@ from provlog.server.storage.postgres.dump import TABLES, fill_tables
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A log that was restored, and what the guard knows of it."""
+    """A log that was restored, and what the guard knows of it, None for nothing."""
 
     log: BackedUpLog
-    released: ReleasedHead | None
+    guarded: GuardRecord | None
 
     @property
     def is_older(self) -> bool:
         """Whether more was released than the backup has."""
-        return self.released is not None and self.released.size > self.log.size
+        return self.guarded is not None and self.guarded.head.size > self.log.size
 
 
 async def restore(
@@ -67,6 +67,8 @@ async def restore(
         place.database_url,
         synchronous_failover=place.synchronous_failover,
     )
+    async with opened_guard(instance) as guard:
+        logs = [Restored(log, await guard.inspect(log.origin)) for log in backup.logs]
     make_folder(instance)
     try:
         await _fill(source, backup, instance, place.grant_to, on_progress)
@@ -77,11 +79,7 @@ async def restore(
         raise
     # If we crash here, the folder counts as not initialised, and may be removed.
     record_instance(instance, place.grant_to)
-    return backup, [
-        Restored(log, record.head if record else None)
-        for log in backup.logs
-        for record in [await inspect_once(instance, log.origin)]
-    ]
+    return backup, logs
 
 
 _ENGINES = {
