@@ -265,7 +265,9 @@ async def test_the_check_of_what_is_stored_knows_a_retired_log(tmp_path: Path) -
     for _ in check.steps():
         pass
     assert check.findings.kept == []
-    assert any("main is retired, released up to size 10" in note for note in check.notes)
+    assert any(
+        "main is retired, released up to size 10" in note for note in check.notes
+    )
     assert check.sizes == {"main": 7, "main-2": 1}
 
 

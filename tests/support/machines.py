@@ -90,7 +90,7 @@ class Machine:
         self._trust_itself()
 
     def _trust_itself(self) -> None:
-        """Give it a certificate of log.example.com, which curl finds here and trusts."""
+        """Give it a certificate of log.example.com, which its curl trusts."""
         place = self.folder / "etc" / "provlog"
         pair = Pair.make(place, host="log.example.com")
         self.pair = Pair(place / "fullchain.pem", place / "key.pem")

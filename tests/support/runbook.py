@@ -1,9 +1,9 @@
-"""A page of commands as steps that can be played: on which machine, and what comes of it.
+"""A page of commands as steps to play: on which machine, and what comes of it.
 
 Above blocks stand comments, which its readers do not see::
 
     <!-- on NAME, … -->     the machines on which the blocks that follow are run, up to
-                            the next comment or chapter
+                            the next such comment or chapter
     <!-- play: WORDS -->    what happens before the block that follows
 
 `sh` is run, and prints the block `text` that follows, if one does; `console` is what a
@@ -12,12 +12,14 @@ configuration. Every other block is an error: nothing on such a page is only sho
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 LANGUAGES: Final = ("sh", "console", "sql", "nginx")
+PLAY: Final = "play"
+END: Final = "end"
 _PART = re.compile(
     r"^```(?P<language>\w*)\n(?P<code>.*?)^```$"
     r"|^<!-- on (?P<machines>[\w, ]+) -->$"
@@ -33,10 +35,10 @@ class RunbookError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that is done on one of the machines, and what it is said to print.
+    """Something that is done on machines, and what it is said to print.
 
-    `kind` is a block's language, or `play` for what happens, or `end` at the end of a
-    section. `line` is where it stands in the page.
+    `kind` is a block's language, or PLAY for what happens, or END where a section ends.
+    `line` is where it stands in the page.
     """
 
     kind: str
@@ -48,43 +50,39 @@ class Step:
 
 def steps(page: Path) -> list[Step]:
     """Return a page's steps in order; `RunbookError` where one cannot be played."""
-    return list(_steps(page.read_text()))
+    text = page.read_text()
+    blocks = sum(part["language"] is not None for part in _PART.finditer(text))
+    if len(re.findall(r"^[ >]*(```|~~~)", text, re.M)) != 2 * blocks:
+        raise RunbookError("there is a block that does not stand by itself")
+    return _with_outputs(list(_steps(text)))
 
 
 def _steps(text: str) -> Iterator[Step]:
-    fences = len(re.findall(r"^[ >]*(```|~~~)", text, re.M))
-    if fences != 2 * sum(each["language"] is not None for each in _PART.finditer(text)):
-        raise RunbookError("there is a block that does not stand by itself")
     machines: tuple[str, ...] = ()
-    pending: Step | None = None
     for part in _PART.finditer(text):
         line = text.count("\n", 0, part.start()) + 1
-        if part["language"] == "text":
-            if pending is None or pending.kind != "sh":
-                raise RunbookError(f"line {line}: the output of nothing that is run")
-            yield Step("sh", pending.code, machines, pending.line, part["code"])
-            pending = None
-            continue
-        if pending is not None:
-            yield pending
-            pending = None
-        if part["heading"]:
-            yield Step("end", "", machines, line)
-            machines = machines if part["heading"] != "##" else ()
-        elif part["machines"]:
+        if part["machines"]:
             machines = tuple(part["machines"].split(", "))
+        elif part["heading"]:
+            yield Step(END, "", (), line)
+            if part["heading"] == "##":
+                machines = ()
+        elif not machines:
+            raise RunbookError(f"line {line}: on which machine?")
         elif part["event"]:
-            yield Step("play", part["event"], _known(machines, line), line)
-        elif part["language"] in LANGUAGES:
-            where = _known(machines, line)
-            pending = Step(part["language"], part["code"], where, line)
+            yield Step(PLAY, part["event"], machines, line)
         else:
-            raise RunbookError(f"line {line}: nobody knows how to run this block")
-    if pending is not None:
-        yield pending
+            yield Step(part["language"], part["code"], machines, line)
 
 
-def _known(machines: tuple[str, ...], line: int) -> tuple[str, ...]:
-    if not machines:
-        raise RunbookError(f"line {line}: no machine to run this on is named")
-    return machines
+def _with_outputs(found: Sequence[Step]) -> list[Step]:
+    """Return the steps, each block `text` as what the one before it prints."""
+    whole: list[Step] = []
+    for step in found:
+        if step.kind == "text" and whole and whole[-1].kind == "sh":
+            whole[-1] = replace(whole[-1], prints=step.code)
+        elif step.kind in (*LANGUAGES, PLAY, END):
+            whole.append(step)
+        else:
+            raise RunbookError(f"line {step.line}: how is this block to be run?")
+    return whole

@@ -41,7 +41,7 @@ with socket.socket(socket.AF_UNIX) as asking:
 @contextmanager
 def warm_commands(folder: Path) -> Iterator[Path]:
     """Yield a folder for PATH with the two commands; they work within the context."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "ask.py").write_text(_ASK)
     for name in _MODULES:
         ask = shlex.join([sys.executable, "-I", "-S", str(folder / "ask.py")])
