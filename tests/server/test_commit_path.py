@@ -18,7 +18,7 @@ from provlog.server.errors import (
     UnavailableError,
 )
 from provlog.server.queueing import QueueLimits
-from provlog.server.storage.base import CommitUnknownError
+from provlog.server.storage.base import CommitUnknownError, Head
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from provlog.server.tree import Tree
 from support.events import event_of
@@ -286,6 +286,26 @@ async def test_members_are_salted_anew_for_every_event(tmp_path: Path) -> None:
         assert first.openings.nonce != second.openings.nonce
         assert first.openings.labels == second.openings.labels
         assert first.compare_key != second.compare_key
+
+
+async def test_what_another_process_releases_behind_a_barrier_halts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (one, log), running(instance) as (two, same):
+        barrier = one.storage.barrier
+
+        async def overtaken(number: int) -> Head:
+            head = await barrier(number)
+            await append(two, same, draft(same, "a"))
+            return head
+
+        monkeypatch.setattr(one.storage, "barrier", overtaken)
+        assert (await one.sequencer.trust.barrier(log)).size == 1
+        # The guard holds more by now than there was at the barrier.
+        assert log.halted is None
+        assert await append(one, log, draft(log, "b")) != []
+        assert log.released.size == 3
 
 
 async def test_what_another_process_released_is_extended_without_a_look_at_the_tree(

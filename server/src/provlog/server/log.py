@@ -155,17 +155,20 @@ class Log:
             self._adopt(guarded)
         return self.released
 
-    async def contradiction(self, head: Head) -> str | None:
-        """Return why a head cannot follow what any server released, None if it can.
+    async def newest_released(self) -> ReleasedHead:
+        """Return the newest head that any server released, held against nothing yet."""
+        guarded = await self._asked(self._guard.read(self.origin))
+        if guarded is not None and guarded.size > self.released.size:
+            return guarded
+        return self.released
+
+    async def contradiction(self, head: Head, released: ReleasedHead) -> str | None:
+        """Return why a head cannot follow a released one, None if it can.
 
         All is read anew from the database that answers.
         """
-        guarded = await self._asked(self._guard.read(self.origin))
-        newest = self.released
-        if guarded is not None and guarded.size > newest.size:
-            newest = guarded
         tree = Tree(self._storage, self.id, TileCache(0))
-        return await contradiction(tree, head, newest)
+        return await contradiction(tree, head, released)
 
     async def is_stored(self, released: ReleasedHead, head: Head) -> bool:
         """Tell whether the tree under a committed head went through another one.

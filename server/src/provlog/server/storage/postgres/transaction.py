@@ -5,6 +5,7 @@ Durability: COMMIT returns after the write-ahead log is flushed, here and, where
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,6 +39,8 @@ from provlog.server.storage.rows import (
     private_row,
     token_row,
 )
+
+logger = logging.getLogger(__name__)
 
 # The clock is read once the row is locked, however long that took.
 _LOCK: Final = """
@@ -78,6 +81,10 @@ _SET_CURSOR: Final = (
 _EXTEND: Final = (
     resources.files("provlog.server.storage") / "sql" / "postgres-extend.sql"
 ).read_text(encoding="utf-8")
+
+
+SLOW_SECONDS: Final = 5.0
+"""After how long a COMMIT is said to take long."""
 
 
 class PostgresTransaction(PostgresReads):
@@ -203,6 +210,7 @@ class PostgresTransaction(PostgresReads):
             raise CommitUnknownError("the connection was lost before the COMMIT")
         self._connection.add_log_listener(self._note)
         committing = asyncio.ensure_future(self._connection.execute("COMMIT"))
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, _warn_of_slow_commit)
         try:
             # Shielded: a caller that goes away must not send a cancel after it.
             status = await asyncio.shield(committing)
@@ -212,6 +220,7 @@ class PostgresTransaction(PostgresReads):
         except Exception as error:
             raise CommitUnknownError(explain(error)) from error
         finally:
+            slow.cancel()
             if not is_lost(self._connection):
                 self._connection.remove_log_listener(self._note)
         if status != "COMMIT" or self._warnings:
@@ -220,6 +229,14 @@ class PostgresTransaction(PostgresReads):
     def _note(self, _: object, message: object) -> None:
         state = getattr(message, "sqlstate", None)
         self._warnings.append(f"a warning, SQLSTATE {state}")
+
+
+def _warn_of_slow_commit() -> None:
+    # A start, too, waits for the commit of its barrier, and would do so without a word.
+    logger.warning(
+        "a COMMIT has taken %.0f s so far: does a synchronous standby not answer?",
+        SLOW_SECONDS,
+    )
 
 
 def _columns(extension: Extension) -> list[object]:
