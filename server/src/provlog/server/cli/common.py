@@ -41,7 +41,7 @@ dir_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     envvar="PROVLOG_DIR",
-    help="Folder of the instance, made by `init`.  [env: PROVLOG_DIR]",
+    help="Folder of the instance.  [env: PROVLOG_DIR]",
 )
 
 
