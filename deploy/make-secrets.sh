@@ -34,7 +34,10 @@ password() {
 # who logs in with it. Where one of the files is lost it is made of the other: the database
 # may know the password already.
 role() {
-    if test -e "secrets/db_$1_password"; then
+    if test -e "secrets/db_$1_password" && test -e "secrets/db_$1_pgpass"; then
+        echo "the password of provlog_$1 is there, and stays"
+        return
+    elif test -e "secrets/db_$1_password"; then
         made=$(cat "secrets/db_$1_password")
     elif test -e "secrets/db_$1_pgpass"; then
         made=$(cut -d : -f 5 "secrets/db_$1_pgpass")
