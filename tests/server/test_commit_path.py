@@ -1,4 +1,4 @@
-"""The commit path on a real database: order, repetition, failure, release."""
+"""The commit path's queue, clock, bugs and background work; the rest in storage/."""
 
 import asyncio
 import json
@@ -7,107 +7,35 @@ from pathlib import Path
 import apsw
 import pytest
 
-from provlog.merkle.encoding import decode_base64
+from provlog.merkle.encoding import decode_base64url
 from provlog.merkle.entries import parse_entry
-from provlog.merkle.hashing import leaf_hash
-from provlog.merkle.inclusion import verify_inclusion
-from provlog.server.batch import Appended, Conflicting, Erased, Repeated
+from provlog.server.batch import Appended, Erased, Repeated
 from provlog.server.clock import Clock
 from provlog.server.errors import (
     ClockError,
-    HaltedError,
     OverloadedError,
     OversizedError,
     UnavailableError,
 )
 from provlog.server.guard import ReleasedHead
-from provlog.server.intake.event import Event
 from provlog.server.queueing import QueueLimits
-from provlog.server.storage.base import CommitUnknownError, SourceRecord
+from provlog.server.storage.base import (
+    CommitUnknownError,
+    Head,
+    Incarnation,
+)
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from provlog.server.tree import Tree
 from support.events import event_of
 from support.services import (
     SOURCE,
-    FaultyStorage,
     append,
+    broken,
     draft,
     fill,
     make_instance,
     running,
 )
-
-
-async def test_entries_are_contiguous_and_their_leaves_count_and_date_them(
-    tmp_path: Path,
-) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        await append(service, log, draft(log, "a"), draft(log, "b"))
-        await service.register_source(log, SourceRecord("urn:x", "urn:x", None), "test")
-        await append(service, log, draft(log, "c"))
-        leaves = await service.storage.leaves(log.id, 0, log.released.size)
-    entries = [parse_entry(leaf) for leaf in leaves]
-    kinds = [entry.kind for entry in entries]
-    assert kinds == ["params", "event", "event", "admin", "event"]
-    assert [entry.n for entry in entries] == [0, 0, 1, 2, 2]
-    assert [entry.epoch for entry in entries] == [1] * 5
-    recorded = [entry.recorded for entry in entries]
-    assert recorded == sorted(recorded)
-
-
-async def test_every_new_entry_is_proved_at_the_released_head(tmp_path: Path) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        await fill(service, log, 300)
-        drafts = [draft(log, f"x{number}") for number in range(300)]
-        committed = await service.sequencer.submit(log, drafts)
-        head = committed.release.head
-        assert head == log.released
-        for outcome in committed.outcomes:
-            assert isinstance(outcome, Appended)
-            proof = [
-                decode_base64(text) for text in committed.release.hashes(outcome.index)
-            ]
-            verify_inclusion(
-                outcome.index, head.size, leaf_hash(outcome.leaf), proof, head.root
-            )
-
-
-async def test_the_same_event_again_is_the_same_entry(tmp_path: Path) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        [first] = await append(service, log, draft(log, "a"))
-        size = log.released.size
-        assert await append(service, log, draft(log, "a")) == [Repeated(1)]
-        assert isinstance(first, Appended)
-        assert (first.index, log.released.size) == (1, size)
-
-
-async def test_other_content_under_a_taken_id_is_a_conflict(tmp_path: Path) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        await append(service, log, draft(log, "a"))
-        other = draft(log, "a", type="role.revoke")
-        assert await append(service, log, other) == [Conflicting(1)]
-        assert log.released.size == 2
-
-
-async def test_within_one_batch_repetitions_and_conflicts_are_seen_too(
-    tmp_path: Path,
-) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        outcomes = await append(
-            service,
-            log,
-            draft(log, "a"),
-            draft(log, "a"),
-            draft(log, "a", type="role.revoke"),
-            draft(log, "b"),
-        )
-        assert [type(outcome) for outcome in outcomes] == [
-            Appended,
-            Repeated,
-            Conflicting,
-            Appended,
-        ]
-        assert log.released.size == 3
 
 
 async def test_an_erased_event_is_answered_as_erased(tmp_path: Path) -> None:
@@ -121,118 +49,6 @@ async def test_an_erased_event_is_answered_as_erased(tmp_path: Path) -> None:
 def execute(storage: object, statement: str) -> None:
     assert isinstance(storage, SqliteStorage)
     storage._writer.execute(statement)
-
-
-def record(uuid: str, target: str, body: bytes) -> Event:
-    """Return an event as a connector makes it: compared by content, with its bytes."""
-    return Event(
-        id=uuid,
-        source=SOURCE,
-        type="account.create",
-        time="2026-11-21T17:53:55.516Z",
-        data={"target": {"id": target}},
-        connector=("okta", "1"),
-        raw_digest=body * 8,
-    )
-
-
-async def test_a_connector_loses_no_record_to_a_reused_id(tmp_path: Path) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-
-        def made(*arguments: str) -> object:
-            uuid, target, body = arguments
-            event = record(uuid, target, body.encode())
-            return log.drafter.event(event, SOURCE, {})
-
-        for _ in range(2):  # sent again, everything is a repetition
-            outcomes = await append(
-                service,
-                log,
-                made("u", "alice", "aaaa"),  # type: ignore[arg-type]
-                made("u", "bob", "bbbb"),  # type: ignore[arg-type]
-                made("u", "bob", "bbbb"),  # type: ignore[arg-type]
-                made("u", "alice", "cccc"),  # type: ignore[arg-type]
-            )
-            assert [outcome.index for outcome in outcomes] == [1, 2, 2, 1]  # type: ignore[union-attr]
-        private = await service.storage.private(log.id, 2)
-        assert private is not None
-        expected = f'"id":"u~{(b"bbbb" * 8).hex()[:16]}"'
-        assert any(expected in decoded(text) for text in private.disclosures)
-
-
-def decoded(disclosure: str) -> str:
-    from provlog.merkle.encoding import decode_base64url
-
-    return decode_base64url(disclosure).decode()
-
-
-async def test_a_record_is_not_lost_to_ids_that_were_taken_on_purpose(
-    tmp_path: Path,
-) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        taken = record("u", "bob", b"bbbb")
-        digest = (b"bbbb" * 8).hex()
-        await append(service, log, draft(log, "u"), draft(log, f"u~{digest[:16]}"))
-        for _ in range(2):
-            [outcome] = await append(service, log, log.drafter.event(taken, SOURCE, {}))
-            assert outcome.index == 3  # type: ignore[union-attr]
-        private = await service.storage.private(log.id, 3)
-        assert private is not None
-        assert any(
-            f'"id":"u~{digest}"' in decoded(text) for text in private.disclosures
-        )
-
-
-async def test_what_arrives_during_a_commit_shares_the_next_one(tmp_path: Path) -> None:
-    instance = await make_instance(tmp_path)
-    storage = FaultyStorage(instance.database)
-    async with running(instance, storage=storage) as (service, log):
-        before = storage.commits
-        await asyncio.gather(
-            *(append(service, log, draft(log, f"e{number}")) for number in range(200))
-        )
-        assert log.released.size == 201
-        assert storage.commits - before <= 3
-
-
-@pytest.mark.parametrize("fault", ["fails but is persisted", "fails and is lost"])
-async def test_a_commit_of_unknown_outcome_ends_in_a_true_answer(
-    tmp_path: Path, fault: str
-) -> None:
-    instance = await make_instance(tmp_path)
-    storage = FaultyStorage(instance.database)
-    async with running(instance, storage=storage) as (service, log):
-        await append(service, log, draft(log, "a"))
-        storage.faults = [fault]
-        if fault == "fails but is persisted":
-            [outcome] = await append(service, log, draft(log, "b"))
-            assert isinstance(outcome, Appended)
-        else:
-            with pytest.raises(UnavailableError):
-                await append(service, log, draft(log, "b"))
-            assert log.released.size == 2
-        outcomes = await append(service, log, draft(log, "b"), draft(log, "c"))
-        assert [outcome.index for outcome in outcomes] == [2, 3]  # type: ignore[union-attr]
-    async with running(instance) as (service, log):
-        assert log.released.size == 4
-
-
-@pytest.mark.parametrize("fault", ["fails but is persisted", "fails and is lost"])
-async def test_with_its_barrier_failing_too_nothing_is_believed_until_one_holds(
-    tmp_path: Path, fault: str
-) -> None:
-    instance = await make_instance(tmp_path)
-    storage = FaultyStorage(instance.database)
-    async with running(instance, storage=storage) as (service, log):
-        storage.faults = [fault, "fails and is lost", "fails and is lost"]
-        for _ in range(2):  # the commit and its barrier; then the next one's barrier
-            with pytest.raises(UnavailableError):
-                await append(service, log, draft(log, "a"))
-            assert log.released.size == 1
-        [outcome] = await append(service, log, draft(log, "a"))
-        persisted = fault == "fails but is persisted"
-        assert isinstance(outcome, Repeated if persisted else Appended)
-        assert log.released.size == 2
 
 
 class BrokenConnection:
@@ -299,21 +115,6 @@ async def bug(*_: object) -> None:
     raise ZeroDivisionError
 
 
-async def test_a_writer_that_goes_away_while_it_waits_leaves_no_transaction(
-    tmp_path: Path,
-) -> None:
-    instance = await make_instance(tmp_path)
-    async with running(instance) as (one, _), running(instance) as (two, log):
-        async with one.storage.transaction():
-            waiting = asyncio.create_task(two.storage.barrier(log.id))
-            await asyncio.sleep(0.05)
-            waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await append(two, log, draft(log, "a"))
-        await one.storage.barrier(log.id)
-
-
 async def test_more_than_the_queue_can_ever_hold_is_refused_for_good(
     tmp_path: Path,
 ) -> None:
@@ -351,28 +152,6 @@ async def test_a_queue_full_of_bytes_refuses_too(tmp_path: Path) -> None:
             await append(service, log, draft(log, "b"), draft(log, "c"))
 
 
-async def test_stopping_finishes_what_was_taken_and_refuses_the_rest(
-    tmp_path: Path,
-) -> None:
-    instance = await make_instance(tmp_path)
-    async with running(instance) as (service, log):
-        taken = [
-            asyncio.create_task(append(service, log, draft(log, f"e{number}")))
-            for number in range(50)
-        ]
-        await asyncio.sleep(0)
-        closing = asyncio.create_task(service.sequencer.close())
-        await asyncio.sleep(0)
-        with pytest.raises(UnavailableError):
-            await append(service, log, draft(log, "late"))
-        await closing
-        assert sorted(o.index for [o] in await asyncio.gather(*taken)) == list(  # type: ignore[union-attr]
-            range(1, 51)
-        )
-    async with running(instance) as (_, log):
-        assert log.released.size == 51
-
-
 async def test_a_caller_who_goes_away_does_not_take_the_event_back(
     tmp_path: Path,
 ) -> None:
@@ -382,43 +161,6 @@ async def test_a_caller_who_goes_away_does_not_take_the_event_back(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await append(service, log, draft(log, "a")) == [Repeated(1)]
-
-
-async def test_two_processes_write_one_log_in_turns(tmp_path: Path) -> None:
-    instance = await make_instance(tmp_path)
-    async with (
-        running(instance) as (one, log_of_one),
-        running(instance) as (two, log_of_two),
-    ):
-
-        async def write(service: object, log: object, name: str) -> None:
-            for number in range(40):
-                await append(service, log, draft(log, f"{name}{number}"))  # type: ignore[arg-type]
-
-        await asyncio.gather(
-            write(one, log_of_one, "one-"), write(two, log_of_two, "two-")
-        )
-        assert await log_of_one.refresh() == await log_of_two.refresh()
-        leaves = await one.storage.leaves(log_of_one.id, 0, 81)
-        assert [parse_entry(leaf).n for leaf in leaves[1:]] == list(range(80))
-        # The other one's entries are known as well.
-        assert await append(one, log_of_one, draft(log_of_one, "two-7")) != []
-        assert log_of_one.released.size == 81
-
-
-async def test_a_head_that_another_process_left_unreleased_is_released(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    instance = await make_instance(tmp_path)
-    async with running(instance) as (service, log):
-        monkeypatch.setattr(log, "release", broken)
-        with pytest.raises(UnavailableError):
-            await append(service, log, draft(log, "a"))
-        monkeypatch.undo()
-        assert (await log.refresh()).size == 1  # durable, and seen by nobody
-        await service._tend_logs()
-        assert log.released.size == 2
         assert await append(service, log, draft(log, "a")) == [Repeated(1)]
 
 
@@ -479,10 +221,6 @@ async def test_an_idle_queue_is_shown_as_empty(tmp_path: Path) -> None:
             assert registry.get_sample_value(f"provlog_queued_{what}") == 0
 
 
-async def broken(head: ReleasedHead) -> str:
-    raise OSError("no space left on device")
-
-
 async def test_a_jumped_clock_stops_writing_until_it_is_back_or_accepted(
     tmp_path: Path,
 ) -> None:
@@ -527,20 +265,6 @@ async def newest(storage: object, log: int) -> int:
     return (await storage.head(log)).recorded
 
 
-async def test_one_log_that_stops_does_not_stop_the_others(tmp_path: Path) -> None:
-    async with running(await make_instance(tmp_path)) as (service, log):
-        other = await service.create_log("other", "log.example.com/other", public=False)
-        log.halt("for the test")
-        results = await asyncio.gather(
-            append(service, log, draft(log, "a")),
-            append(service, other, draft(other, "a")),
-            return_exceptions=True,
-        )
-        assert isinstance(results[0], HaltedError)
-        assert isinstance(results[1], list)
-        assert (log.released.size, other.released.size) == (1, 2)
-
-
 async def test_a_busy_log_leaves_room_for_a_quiet_one(tmp_path: Path) -> None:
     limits = QueueLimits(batch_events=10)
     async with running(await make_instance(tmp_path), limits=limits) as (service, log):
@@ -560,13 +284,45 @@ async def test_members_are_salted_anew_for_every_event(tmp_path: Path) -> None:
         event = event_of()
         first, second = (log.drafter.event(event, SOURCE, {}) for _ in range(2))
         texts = first.disclosures + second.disclosures
-        salts = [json.loads(decoded(text))[0] for text in texts]
+        salts = [json.loads(decode_base64url(text))[0] for text in texts]
         assert len(set(salts)) == len(salts)
         assert first.openings is not None
         assert second.openings is not None
         assert first.openings.nonce != second.openings.nonce
         assert first.openings.labels == second.openings.labels
         assert first.compare_key != second.compare_key
+
+
+async def test_what_another_process_releases_behind_a_barrier_halts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (one, log), running(instance) as (two, same):
+        barrier = one.storage.barrier
+
+        async def overtaken(number: int) -> Head:
+            head = await barrier(number)
+            await append(two, same, draft(same, "a"))
+            return head
+
+        monkeypatch.setattr(one.storage, "barrier", overtaken)
+        assert (await one.sequencer.trust.barrier(log)).size == 1
+        # The guard holds more by now than there was at the barrier.
+        assert log.halted is None
+        assert await append(one, log, draft(log, "b")) != []
+        assert log.released.size == 3
+
+
+async def test_nothing_is_released_of_a_database_in_which_the_log_was_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (service, log):
+        another = Incarnation(1, 2, "now")
+        monkeypatch.setattr(service.storage, "incarnation", lambda: another)
+        # Its head has the size that was released, and may be another one.
+        with pytest.raises(UnavailableError, match="another database"):
+            await log.release(ReleasedHead(1, bytes(32)), another)
 
 
 async def test_what_another_process_released_is_extended_without_a_look_at_the_tree(

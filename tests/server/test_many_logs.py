@@ -96,7 +96,7 @@ def test_all_logs_are_opened_behind_one_commit(loopback: Loopback) -> None:
     async def commits() -> tuple[int, int]:
         storage = FaultyStorage(instance.database)
         async with running(instance, storage=storage) as (service, _):
-            return storage.commits, len(service.open_logs())
+            return storage.told.commits, len(service.open_logs())
 
     count, opened = asyncio.run(commits())
     assert (count, opened >= LOGS) == (1, True)

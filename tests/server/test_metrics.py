@@ -100,7 +100,7 @@ async def test_commits_are_counted_by_their_result(tmp_path: Path) -> None:
         registry = service.metrics.registry
         await append(service, log, draft(log, "a"))
         await append(service, log, draft(log, "a"))  # writes nothing
-        storage.faults = ["fails and is not persisted"]
+        storage.told.faults = ["fails and is not persisted"]
         with pytest.raises(UnavailableError):
             await append(service, log, draft(log, "b"))
         assert value(registry, "commits_total", result="durable") == 1

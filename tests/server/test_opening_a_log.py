@@ -311,7 +311,7 @@ def test_an_interrupted_creation_of_a_log_is_taken_up_again(tmp_path: Path) -> N
         instance = await filled(tmp_path)
         storage = FaultyStorage(instance.database)
         async with running(instance, storage=storage) as (service, _):
-            storage.faults = ["fails and is lost"]
+            storage.told.faults = ["fails and is lost"]
             with pytest.raises(StorageError):
                 await service.create_log("other", "example.com/other", public=False)
             with pytest.raises(ConfigurationError, match="other keys"):

@@ -100,7 +100,7 @@ async def test_what_was_committed_is_not_submitted_again_by_the_same_process(
     commits: list[int] = []
 
     def between(_: int) -> None:
-        commits.append(storage.commits)
+        commits.append(storage.told.commits)
 
     taken = await polled.poll(rounds=4, between=between)
     assert len(polled.okta.asked) == 8
@@ -312,7 +312,7 @@ async def test_a_commit_that_fails_loses_and_doubles_nothing(
     times = backlog(polled, 10)
     storage = polled.service.storage
     assert isinstance(storage, FaultyStorage)
-    storage.faults = [*[None] * commit, fault]
+    storage.told.faults = [*[None] * commit, fault]
     await polled.poll()
     await polled.require_all()
     assert await polled.cursor() == times[-1]
@@ -325,7 +325,7 @@ async def test_between_commit_and_cursor_the_page_is_fetched_again(
     backlog(polled, 10)
     storage = polled.service.storage
     assert isinstance(storage, FaultyStorage)
-    storage.faults = [None, *["dies"] * ATTEMPTS]
+    storage.told.faults = [None, *["dies"] * ATTEMPTS]
     with pytest.raises(StorageError):
         await polled.poll()
     assert len(await polled.originals()) == 4

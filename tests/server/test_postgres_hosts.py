@@ -4,6 +4,7 @@ import asyncio
 import socket
 from dataclasses import dataclass
 
+import asyncpg
 import pytest
 
 from provlog.server.errors import ConfigurationError
@@ -103,6 +104,14 @@ async def test_where_no_host_can_be_used_the_operator_is_told_what_to_mend() -> 
         one=InterruptedStorageError("down"), two=ConfigurationError("fsync=off")
     )
     with pytest.raises(ConfigurationError, match="fsync=off"):
+        await network.hosts().connect()
+
+
+async def test_that_one_is_a_standby_is_no_news_where_the_primary_is_down() -> None:
+    standby = InterruptedStorageError("a standby")
+    standby.__cause__ = asyncpg.TargetServerAttributeNotMatched()
+    network = Network(one=standby, two=InterruptedStorageError("down"))
+    with pytest.raises(InterruptedStorageError, match="down"):
         await network.hosts().connect()
 
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from provlog.server.storage.postgres.schema import create_database
 from support.engines import (
@@ -13,6 +14,7 @@ from support.engines import (
     postgres_engine,
     sqlite_engine,
 )
+from support.homes import Home, make_home, make_memory_home
 from support.postgres import Cluster
 
 _NEEDS = {"postgres": pytest.mark.needs("postgres")}
@@ -42,3 +44,13 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
         assert isinstance(url, str)
         return postgres_engine(url)
     return memory_engine()
+
+
+@pytest_asyncio.fixture(params=engine_params())
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    """Return a new instance on each engine in turn."""
+    if request.param == "memory":
+        return await make_memory_home(tmp_path)
+    if request.param == "postgres":
+        return await make_home(tmp_path, request.getfixturevalue("postgres_url"))
+    return await make_home(tmp_path)

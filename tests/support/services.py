@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
@@ -10,7 +11,7 @@ import apsw
 from provlog.merkle.trust import Trust
 from provlog.server.batch import Outcome
 from provlog.server.clock import Clock
-from provlog.server.guard import FileGuard
+from provlog.server.guard import FileGuard, ReleasedHead
 from provlog.server.guard.store_url import StoreUrl
 from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance
@@ -19,9 +20,9 @@ from provlog.server.keyring import Keyring
 from provlog.server.log import Log
 from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
-from provlog.server.storage.base import CommitUnknownError, Storage
+from provlog.server.storage.base import CommitUnknownError, Storage, Transaction
 from provlog.server.storage.opening import open_storage
-from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
+from provlog.server.storage.sqlite import SqliteStorage
 from support.events import event_of
 
 SOURCE = "urn:okta:acme"
@@ -92,30 +93,53 @@ async def fill(service: Service, log: Log, count: int, prefix: str = "fill") -> 
         await append(service, log, *batch)
 
 
-class FaultyStorage(SqliteStorage):
-    """Fails the next commits as told: the change is lost, or is made all the same."""
+async def broken(_: ReleasedHead) -> str:
+    """Fail to release a head, in the place of `Log.release`."""
+    raise OSError("no space left on device")
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.faults: list[str | None] = []
-        self.commits = 0
+
+@dataclass
+class CommitFaults:
+    """How the next commits fail, None for one that does not, and how many there were.
+
+    Told that it "fails but is persisted", a commit is made all the same.
+    """
+
+    faults: list[str | None] = field(default_factory=list)
+    commits: int = 0
+
+
+def fail_commits(storage: Storage) -> CommitFaults:
+    """Let a storage's commits, those of its barriers too, fail as told."""
+    told, begin = CommitFaults(), storage.transaction
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        async with super().transaction() as transaction:
-            plain = transaction.commit
+    async def transaction() -> AsyncIterator[Transaction]:
+        async with begin() as begun:
+            plain = begun.commit
 
             async def commit() -> None:
-                self.commits += 1
-                fault = self.faults.pop(0) if self.faults else None
+                told.commits += 1
+                fault = told.faults.pop(0) if told.faults else None
                 if fault == "fails but is persisted":
                     await plain()
                 if fault is not None:
                     raise CommitUnknownError(fault)
                 await plain()
 
-            transaction.commit = commit  # type: ignore[method-assign]
-            yield transaction
+            begun.commit = commit  # type: ignore[method-assign]
+            yield begun
+
+    storage.transaction = transaction  # type: ignore[method-assign]
+    return told
+
+
+class FaultyStorage(SqliteStorage):
+    """Fails the next commits as `told`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.told = fail_commits(self)
 
 
 def statements(storage: object) -> list[str]:

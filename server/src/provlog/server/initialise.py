@@ -1,8 +1,9 @@
 """Making an instance: folder, database, keys, the first log and its tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from provlog.server.errors import ConfigurationError
 from provlog.server.guard import Guard
 from provlog.server.guard.opening import open_guard, open_lineage
 from provlog.server.guard.store_url import StoreUrl
@@ -14,7 +15,7 @@ from provlog.server.instance import (
 )
 from provlog.server.keyring import Keyring
 from provlog.server.registry import create_log, require_unreleased, store_tokens
-from provlog.server.storage.base import LogRecord, SourceRecord
+from provlog.server.storage.base import AlreadyExistsError, LogRecord, SourceRecord
 from provlog.server.storage.opening import create_storage, open_storage
 from provlog.server.tokens import ANY_SOURCE, MintedToken, mint_token
 
@@ -42,7 +43,8 @@ class Place:
 
     folder: Path
     guard: Path | StoreUrl | None = None
-    database_url: str | None = None
+    # It may contain a password.
+    database_url: str | None = field(default=None, repr=False)
     grant_to: str | None = None
     synchronous_failover: bool = False
 
@@ -73,7 +75,10 @@ async def initialise(
         # Before anything is made, so that another origin can be tried at once.
         await require_unreleased(guard, origin)
         make_folder(instance)
-        await create_storage(instance, place.grant_to)
+        try:
+            await create_storage(instance, place.grant_to)
+        except AlreadyExistsError as error:
+            raise ConfigurationError(str(error)) from error
         made = await _fill(instance, guard, origin, sources, now, public)
     finally:
         await guard.close()

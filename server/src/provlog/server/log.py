@@ -85,8 +85,9 @@ class Log:
 
         `committed_in` is the database whose tree it is of. One that answers instead
         may have lost it, and others may go on there with another head of that size:
-        `UnavailableError`. `before` is the head that this one was appended to under the
-        log's lock, so it need not be looked for in that tree: most often it is what
+        `UnavailableError`, as for one in which the log was not found to be whole.
+        `before` is the head that this one was appended to under the log's lock, so it
+        need not be looked for in that tree: most often it is what
         another process has released just now.
 
         The guard is advanced first: from here on a start on an older database is
@@ -119,7 +120,7 @@ class Log:
         # What the guard has is known, or was just found, to be of the answering
         # database's tree, and `head` is of the same one only if that did not change: a
         # database that was left is never returned to.
-        if self._storage.incarnation() != committed_in:
+        if not self._storage.incarnation() == committed_in == self.incarnation:
             raise UnavailableError("another database answers than it is durable in")
         return known is not None and known.size >= head.size
 
@@ -155,17 +156,20 @@ class Log:
             self._adopt(guarded)
         return self.released
 
-    async def contradiction(self, head: Head) -> str | None:
-        """Return why a head cannot follow what any server released, None if it can.
+    async def newest_released(self) -> ReleasedHead:
+        """Return the newest head that any server released, held against nothing yet."""
+        guarded = await self._asked(self._guard.read(self.origin))
+        if guarded is not None and guarded.size > self.released.size:
+            return guarded
+        return self.released
+
+    async def contradiction(self, head: Head, released: ReleasedHead) -> str | None:
+        """Return why a head cannot follow a released one, None if it can.
 
         All is read anew from the database that answers.
         """
-        guarded = await self._asked(self._guard.read(self.origin))
-        newest = self.released
-        if guarded is not None and guarded.size > newest.size:
-            newest = guarded
         tree = Tree(self._storage, self.id, TileCache(0))
-        return await contradiction(tree, head, newest)
+        return await contradiction(tree, head, released)
 
     async def is_stored(self, released: ReleasedHead, head: Head) -> bool:
         """Tell whether the tree under a committed head went through another one.

@@ -74,9 +74,11 @@ class HeadTrust:
             incarnation = self._storage.incarnation()
             if incarnation is not None and incarnation != log.incarnation:
                 await self._admit_for(log, incarnation)
+            # What any server released must be in this database. Asked before the
+            # barrier: once it is passed the others go on, and release more.
+            released = await log.newest_released()
             head = await self._storage.barrier(log.id)
-            # What any server released must be in this database.
-            reason = await log.contradiction(head)
+            reason = await log.contradiction(head, released)
             # A connection made meanwhile may have reached yet another one.
             if incarnation == self._storage.incarnation():
                 break

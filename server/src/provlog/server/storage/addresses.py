@@ -26,7 +26,11 @@ def require_database_url(text: str) -> str:
             "--database: write postgresql://USER@HOST/DATABASE; without --database the"
             " log stands in a SQLite file in --dir"
         )
-    if parts.fragment or not parts.path.strip("/"):
+    if parts.fragment or "@" in parts.path:
+        raise ConfigurationError(
+            "--database: in user and password write / as %2F, ? as %3F and # as %23"
+        )
+    if not parts.path.strip("/"):
         raise ConfigurationError(
             "--database: name the database, as in postgresql://USER@HOST/provlog"
         )

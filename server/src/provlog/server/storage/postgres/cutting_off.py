@@ -1,6 +1,6 @@
 """A server that stands still while it holds a log's lock is cut off.
 
-Whoever waits for a lock longer than `LOCK_SECONDS` looks for sessions of provlog that
+Whoever waits for a lock longer than its time limit looks for sessions of provlog that
 hold a head's row and wait for their client, and ends them. PostgreSQL rolls their
 transactions back. If the server behind one goes on later, its COMMIT fails, and it
 finds out behind a barrier that nothing of its batch is there.
@@ -12,7 +12,7 @@ commit may be done already.
 import logging
 from typing import Final
 
-from provlog.server.storage.postgres.connecting import LOCK_SECONDS, Pooled, fetch
+from provlog.server.storage.postgres.connecting import Pooled, fetch
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +32,17 @@ WHERE a.datname = current_database() AND a.usename = current_user
 """
 
 
-async def end_frozen_sessions(connection: Pooled) -> int:
-    """End the sessions that stand still on a lock; return how many.
+async def end_frozen_sessions(connection: Pooled, seconds: float) -> int:
+    """End the sessions that stood still on a lock while somebody waited `seconds`.
 
-    `StorageError` where that cannot be asked.
+    Return how many. `StorageError` where that cannot be asked.
     """
-    rows = await fetch(connection, _END, LOCK_SECONDS - 0.5)
+    # One that came to a standstill while we were beginning to wait counts, too.
+    rows = await fetch(connection, _END, seconds * 5 / 6)
     for pid, _ in rows:
         logger.error(
-            "ended session %d, which held a log's lock and stood still for %.0f s",
+            "ended session %d, which held a log's lock and stood still for %.1f s",
             pid,
-            LOCK_SECONDS,
+            seconds,
         )
     return len(rows)

@@ -5,12 +5,18 @@ timeline than the new one, and what it says is not the log any more.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import asyncpg
+
 from provlog.server.errors import ConfigurationError
-from provlog.server.storage.base import Incarnation, StorageError
+from provlog.server.storage.base import (
+    Incarnation,
+    InterruptedStorageError,
+    StorageError,
+)
 
 CONNECT_SECONDS: Final = 10.0
 HOST_SECONDS: Final = 3.0
@@ -84,7 +90,7 @@ class Hosts(Generic[Connection]):
                 if not task.exception()
             ]
             if not found:
-                raise _worst([task.exception() for task in tasks])
+                raise _worst(task.exception() for task in tasks)
             chosen, url = max(found, key=lambda each: each[0].incarnation.timeline)
             self._known = url, chosen.incarnation
             return chosen
@@ -101,12 +107,17 @@ def _let_go(task: "asyncio.Future[Connection]", chosen: Connection | None) -> No
         task.result().terminate()
 
 
-def _worst(errors: Sequence[BaseException | None]) -> BaseException:
-    """Return the error that an operator should see: one that is theirs to mend."""
-    known = [error for error in errors if error is not None]
-    return next(
-        (error for error in known if isinstance(error, ConfigurationError)), known[0]
-    )
+def _worst(errors: Iterable[BaseException | None]) -> BaseException:
+    """Return the error that says most: first what an operator has to mend."""
+    return min((error for error in errors if error is not None), key=_rank)
+
+
+def _rank(error: BaseException) -> int:
+    if not isinstance(error, InterruptedStorageError):
+        return 0
+    # That one is a standby is no news where another one is down.
+    standby = isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched)
+    return 2 if standby else 1
 
 
 def single_hosts(url: str) -> list[str]:

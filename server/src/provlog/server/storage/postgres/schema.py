@@ -5,11 +5,19 @@ so the two cannot differ. A script that was released never changes. The versions
 the same as SQLite's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import Final
 
+import asyncpg
+
 from provlog.server.errors import ConfigurationError
-from provlog.server.storage.base import AlreadyExistsError, SchemaError
+from provlog.server.storage.base import (
+    AlreadyExistsError,
+    SchemaError,
+    StorageError,
+)
 from provlog.server.storage.postgres.connecting import (
     Plain,
     Pooled,
@@ -22,6 +30,22 @@ MIGRATIONS: Final = ("postgres-0001-initial.sql", "postgres-0002-cursors.sql")
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 # Held while tables are made or changed: of two that migrate at once, one waits.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('provlog migrate', 0))"
+_OWNED: Final = """
+SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class
+WHERE relnamespace = to_regnamespace('provlog')
+"""
+# Whoever may append, but for the owner and for PUBLIC.
+_SERVING: Final = """
+SELECT DISTINCT quote_ident(rolname)
+FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) AS granted
+JOIN pg_roles r ON r.oid = granted.grantee
+WHERE c.oid = 'provlog.entries'::regclass AND granted.privilege_type = 'INSERT'
+    AND granted.grantee <> c.relowner
+"""
+_NOT_THE_OWNER: Final = (
+    "the database's user may not make or change the tables of provlog: use the URL of"
+    " the database's owner"
+)
 
 
 async def create_database(
@@ -30,15 +54,19 @@ async def create_database(
     """Make the tables in a database that has none of them, as its owner; durably.
 
     `grant_to` is an existing role that gets what it takes to serve, and no more.
-    Raises `AlreadyExistsError` where there are tables of provlog.
+    Raises `AlreadyExistsError` where there are tables of provlog, and
+    `ConfigurationError` where URL or rights do not allow it.
     """
     connection = await connect(url)
     try:
-        with translated():
+        with _as_owner(), translated():
             async with connection.transaction():
                 await connection.execute(_LOCK)
                 if await schema_version(connection):
-                    raise AlreadyExistsError("the database holds a provlog already")
+                    raise AlreadyExistsError(
+                        "the database holds a provlog already; if an init that was"
+                        " interrupted left it, DROP SCHEMA provlog CASCADE removes it"
+                    )
                 await _apply(connection, 0, version)
                 await connection.execute(
                     "INSERT INTO provlog.schema_version (version) VALUES ($1)", version
@@ -52,12 +80,13 @@ async def migrate_database(url: str, grant_to: str | None = None) -> tuple[int, 
     """Bring a database up to the current schema; return the versions before and after.
 
     All in one transaction under a lock: if we crash here, the database has the old
-    version. `grant_to` gets its rights on new tables, too. Raises `SchemaError` where
-    the database is newer than this program, or none of ours.
+    version. Roles that may serve get their rights on new tables; `grant_to` becomes
+    one. Raises `SchemaError` where the database is newer than this program, or none of
+    ours.
     """
     connection = await connect(url)
     try:
-        with translated():
+        with _as_owner(), translated():
             async with connection.transaction():
                 await connection.execute(_LOCK)
                 before = await schema_version(connection)
@@ -68,6 +97,7 @@ async def migrate_database(url: str, grant_to: str | None = None) -> tuple[int, 
                     await connection.execute(
                         "UPDATE provlog.schema_version SET version = $1", SCHEMA_VERSION
                     )
+                    await _grant_again(connection)
                 await _grant(connection, grant_to)
         return before, SCHEMA_VERSION
     finally:
@@ -92,14 +122,30 @@ async def schema_version(connection: Plain | Pooled) -> int:
     return int(version)
 
 
+@contextmanager
+def _as_owner() -> Iterator[None]:
+    """Say who may make and change tables, where it is somebody else."""
+    try:
+        yield
+    except StorageError as error:
+        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+            raise ConfigurationError(_NOT_THE_OWNER) from error
+        raise
+
+
 async def _apply(connection: Plain, before: int, after: int) -> None:
     for name in MIGRATIONS[before:after]:
         await connection.execute(_script(name))
 
 
 async def _grant(connection: Plain, role: str | None) -> None:
+    """Give a role what it takes to serve, and take away all else it has."""
     if role is None:
         return
+    # A GRANT by somebody else would be a warning alone, and grant nothing.
+    [(owned,)] = await fetch(connection, _OWNED)
+    if not owned:
+        raise ConfigurationError(_NOT_THE_OWNER)
     known = await fetch(
         connection,
         "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1",
@@ -109,9 +155,22 @@ async def _grant(connection: Plain, role: str | None) -> None:
         raise ConfigurationError(
             f"the database has no role {role}: make it with CREATE ROLE … LOGIN first"
         )
+    [(quoted,)] = known
     await connection.execute(
-        _script("postgres-grants.sql").replace(":role", known[0][0])
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA provlog FROM {quoted};"
+        f"REVOKE ALL ON SCHEMA provlog FROM {quoted}"
     )
+    await _let_serve(connection, quoted)
+
+
+async def _grant_again(connection: Plain) -> None:
+    """Give the roles that serve their rights on what is new."""
+    for (quoted,) in await fetch(connection, _SERVING):
+        await _let_serve(connection, quoted)
+
+
+async def _let_serve(connection: Plain, quoted: str) -> None:
+    await connection.execute(_script("postgres-grants.sql").replace(":role", quoted))
 
 
 def _advice(version: int) -> str:

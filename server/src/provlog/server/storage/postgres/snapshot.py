@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from provlog.server.storage.postgres.connecting import Pooled, fetch
+from provlog.server.storage.postgres.connecting import Pooled, execute, fetch
 from provlog.server.storage.postgres.reads import PostgresReads
-from provlog.server.storage.postgres.translation import translated
 from provlog.server.storage.rows import Row
 
 
@@ -16,11 +15,11 @@ class PostgresSnapshot(PostgresReads):
 
     async def begin(self) -> None:
         """Fix the moment. Whoever reads may take his time with what he read."""
-        with translated():
-            await self._connection.execute(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-                "SET LOCAL idle_in_transaction_session_timeout = '1h'"
-            )
+        await execute(
+            self._connection,
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+            "SET LOCAL idle_in_transaction_session_timeout = '1h'",
+        )
         # The first statement that reads takes the snapshot.
         await self.heads()
 

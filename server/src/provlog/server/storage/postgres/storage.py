@@ -24,11 +24,12 @@ from provlog.server.storage.base import (
     Vitals,
 )
 from provlog.server.storage.postgres.connecting import (
-    STATEMENT_SECONDS,
+    LOCK_SECONDS,
     Pool,
     Pooled,
     create_pool,
     drop,
+    execute,
     fetch,
     incarnation_of,
     is_lost,
@@ -42,7 +43,11 @@ from provlog.server.storage.postgres.remembered import Remembered
 from provlog.server.storage.postgres.schema import require_schema
 from provlog.server.storage.postgres.snapshot import PostgresSnapshot
 from provlog.server.storage.postgres.transaction import PostgresTransaction
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.postgres.translation import (
+    explain,
+    reaching,
+    translated,
+)
 from provlog.server.storage.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -68,9 +73,13 @@ FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
 class PostgresStorage(PostgresReads):
     """A `Storage` in one PostgreSQL database."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare; nothing is connected before `open`."""
-        self._hosts = pooled_hosts(url)
+    def __init__(self, url: str, lock_seconds: float = LOCK_SECONDS) -> None:
+        """Prepare; nothing is connected before `open`.
+
+        Whoever waits `lock_seconds` for a log's lock looks for what stands still on it.
+        """
+        self._hosts = pooled_hosts(url, lock_seconds)
+        self._lock_seconds = lock_seconds
         self._pools: list[Pool] = []
         self._incarnation: Incarnation | None = None
         self._left: set[Incarnation] = set()
@@ -82,10 +91,11 @@ class PostgresStorage(PostgresReads):
         Raises `SchemaError` if its version is another, `StorageError` where the
         database cannot be reached, `ConfigurationError` where it must not be used.
         """
-        for size in (WRITERS, READERS):
-            self._pools.append(await create_pool(self._hosts, size))
-        async with self._connection(self._writers) as connection:
-            await require_schema(connection)
+        with reaching():
+            for size in (WRITERS, READERS):
+                self._pools.append(await create_pool(self._hosts, size))
+            async with self._connection(self._writers) as connection:
+                await require_schema(connection)
 
     async def advice(self) -> list[str]:
         """Return what the operator should do better."""
@@ -113,21 +123,24 @@ class PostgresStorage(PostgresReads):
 
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
-        known = self._remembered.source(log, uri)
+        # Of whatever answers now: if another database does meanwhile, it is let go of.
+        remembered = self._remembered
+        known = remembered.source(log, uri)
         if known is None:
             known = await super().source(log, uri)
             if known is not None:
-                self._remembered.keep_source(log, known)
+                remembered.keep_source(log, known)
         return known
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token, revoked ones included, as it was a second ago or later."""
-        known = self._remembered.token(token_id)
+        remembered = self._remembered
+        known = remembered.token(token_id)
         if known is None:
             asked = time.monotonic()
             known = await super().token(token_id)
             if known is not None:
-                self._remembered.keep_token(known, asked)
+                remembered.keep_token(known, asked)
         return known
 
     async def vitals(self) -> Vitals:
@@ -141,12 +154,11 @@ class PostgresStorage(PostgresReads):
         async with self._connection(self._writers) as connection:
             transaction = PostgresTransaction(connection)
             try:
-                with translated():
-                    await connection.execute("BEGIN", timeout=STATEMENT_SECONDS)
+                await execute(connection, "BEGIN")
                 yield transaction
             except StorageBusyError as error:
                 await _roll_back(connection)
-                if await end_frozen_sessions(connection):
+                if await end_frozen_sessions(connection, self._lock_seconds):
                     raise InterruptedStorageError(
                         "a session that stood still in the way was ended"
                     ) from error
@@ -255,8 +267,11 @@ def _follows(found: Incarnation, known: Incarnation) -> bool:
 
 async def _release(pool: Pool, connection: Pooled) -> None:
     """Hand a connection back. Never raises: what it was needed for is done."""
+    if is_lost(connection):
+        return drop(connection)
     try:
-        await pool.release(connection)
+        # A read that was cancelled has to be given up by the database first.
+        await pool.release(connection, timeout=CONNECT_SECONDS)
     except Exception as error:
         logger.warning("a connection was lost: %s", explain(error))
 
@@ -265,7 +280,6 @@ async def _roll_back(connection: Pooled) -> None:
     """End what is left of a transaction; a connection that cannot is closed."""
     try:
         if not is_lost(connection) and connection.is_in_transaction():
-            with translated():
-                await connection.execute("ROLLBACK", timeout=STATEMENT_SECONDS)
+            await execute(connection, "ROLLBACK")
     except StorageError:
         drop(connection)

@@ -5,6 +5,7 @@ Durability: COMMIT returns after the write-ahead log is flushed, here and, where
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,14 +22,14 @@ from provlog.server.storage.base import (
     StorageError,
 )
 from provlog.server.storage.postgres.connecting import (
-    STATEMENT_SECONDS,
     Pooled,
     fetch,
     incarnation_of,
     is_lost,
+    limited,
 )
 from provlog.server.storage.postgres.reads import PostgresReads
-from provlog.server.storage.postgres.translation import explain, translated
+from provlog.server.storage.postgres.translation import explain
 from provlog.server.storage.rows import (
     EMPTY_HEAD,
     Row,
@@ -38,6 +39,8 @@ from provlog.server.storage.rows import (
     private_row,
     token_row,
 )
+
+logger = logging.getLogger(__name__)
 
 # The clock is read once the row is locked, however long that took.
 _LOCK: Final = """
@@ -80,6 +83,10 @@ _EXTEND: Final = (
 ).read_text(encoding="utf-8")
 
 
+SLOW_SECONDS: Final = 5.0
+"""After how long a COMMIT is said to take long."""
+
+
 class PostgresTransaction(PostgresReads):
     """A `Transaction` on a connection that has begun one."""
 
@@ -103,7 +110,7 @@ class PostgresTransaction(PostgresReads):
     async def lock(self, log: int) -> Head:
         """Lock a log's row until the transaction ends and return its newest head.
 
-        `StorageBusyError` where somebody else holds it for `LOCK_SECONDS`.
+        `StorageBusyError` where somebody else holds it for too long.
         """
         before = time.time_ns() // 1_000_000
         rows = await self.fetch(_LOCK, log)
@@ -180,13 +187,13 @@ class PostgresTransaction(PostgresReads):
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
         if rows:
-            with translated():
+            with limited(self._connection) as seconds:
                 await self._connection.copy_records_to_table(
                     table,
                     schema_name="provlog",
                     columns=columns,
                     records=rows,
-                    timeout=STATEMENT_SECONDS,
+                    timeout=seconds,
                 )
 
     async def set_cursor(self, log: int, cursor: Cursor) -> None:
@@ -199,8 +206,11 @@ class PostgresTransaction(PostgresReads):
         No time limit: to give up on a COMMIT is not to know. A warning counts as not
         knowing, too: PostgreSQL warns where it gave up waiting for a standby.
         """
+        if is_lost(self._connection):
+            raise CommitUnknownError("the connection was lost before the COMMIT")
         self._connection.add_log_listener(self._note)
         committing = asyncio.ensure_future(self._connection.execute("COMMIT"))
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, _warn_of_slow_commit)
         try:
             # Shielded: a caller that goes away must not send a cancel after it.
             status = await asyncio.shield(committing)
@@ -210,6 +220,7 @@ class PostgresTransaction(PostgresReads):
         except Exception as error:
             raise CommitUnknownError(explain(error)) from error
         finally:
+            slow.cancel()
             if not is_lost(self._connection):
                 self._connection.remove_log_listener(self._note)
         if status != "COMMIT" or self._warnings:
@@ -218,6 +229,14 @@ class PostgresTransaction(PostgresReads):
     def _note(self, _: object, message: object) -> None:
         state = getattr(message, "sqlstate", None)
         self._warnings.append(f"a warning, SQLSTATE {state}")
+
+
+def _warn_of_slow_commit() -> None:
+    # A start, too, waits for the commit of its barrier, and would do so without a word.
+    logger.warning(
+        "a COMMIT has taken %.0f s so far: does a synchronous standby not answer?",
+        SLOW_SECONDS,
+    )
 
 
 def _columns(extension: Extension) -> list[object]:

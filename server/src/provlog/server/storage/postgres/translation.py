@@ -4,14 +4,17 @@ PostgreSQL's messages may repeat values of a row, so only the kind of an error, 
 SQLSTATE and the names of table and constraint are told on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import asyncpg
 
+from provlog.server.errors import ConfigurationError
 from provlog.server.storage.base import (
     AlreadyExistsError,
     InterruptedStorageError,
+    SchemaError,
     StorageBusyError,
     StorageError,
 )
@@ -37,6 +40,55 @@ _INTERRUPTED = (
     OSError,
     TimeoutError,
 )
+
+
+# What the operator has to change before a database can be used.
+_REFUSALS: Final[Sequence[tuple[type[Exception], str]]] = (
+    (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        "the database refuses the user, or the password that PGPASSWORD, ~/.pgpass or"
+        " PROVLOG_DATABASE gives",
+    ),
+    (
+        asyncpg.InvalidCatalogNameError,
+        "there is no such database: make it with CREATE DATABASE … OWNER … first",
+    ),
+    (
+        asyncpg.InsufficientPrivilegeError,
+        "the database's user may not use the tables of provlog: --grant-to of"
+        " provlog-server migrate, with the URL of their owner, gives a role its rights",
+    ),
+    (asyncpg.ClientConfigurationError, "--database: an option has no use there"),
+    (asyncpg.UndefinedObjectError, "--database: an option that the server lacks"),
+    (ValueError, "--database: no usable URL"),
+)
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Explain why a database cannot be used, at the first use of its URL.
+
+    Raises `ConfigurationError` where URL, user or rights have to be changed, and
+    `StorageError` where it may answer later.
+    """
+    try:
+        yield
+    except SchemaError:
+        raise
+    except (StorageError, ValueError) as error:
+        cause = error.__cause__ or error
+        for kind, words in _REFUSALS:
+            if isinstance(cause, kind):
+                raise ConfigurationError(words) from error
+        why = explain(cause)
+        if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
+            why = (
+                "none but standbys answer; name all hosts in the URL, as in"
+                " postgresql://user@one,two/provlog, so that the primary is found"
+            )
+        elif type(cause) is ConnectionError:
+            why = "it does not offer the TLS that the URL asks for"
+        raise StorageError(f"the database cannot be reached: {why}") from error
 
 
 @contextmanager

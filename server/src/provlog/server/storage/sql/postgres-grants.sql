@@ -1,7 +1,6 @@
--- What the role that serves may do, and nothing more: read, append, and move heads,
--- revocations and cursors on. :role is the role's quoted name.
-REVOKE ALL ON ALL TABLES IN SCHEMA provlog FROM :role;
-REVOKE ALL ON SCHEMA provlog FROM :role;
+-- What the role that serves may do: read, append, and move heads, revocations and
+-- cursors on. The quoted name of the role is put into its places, none of which may
+-- stand in a comment: a name can have a second line.
 GRANT USAGE ON SCHEMA provlog TO :role;
 GRANT SELECT ON ALL TABLES IN SCHEMA provlog TO :role;
 GRANT INSERT ON
