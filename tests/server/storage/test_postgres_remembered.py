@@ -1,6 +1,5 @@
 """What PostgreSQL's rows are remembered as, where they change while they are read."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -32,23 +31,10 @@ class SlowAnswers(PostgresStorage):
         self._meanwhile(self)
         return rows
 
-    def change_token(self, at: int) -> None:
-        """Revoke the token, as a transaction of ours does."""
-        self.rows = [token_row(dataclasses.replace(TOKEN, revoked=at))]
-        self._remembered.forget_tokens({TOKEN.id})
-
     def fail_over(self) -> None:
         """Leave the database for another one."""
         self.rows = []
         self._remembered = Remembered()
-
-
-async def test_a_token_that_is_revoked_while_it_is_read_is_read_anew() -> None:
-    storage = SlowAnswers([token_row(TOKEN)], lambda slow: slow.change_token(1))
-    assert await storage.token(TOKEN.id) == TOKEN  # asked for before it was revoked
-    found = await storage.token(TOKEN.id)
-    assert found is not None
-    assert found.revoked == 1
 
 
 async def test_a_token_is_not_read_twice_in_a_row() -> None:
