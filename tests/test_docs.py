@@ -40,11 +40,17 @@ PAGES = sorted(
     for path in (
         *REPOSITORY.glob("*.md"),
         *DOCS.glob("*.md"),
+        *DOCS.glob("adr/*.md"),
         *REPOSITORY.glob("*/*.md"),
     )
     if ".venv" not in path.parts
 )
-_LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+SINGLE = [
+    name
+    for name, each in commands.commands.items()
+    if not isinstance(each, click.Group)
+]
 
 
 def rows(page: str) -> list[tuple[str, str]]:
@@ -56,8 +62,33 @@ def rows(page: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in _LINK.findall(page.read_text()):
+    for target, anchor in _LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+        if anchor:
+            pointed = page.parent / target if target else page
+            assert anchor in anchors(pointed), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what headings of a page can be pointed at by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    words = (re.sub(r"[^a-z0-9 _-]", "", each.lower()) for each in headings)
+    return {each.replace(" ", "-") for each in words}
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in sorted(DOCS.glob("adr/*.md"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    for path in DOCS.glob("adr/*.md"):
+        assert path.read_text().startswith(f"# {path.name[:4]}: "), path
+
+
+def documented_options(section: str) -> set[str]:
+    """Return the options in a section of the reference's."""
+    text = (DOCS / "reference.md").read_text()
+    [found] = re.findall(rf"^##+ {section}\n(.*?)(?=^##)", text, re.M | re.S)
+    named = re.findall(r"^\| (`--.*?) \|", found, re.M)
+    return {option for cell in named for option in re.findall(r"`(--[a-z-]+)`", cell)}
 
 
 def test_the_examples_of_formats_are_what_the_code_makes() -> None:
@@ -78,18 +109,18 @@ async def test_every_metric_is_documented(tmp_path: Path) -> None:
         suffix = "_total" if family.type == "counter" else ""
         names.add(family.name + suffix)
     documented = {
-        name for name, _ in rows("operations.md") if name.startswith("provlog_")
+        name for name, _ in rows("reference.md") if name.startswith("provlog_")
     }
     assert documented == names
 
 
 def test_every_problem_is_documented_with_its_status() -> None:
-    documented = dict(rows("operations.md"))
+    documented = dict(rows("reference.md"))
     for slug, (status, _) in PROBLEMS.items():
         assert documented.get(slug) == str(status), slug
 
 
-@pytest.mark.parametrize("name", ["init", "serve", "poll", "migrate", "fsck"])
+@pytest.mark.parametrize("name", SINGLE)
 def test_every_option_of_the_server_is_documented(name: str) -> None:
     options = {
         option
@@ -97,9 +128,9 @@ def test_every_option_of_the_server_is_documented(name: str) -> None:
         for option in parameter.opts
         if option.startswith("--")
     }
-    text = (DOCS / "operations.md").read_text()
-    for option in options:
-        assert f"`{option}`" in text, option
+    own = documented_options(name)
+    assert own <= options
+    assert options - own <= documented_options("Options")
 
 
 def test_the_lines_of_an_export_are_documented() -> None:

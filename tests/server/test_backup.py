@@ -13,6 +13,7 @@ import pytest_asyncio
 from provlog.server.errors import ConfigurationError, DamagedError, ForkError
 from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance, load_instance
+from provlog.server.keyring import Keyring
 from provlog.server.moving.backup import Backup, back_up
 from provlog.server.moving.restoring import Restored, restore
 from provlog.server.service import Service
@@ -149,6 +150,19 @@ async def test_a_restored_backup_is_refused_under_a_newer_guard(tmp_path: Path) 
     with pytest.raises(ForkError, match="older than what others have seen"):
         async with running(load_instance(place.folder, None)):
             pass
+
+
+async def test_the_keys_of_a_retired_log_come_back_retired(tmp_path: Path) -> None:
+    instance = await make_instance(tmp_path)
+    Keyring(instance.keys).retire("main", "main-2")
+    await backup_of(instance, tmp_path / "to")
+    place = Place(tmp_path / "new", tmp_path / "empty-guard")
+    await restored(tmp_path / "to", place)
+    keyring = Keyring(load_instance(place.folder, None).keys)
+    assert keyring.retired("main") == "main-2"
+    with pytest.raises(ConfigurationError, match="is retired"):
+        keyring.load("main")
+    assert set(file_modes(place.folder / "keys").values()) <= {0o600, 0o700}
 
 
 async def test_a_change_in_any_file_is_noticed(copied: Path, tmp_path: Path) -> None:

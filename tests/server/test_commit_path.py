@@ -17,8 +17,13 @@ from provlog.server.errors import (
     OversizedError,
     UnavailableError,
 )
+from provlog.server.guard import ReleasedHead
 from provlog.server.queueing import QueueLimits
-from provlog.server.storage.base import CommitUnknownError, Head
+from provlog.server.storage.base import (
+    CommitUnknownError,
+    Head,
+    Incarnation,
+)
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from provlog.server.tree import Tree
 from support.events import event_of
@@ -306,6 +311,18 @@ async def test_what_another_process_releases_behind_a_barrier_halts_nothing(
         assert log.halted is None
         assert await append(one, log, draft(log, "b")) != []
         assert log.released.size == 3
+
+
+async def test_nothing_is_released_of_a_database_in_which_the_log_was_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await make_instance(tmp_path)
+    async with running(instance) as (service, log):
+        another = Incarnation(1, 2, "now")
+        monkeypatch.setattr(service.storage, "incarnation", lambda: another)
+        # Its head has the size that was released, and may be another one.
+        with pytest.raises(UnavailableError, match="another database"):
+            await log.release(ReleasedHead(1, bytes(32)), another)
 
 
 async def test_what_another_process_released_is_extended_without_a_look_at_the_tree(

@@ -24,6 +24,7 @@ from provlog.server.moving import reading
 from provlog.server.moving.export import export_log
 from provlog.server.moving.exported import open_export
 from provlog.server.moving.house import read_keys
+from provlog.server.moving.private_side import TokenLine, encode_line
 from provlog.server.storage.base import Head
 from provlog.server.storage.sqlite import SqliteStorage
 from provlog.server.tokens import mint_token
@@ -193,6 +194,32 @@ async def test_a_private_side_that_the_log_s_keys_did_not_make_is_not_believed(
     (copied / "export.json").write_bytes(msgspec.json.encode(manifest))
     with pytest.raises(DamagedError, match=r"export\.json was changed"):
         opened(house, copied)
+
+
+async def test_a_file_that_is_replaced_while_it_is_read_is_not_believed(
+    house: Instance, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write there is not to have a token of their own taken in."""
+    path = copied / "tokens.ndjson"
+    mine = mint_token(logs=None, roles=["admin"], now=now_ms()).record
+    forged = encode_line(TokenLine.of(mine))
+    opening = os.open
+
+    def replacing(name: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = opening(name, flags, mode)
+        if name == path:
+            path.unlink()
+            path.write_bytes(forged)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", replacing)
+    await move(opened(house, copied), tmp_path)
+    monkeypatch.undo()
+    assert path.read_bytes() == forged
+    async with running(load_instance(tmp_path / "data", None)) as (service, _):
+        tokens = await service.storage.tokens(None)
+    assert tokens
+    assert mine not in tokens
 
 
 async def test_other_keys_open_nothing(

@@ -50,19 +50,23 @@ NEW = "log.example.com/main-2"
 FIRST = Database(7_300_000_000_000_000_001, 1)
 
 
-async def filled(folder: Path) -> Instance:
-    """Return an instance of six entries, with a copy of its database beside it."""
+async def filled(folder: Path, *more: SourceRecord) -> Instance:
+    """Return an instance of six entries, with a copy of its database beside it.
+
+    More sources are one more entry each.
+    """
     instance = await make_instance(folder)
     async with running(instance) as (service, log):
-        await service.register_source(log, SourceRecord(SOURCE, SOURCE, None), "test")
+        for source in (SourceRecord(SOURCE, SOURCE, None), *more):
+            await service.register_source(log, source, "test")
         await fill(service, log, 4)
     shutil.copy(instance.database, folder / "yesterday.db")
     return instance
 
 
-async def robbed(folder: Path) -> Instance:
+async def robbed(folder: Path, *more: SourceRecord) -> Instance:
     """Return an instance whose database is older than what was released."""
-    instance = await filled(folder)
+    instance = await filled(folder, *more)
     async with running(instance) as (service, log):
         await fill(service, log, 3, "lost")
     for path in instance.folder.glob("provlog.db*"):
@@ -253,14 +257,18 @@ async def test_a_successor_names_the_old_log_which_is_never_signed_again(
 
 
 async def test_the_check_of_what_is_stored_knows_a_retired_log(tmp_path: Path) -> None:
-    instance = await robbed(tmp_path)
+    # Which namespace and connector it has, stands in an entry of the old log alone.
+    provider = SourceRecord("urn:okta:polled", SOURCE, "okta")
+    instance = await robbed(tmp_path, provider)
     await succeed(instance)
     check = Pass(instance, thorough=True)
     for _ in check.steps():
         pass
     assert check.findings.kept == []
-    assert any("main is retired, released up to size 9" in note for note in check.notes)
-    assert check.sizes == {"main": 6, "main-2": 1}
+    assert any(
+        "main is retired, released up to size 10" in note for note in check.notes
+    )
+    assert check.sizes == {"main": 7, "main-2": 1}
 
 
 @pytest.mark.parametrize("place", ["create_log", "retire keys"])

@@ -36,8 +36,13 @@ class Pair:
     key: Path
 
     @classmethod
-    def make(cls, folder: Path, name: str = "server", days: int = 1) -> "Pair":
-        """Return a new pair; it ends in `days`, or has ended where they are below 0."""
+    def make(
+        cls, folder: Path, name: str = "server", days: int = 1, host: str = "localhost"
+    ) -> "Pair":
+        """Return a new pair; it ends in `days`, or has ended where they are below 0.
+
+        It is good for 127.0.0.1, and for the name `host`.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.now(UTC)
@@ -50,7 +55,9 @@ class Pair:
             .not_valid_before(now - timedelta(days=10))
             .not_valid_after(now + timedelta(days=days))
             .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
+                x509.SubjectAlternativeName(
+                    [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(host)]
+                ),
                 critical=False,
             )
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -43,6 +43,7 @@ class Place:
 
     folder: Path
     guard: Path | StoreUrl | None = None
+    # It may contain a password.
     database_url: str | None = field(default=None, repr=False)
     grant_to: str | None = None
     synchronous_failover: bool = False

@@ -85,8 +85,9 @@ class Log:
 
         `committed_in` is the database whose tree it is of. One that answers instead
         may have lost it, and others may go on there with another head of that size:
-        `UnavailableError`. `before` is the head that this one was appended to under the
-        log's lock, so it need not be looked for in that tree: most often it is what
+        `UnavailableError`, as for one in which the log was not found to be whole.
+        `before` is the head that this one was appended to under the log's lock, so it
+        need not be looked for in that tree: most often it is what
         another process has released just now.
 
         The guard is advanced first: from here on a start on an older database is
@@ -119,7 +120,7 @@ class Log:
         # What the guard has is known, or was just found, to be of the answering
         # database's tree, and `head` is of the same one only if that did not change: a
         # database that was left is never returned to.
-        if self._storage.incarnation() != committed_in:
+        if not self._storage.incarnation() == committed_in == self.incarnation:
             raise UnavailableError("another database answers than it is durable in")
         return known is not None and known.size >= head.size
 

@@ -37,8 +37,8 @@ SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 MAX_MANIFEST: Final = 64 << 20
 _KEY_FILE: Final = re.compile(
-    r"keys/[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?/(?:signing|id|epoch-[1-9][0-9]{0,9})"
-    r"\.key"
+    r"keys/[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?/"
+    r"(?:(?:signing|id|epoch-[1-9][0-9]{0,9})\.key|retired)"
 )
 
 OnProgress = Callable[[int, int], None]
@@ -162,7 +162,10 @@ def _copy_keys(
     digests: dict[str, FileDigest],
 ) -> None:
     for name in names:
-        for path in sorted((instance.keys / name).glob("*.key")):
+        # With the mark of a retired log: its keys must not sign again where the guard,
+        # which knows it too, is lost.
+        held = instance.keys / name
+        for path in sorted([*held.glob("*.key"), *held.glob("retired")]):
             with digesting(folder, f"keys/{name}/{path.name}", digests) as file:
                 file.write(read_private(path).encode("ascii") + b"\n")
 

@@ -53,6 +53,11 @@ def digesting(
     digests[name] = written.result()
 
 
+def digest_of(data: bytes) -> FileDigest:
+    """Return the digest of a file that holds this."""
+    return FileDigest(len(data), sha256(data).hexdigest())
+
+
 def digest_file(path: Path) -> FileDigest:
     """Return the digest of a file."""
     digest, size = sha256(), 0

@@ -26,13 +26,21 @@ class Folder:
 
     def __init__(self, path: Path, *, private: bool) -> None:
         self.path = path
+        self._private = private
         self._file_mode = 0o600 if private else 0o644
         self._folder_mode = 0o700 if private else 0o755
         self._unflushed: set[Path] = set()
 
     def make(self) -> None:
-        """Make the folder and those above it where they are missing."""
+        """Make the folder and those above it where they are missing.
+
+        One that is there gets its mode: whoever else may write to it could put
+        something in the place of what is written. Raises `PermissionError` where it is
+        not ours.
+        """
         self._make(self.path)
+        if self._private:
+            self.path.chmod(self._folder_mode)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file of a path below the folder in the place of the one there was."""
@@ -44,23 +52,31 @@ class Folder:
         """Yield a file that takes its name when it is closed: whole, and flushed.
 
         If the process dies before, a file with the ending `.new` is left, which the
-        next writer of that name writes over.
+        next writer of that name takes away.
         """
-        with self.placing(name) as path, path.open("wb") as file:
+        with self._staged(name) as (_, descriptor), os.fdopen(descriptor, "wb") as file:
             yield file
 
     @contextmanager
     def placing(self, name: str) -> Iterator[Path]:
         """Yield the path of an empty file, for others to write; otherwise the same."""
+        with self._staged(name) as (staged, descriptor):
+            os.close(descriptor)
+            yield staged
+
+    @contextmanager
+    def _staged(self, name: str) -> Iterator[tuple[Path, int]]:
+        """Yield a new file under another name, open; whoever is given it closes it."""
         path = self.path / name
         self._make(path.parent)
         staged = path.with_name(path.name + _STAGED)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        staged.unlink(missing_ok=True)
+        # A new one: not what a link leads to, nor a file that somebody else owns.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(staged, flags, self._file_mode)
         # Whatever the umask says: a mirror is there to be read, a backup is not.
         os.fchmod(descriptor, self._file_mode)
-        os.close(descriptor)
-        yield staged
+        yield staged, descriptor
         flush_path(staged)
         staged.replace(path)
         self._unflushed.add(path.parent)

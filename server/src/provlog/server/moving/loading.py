@@ -1,6 +1,7 @@
 """Storing what was exported: group after group in one transaction, held together."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import pairwise
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.log import check_params
 from provlog.server.moving.chain import Chain
 from provlog.server.moving.checking import Checked
-from provlog.server.moving.digests import digest_file, require_digest
+from provlog.server.moving.digests import digest_of, require_digest
 from provlog.server.moving.exported import Export
 from provlog.server.moving.folders import opened, read_bounded
 from provlog.server.moving.manifest import CURSORS, ENTRIES, SOURCES, TOKENS
@@ -132,7 +133,10 @@ class Loading:
             raise DamagedError(f"{tile.path()} is not the tile of the entries")
 
     def _lines(self, name: str, kind: type[L]) -> Iterator[L]:
-        path = self._export.folder / name
-        require_digest(name, digest_file(path), self._export.manifest.files[name])
-        with opened(path) as file:
-            yield from read_lines(file, kind, name)
+        # Read once: what is parsed is what was digested, whoever else may write there.
+        # How long it is says the manifest, which is authentic.
+        expected = self._export.manifest.files[name]
+        with opened(self._export.folder / name) as file:
+            data = file.read(expected.bytes + 1)
+        require_digest(name, digest_of(data), expected)
+        return read_lines(BytesIO(data), kind, name)

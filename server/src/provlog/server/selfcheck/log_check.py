@@ -150,6 +150,8 @@ class LogCheck:
         elif entry.kind == "admin":
             self._sources.admin(index, entry, opened)
             self._tokens.admin(self._log, entry, opened)
+        elif entry.kind == "params":
+            self._sources.params(entry)
 
     def _finish(self) -> Iterator[Step]:
         self._chain.finish(self._head)

@@ -14,7 +14,8 @@ class SourceCheck:
     """The sources of one log: every row against an entry, every entry against a row.
 
     `init` registers its sources with entry 0, which says nothing of them: such a row
-    has its own name as namespace and no connector.
+    has its own name as namespace and no connector. So does `recover` those of a
+    successor; what they had in the log before, whose entries say it, they may have.
     """
 
     def __init__(self, rows: Sequence[SourceRow], report: Report) -> None:
@@ -23,6 +24,11 @@ class SourceCheck:
         self._confirmed: set[bytes] = set()
         self._erased: set[int] = set()
         self._unknown: set[bytes] = set()
+        self._succeeds = False
+
+    def params(self, entry: Entry) -> None:
+        """Take entry 0: a log with another one before it has that one's sources."""
+        self._succeeds = "previous" in entry.body
 
     def registered_by_init(self, uri: str) -> bool:
         """Tell whether a source stands there since entry 0."""
@@ -83,6 +89,8 @@ class SourceCheck:
             if row.idx != 0:
                 what = f"entry {row.idx} does not register the source"
                 self._report("sources", name, None, what)
+                continue
+            if self._succeeds:
                 continue
             if row.ns != uri:
                 what = "not the source's own name, though init registered it"

@@ -58,8 +58,12 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "tcp_keepalives_count": "3",
 }
 
+# Whoever makes tables may do more than whoever serves. Were `public` looked at, where
+# others may have been allowed to make functions, these could be called in the place of
+# PostgreSQL's own.
 _COMMAND_SETTINGS: Final[Mapping[str, str]] = {
     "application_name": "provlog",
+    "search_path": "pg_catalog, pg_temp",
     "client_min_messages": "warning",
 }
 

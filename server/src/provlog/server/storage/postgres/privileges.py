@@ -10,9 +10,13 @@ from provlog.server.storage.postgres.connecting import Plain, Pooled, fetch
 
 _EXCESS: Final = """
 SELECT current_user::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-       EXISTS (SELECT FROM unnest('{logs,entries,tiles,keys,sources}'::text[]) t
-               WHERE has_table_privilege('provlog.' || t, 'DELETE, TRUNCATE')
-                  OR has_any_column_privilege('provlog.' || t, 'UPDATE'))
+       has_schema_privilege('provlog', 'CREATE')
+       OR EXISTS (SELECT FROM pg_class c WHERE relnamespace = 'provlog'::regnamespace
+                  AND relkind IN ('r', 'p')
+                  AND has_table_privilege(c.oid, 'DELETE, TRUNCATE'))
+       OR EXISTS (SELECT FROM unnest('{logs,entries,tiles,keys,sources,private,openings,
+                                       schema_version}'::text[]) t
+                  WHERE has_any_column_privilege('provlog.' || t, 'UPDATE'))
 """
 
 

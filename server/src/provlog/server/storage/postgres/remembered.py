@@ -21,6 +21,8 @@ class Remembered:
     def __init__(self) -> None:
         self._sources: OrderedDict[tuple[int, str], SourceRecord] = OrderedDict()
         self._tokens: OrderedDict[str, tuple[float, TokenRecord]] = OrderedDict()
+        # When a token was changed last.
+        self._changed = float("-inf")
 
     def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a source that was read before."""
@@ -40,7 +42,12 @@ class Remembered:
         return known[1]
 
     def keep_token(self, token: TokenRecord, asked: float) -> None:
-        """Keep a token as it was when it was `asked` for, on the monotonic clock."""
+        """Keep a token as it was when it was `asked` for, on the monotonic clock.
+
+        Where any was changed since, the answer may be of before, and is not kept.
+        """
+        if asked <= self._changed:
+            return
         self._tokens[token.id] = (asked, token)
         self._tokens.move_to_end(token.id)
         if len(self._tokens) > CAPACITY:
@@ -48,5 +55,7 @@ class Remembered:
 
     def forget_tokens(self, token_ids: set[str]) -> None:
         """Let go of tokens that were changed."""
+        if token_ids:
+            self._changed = time.monotonic()
         for token_id in token_ids:
             self._tokens.pop(token_id, None)

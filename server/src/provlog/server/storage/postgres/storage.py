@@ -123,21 +123,24 @@ class PostgresStorage(PostgresReads):
 
     async def source(self, log: int, uri: str) -> SourceRecord | None:
         """Return a registered source."""
-        known = self._remembered.source(log, uri)
+        # Of whatever answers now: if another database does meanwhile, it is let go of.
+        remembered = self._remembered
+        known = remembered.source(log, uri)
         if known is None:
             known = await super().source(log, uri)
             if known is not None:
-                self._remembered.keep_source(log, known)
+                remembered.keep_source(log, known)
         return known
 
     async def token(self, token_id: str) -> TokenRecord | None:
         """Return a token, revoked ones included, as it was a second ago or later."""
-        known = self._remembered.token(token_id)
+        remembered = self._remembered
+        known = remembered.token(token_id)
         if known is None:
             asked = time.monotonic()
             known = await super().token(token_id)
             if known is not None:
-                self._remembered.keep_token(known, asked)
+                remembered.keep_token(known, asked)
         return known
 
     async def vitals(self) -> Vitals:

@@ -1,5 +1,6 @@
 -- What the role that serves may do: read, append, and move heads, revocations and
--- cursors on. :role is the role's quoted name.
+-- cursors on. The quoted name of the role is put into its places, none of which may
+-- stand in a comment: a name can have a second line.
 GRANT USAGE ON SCHEMA provlog TO :role;
 GRANT SELECT ON ALL TABLES IN SCHEMA provlog TO :role;
 GRANT INSERT ON
