@@ -31,14 +31,19 @@ password() {
 }
 
 # A role's password is known to the database, which makes the role, and in libpq's form to
-# who logs in with it: one is never made without the other.
+# who logs in with it. Where one of the files is lost it is made of the other: the database
+# may know the password already.
 role() {
     if test -e "secrets/db_$1_password" && test -e "secrets/db_$1_pgpass"; then
         echo "the password of provlog_$1 is there, and stays"
         return
+    elif test -e "secrets/db_$1_password"; then
+        made=$(cat "secrets/db_$1_password")
+    elif test -e "secrets/db_$1_pgpass"; then
+        made=$(cut -d : -f 5 "secrets/db_$1_pgpass")
+    else
+        made=$(password)
     fi
-    rm -f "secrets/db_$1_password" "secrets/db_$1_pgpass"
-    made=$(password)
     printf '%s\n' "$made" | keep "db_$1_password" 999:999
     printf 'db:5432:provlog:provlog_%s:%s\n' "$1" "$made" | keep "db_$1_pgpass" 10001:10001
 }

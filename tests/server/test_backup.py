@@ -265,7 +265,7 @@ async def test_a_postgresql_database_is_backed_up_and_restored(
     other = postgres.create_database()
     place = Place(tmp_path / "new", tmp_path / "other-guard", postgres.dsn(other))
     taken = Place(tmp_path / "taken", tmp_path / "other-guard", postgres_url)
-    with pytest.raises(StorageError, match="holds a provlog already"):
+    with pytest.raises(ConfigurationError, match="holds a provlog already"):
         await restored(tmp_path / "to", taken)
     table = tmp_path / "to" / "tables" / "entries.copy"
     whole = table.read_bytes()

@@ -216,6 +216,23 @@ async def test_the_declaration_is_kept_with_the_instance(tmp_path: Path) -> None
         load_instance(instance.folder, None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "7",
+        '{"version": 1}',
+        '{"version": 1, "guard": 7}',
+        '{"version": 1, "guard": "/guard", "database": 7}',
+        '{"version": 1, "guard": "/guard", "failover": []}',
+    ],
+)
+def test_settings_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "provlog.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"provlog\.json cannot be read"):
+        load_instance(tmp_path, None)
+
+
 async def test_a_log_goes_on_where_nothing_is_recorded(tmp_path: Path) -> None:
     instance = await make_instance(tmp_path)
     async with running(instance) as (service, log):

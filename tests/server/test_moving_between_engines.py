@@ -65,6 +65,6 @@ async def test_an_import_that_failed_leaves_tables_that_the_next_one_takes_up(
     with pytest.raises(AlreadyExistsError):
         await create_storage(load_instance(place.folder, None, postgres_url))
     other = Place(tmp_path / "other", tmp_path / "other-guard", postgres_url)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(ConfigurationError, match="holds a provlog already"):
         await import_into(other, export_, "main", ignore)
     assert not other.folder.exists()

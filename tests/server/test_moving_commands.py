@@ -79,7 +79,12 @@ def test_a_backup_and_what_a_restored_one_means(
     assert "The backup has no keys" in done.stderr
     refused = run_server_command("serve", "--dir", tmp_path / "a")
     assert refused.returncode == 2
-    assert "older than what others have seen" in refused.stderr
+    assert "older than what others have seen; provlog-server recover" in refused.stderr
+    going_on = ("--successor", "main-2", "--origin", "log.example.com/main-2")
+    assert answer("recover", "--dir", tmp_path / "a", *going_on)
+    refused = run_server_command("serve", *instance)
+    assert refused.returncode == 2
+    assert "retired logs alone; serve what holds their successors" in refused.stderr
     empty = ("--guard", tmp_path / "empty")
     done = invoke("restore", "--from", bare, "--dir", tmp_path / "c", *empty)
     assert "the guard knows nothing of it" in done.stderr

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from provlog.server.errors import ConfigurationError
 from provlog.server.initialise import Place, initialise
 from provlog.server.instance import Instance, load_instance, record_instance
-from provlog.server.storage.addresses import recordable, require_database_url
+from provlog.server.storage.addresses import (
+    place_of,
+    recordable,
+    require_database_url,
+)
 from provlog.server.storage.postgres.storage import PostgresStorage
 from support.postgres import Cluster
 from support.services import ORIGIN, now_ms
@@ -67,6 +71,7 @@ def test_a_url_is_recorded_without_its_passwords(
     named = parts.netloc.rpartition("@")[0] or found.get("user")
     assert named == (other or user)
     assert set(found) <= {*more, "user"}
+    assert not set("QXZ") & set(place_of(url))
 
 
 @given(st.text() | st.text("postgresql:/@?#&=%,[]"))
@@ -76,6 +81,21 @@ def test_whatever_is_given_is_refused_or_can_be_recorded(text: str) -> None:
     except ConfigurationError:
         return
     assert require_database_url(recordable(url)) == recordable(url)
+    assert place_of(url).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://u:p@one:1,two/d?sslmode=require", "d at one:1,two"),
+        ("postgresql://u@[::1]:5432/d", "d at [::1]:5432"),
+        ("postgresql://u@%2Frun%2Fpg/d", "d at /run/pg"),
+        ("postgresql:///d?host=/run/pg&user=u", "d at /run/pg"),
+        ("postgres:///d%0Ae", "d%0Ae at localhost"),
+    ],
+)
+def test_a_place_says_which_database_and_where(url: str, place: str) -> None:
+    assert place_of(require_database_url(url)) == place
 
 
 def contents(folder: Path) -> bytes:
@@ -91,6 +111,7 @@ def contents(folder: Path) -> bytes:
         "postgresql://u:hid/den@h/d",
         "postgresql://u:hid#den@h/d",
         "postgresql://u:hid?den@h/d",
+        "postgresql://u:hid/den?x=1@h/d",
         "postgresql://u:hidden@h/d?x",
         "postgresql://u:hidden@[h/d",
         "postgresql://u:hidden@h/d\n",

@@ -63,7 +63,7 @@ def test_a_url_that_leads_nowhere(
     def init(code: int, url: str) -> str:
         return command.refused(code, "init", *new, "--database", url)
 
-    nobody = "cannot be reached: PostgreSQL: ConnectionRefusedError"
+    nobody = "d at 127.0.0.1:1 cannot be reached: PostgreSQL: ConnectionRefusedError"
     assert nobody in init(3, "postgresql://u@127.0.0.1:1/d")
     assert "FileNotFoundError" in init(3, "postgresql://u@%2Fno%2Fwhere/d")
     assert "no usable URL" in init(2, "postgresql://u@h:port/d")
@@ -71,8 +71,8 @@ def test_a_url_that_leads_nowhere(
     assert "refuses the user" in init(2, postgres.dsn(user="no_such_role"))
     separator = "&" if "?" in postgres.dsn() else "?"
     for option, words in (
-        ("no_such_option=1", "the server lacks"),
-        ("sslmode=no_such_mode", "no use"),
+        ("no_such_option=1", "PostgreSQL lacks"),
+        ("sslmode=no_such_mode", "no such value"),
     ):
         assert words in init(2, f"{postgres.dsn()}{separator}{option}")
 

@@ -17,7 +17,7 @@ import platformdirs
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import flush_path, write_private
 from provlog.server.guard.store_url import StoreUrl, parse_guard
-from provlog.server.storage.addresses import recordable
+from provlog.server.storage.addresses import recordable, require_database_url
 
 STOP: Final = "stop"
 SYNCHRONOUS: Final = "synchronous"
@@ -124,7 +124,7 @@ def load_instance(
     try:
         settings = json.loads((folder / _SETTINGS).read_bytes())
         recorded = parse_guard(settings["guard"])
-        database = settings.get("database")
+        database = _recorded_database(settings)
         failover = failover or settings.get("failover", STOP)
         if failover not in FAILOVERS:
             raise ValueError("another failover")
@@ -132,8 +132,12 @@ def load_instance(
         raise ConfigurationError(
             f"{folder} is not initialised; run provlog-server init --dir {folder}"
         ) from None
-    except (ValueError, KeyError, TypeError):
-        raise ConfigurationError(f"{folder / _SETTINGS} cannot be read") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigurationError(
+            f"{folder / _SETTINGS} cannot be read: restore it, or write it as init"
+            ' does, {"version": 1, "guard": "FOLDER or URL"}, with "database" and'
+            ' "failover" where they were given'
+        ) from None
     if database is None and database_url is not None:
         raise ConfigurationError(
             f"{folder} was made with SQLite; --database is for instances that were made"
@@ -148,3 +152,13 @@ def load_instance(
         url,
         failover == SYNCHRONOUS,
     )
+
+
+def _recorded_database(settings: dict[str, object]) -> str | None:
+    """Return the URL that settings hold, None where they hold none."""
+    url = settings.get("database")
+    if url is None:
+        return None
+    if not isinstance(url, str):
+        raise TypeError("a URL of another type")
+    return require_database_url(url)

@@ -156,6 +156,12 @@ class Keyring:
             raise ConfigurationError(
                 f"log {name} is retired; its successor is the log {successor}"
             )
+        for path in (folder / "signing.key", folder / "id.key"):
+            if not path.exists():
+                raise ConfigurationError(
+                    f"{path}: No such file; put the log's keys there, from where they"
+                    " are kept"
+                )
         try:
             signing = SigningKey.parse(read_private(folder / "signing.key"))
             epochs = {

@@ -330,7 +330,9 @@ async def open_log(
     tree = Tree(storage, record.id, cache)
     reason = await contradiction(tree, head, released)
     if reason is not None:
-        raise ForkError(f"log {record.name}: {reason}")
+        raise ForkError(
+            f"log {record.name}: {reason}; provlog-server recover says what can be done"
+        )
     await check_params(storage, record, keys)
     drafter = Drafter(keys, head.epoch, entropy)
     edge = await tree.edge(head.size)

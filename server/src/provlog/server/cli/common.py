@@ -41,7 +41,7 @@ dir_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     envvar="PROVLOG_DIR",
-    help="Folder of the instance, made by `init`.  [env: PROVLOG_DIR]",
+    help="Folder of the instance.  [env: PROVLOG_DIR]",
 )
 
 
@@ -57,14 +57,15 @@ guard_option = click.option(
     callback=guard_place,
     metavar="FOLDER|URL",
     help="Where the guard is: a folder, or a place in an object store that all servers"
-    " share, as in s3://BUCKET/PREFIX; by default what `init` recorded.",
+    " share, as in s3://BUCKET/PREFIX; by default what the instance records, and for a"
+    " new one a folder under your state directory.",
 )
 failover_option = click.option(
     "--failover",
     type=click.Choice([*FAILOVERS]),
     help="What is done where PostgreSQL has failed over and the guard is a folder: stop"
     " until `recover` was run, or go on, because its replication is synchronous and"
-    " loses nothing; by default what `init` recorded.",
+    " loses nothing; by default what the instance records.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 log_option = click.option(
@@ -82,8 +83,8 @@ database_option = click.option(
     callback=_checked_url,
     metavar="URL",
     help="PostgreSQL database, as in postgresql://USER@HOST/provlog; by default what"
-    " `init` recorded. Give a password by PGPASSWORD, ~/.pgpass or in the variable: it"
-    " is not recorded.  [env: PROVLOG_DATABASE]",
+    " the instance records. Give a password by PGPASSWORD, ~/.pgpass or in the variable:"
+    " it is not recorded.  [env: PROVLOG_DATABASE]",
 )
 
 grant_option = click.option(

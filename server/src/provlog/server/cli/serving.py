@@ -111,9 +111,11 @@ async def _serve(task: Task, place: Place) -> None:
 async def _prepare(service: Service, task: Task) -> None:
     service.worker, service.log_rates = task.worker, task.log_rates
     if not service.open_logs():
+        folder = task.instance.folder
         raise ConfigurationError(
-            f"{task.instance.folder} holds no log; make one with"
-            " provlog-server log create"
+            f"{folder} holds retired logs alone; serve what holds their successors"
+            if await service.storage.logs()
+            else f"{folder} holds no log; make one with provlog-server log create"
         )
     if task.worker == 0:
         for line in await service.storage.advice():

@@ -130,7 +130,10 @@ class StoreClient:
                 f"the guard {self.url}: the store knows no conditional writes"
             ) from None
         except exceptions.BaseError as error:
-            what = f"cannot be reached, or failed ({type(error).__name__})"
+            what = (
+                "it cannot be reached, or the environment has no credentials for it"
+                f" ({type(error).__name__})"
+            )
         raise UnavailableError(f"the guard {self.url}: {what}")
 
 

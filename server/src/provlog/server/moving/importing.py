@@ -99,7 +99,8 @@ async def _create(transaction: Transaction, record: LogRecord) -> LogRecord:
         return replace(record, id=await transaction.create_log(record))
     except AlreadyExistsError:
         raise ConfigurationError(
-            f"there is a log of the name {record.name} or of the origin {record.origin}"
+            f"the instance has a log of the name {record.name} or of the origin"
+            f" {record.origin} already; nothing was changed"
         ) from None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from provlog.server.errors import ConfigurationError
 from provlog.server.instance import Instance
 from provlog.server.storage.base import AlreadyExistsError, Storage
 from provlog.server.storage.opening import (
@@ -27,12 +28,15 @@ async def create_tables(instance: Instance, grant_to: str | None) -> None:
     """Make the tables, or take up those in PostgreSQL that hold no log and no token.
 
     What was interrupted after it had made them leaves such tables. Raises
-    `AlreadyExistsError` where they hold anything.
+    `ConfigurationError` where they hold anything.
     """
     try:
         await create_storage(instance, grant_to)
     except AlreadyExistsError:
         async with opened_storage(instance) as storage:
             if await storage.logs() or await storage.tokens(None):
-                raise
+                raise ConfigurationError(
+                    "the database holds a provlog already, and nothing was changed:"
+                    " name an empty one with --database"
+                ) from None
         await migrate_storage(instance, grant_to)

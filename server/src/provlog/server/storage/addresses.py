@@ -1,7 +1,7 @@
 """Where a PostgreSQL database is, as a URL; what of it may be written down."""
 
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from provlog.server.errors import ConfigurationError
 
@@ -26,7 +26,7 @@ def require_database_url(text: str) -> str:
             "--database: write postgresql://USER@HOST/DATABASE; without --database the"
             " log stands in a SQLite file in --dir"
         )
-    if parts.fragment or "@" in parts.path:
+    if parts.fragment or "@" in parts.path + parts.query:
         raise ConfigurationError(
             "--database: in user and password write / as %2F, ? as %3F and # as %23"
         )
@@ -48,3 +48,15 @@ def recordable(url: str, user: str | None = None) -> str:
     ]
     netloc = f"{kept}@{hosts}" if kept or at else hosts
     return urlunsplit((parts.scheme, netloc, parts.path, urlencode(options), ""))
+
+
+def place_of(url: str) -> str:
+    """Return the database and the hosts that a URL names, on one line, for messages.
+
+    Neither user nor password nor any other option is in it.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    hosts = unquote(parts.netloc.rpartition("@")[2]) or options.get("host", "")
+    database = quote(unquote(parts.path.strip("/")), safe="")
+    return f"{database} at {quote(hosts or 'localhost', safe='/,:[]')}"

@@ -16,6 +16,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from provlog.server.errors import ConfigurationError
+from provlog.server.storage.addresses import place_of
 from provlog.server.storage.base import Incarnation
 from provlog.server.storage.postgres.hosts import Hosts
 from provlog.server.storage.postgres.translation import reaching, translated
@@ -189,7 +190,7 @@ async def connect(url: str) -> ServerConnection:
     Raises like `reaching`.
     """
     hosts = Hosts(url, partial(_reach, settings=_COMMAND_SETTINGS))
-    with reaching():
+    with reaching(place_of(url)):
         return await hosts.connect()
 
 

@@ -64,8 +64,9 @@ async def create_database(
                 await connection.execute(_LOCK)
                 if await schema_version(connection):
                     raise AlreadyExistsError(
-                        "the database holds a provlog already; if an init that was"
-                        " interrupted left it, DROP SCHEMA provlog CASCADE removes it"
+                        "the database holds a provlog already, and nothing was"
+                        " changed; only if an init that was interrupted left it, remove"
+                        " it with DROP SCHEMA provlog CASCADE"
                     )
                 await _apply(connection, 0, version)
                 await connection.execute(

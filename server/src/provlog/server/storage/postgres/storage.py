@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from provlog.server.patience import Patience
+from provlog.server.storage.addresses import place_of
 from provlog.server.storage.base import (
     Head,
     Incarnation,
@@ -78,6 +79,7 @@ class PostgresStorage(PostgresReads):
 
         Whoever waits `lock_seconds` for a log's lock looks for what stands still on it.
         """
+        self._place = place_of(url)
         self._hosts = pooled_hosts(url, lock_seconds)
         self._lock_seconds = lock_seconds
         self._pools: list[Pool] = []
@@ -91,7 +93,7 @@ class PostgresStorage(PostgresReads):
         Raises `SchemaError` if its version is another, `StorageError` where the
         database cannot be reached, `ConfigurationError` where it must not be used.
         """
-        with reaching():
+        with reaching(self._place):
             for size in (WRITERS, READERS):
                 self._pools.append(await create_pool(self._hosts, size))
             async with self._connection(self._writers) as connection:

@@ -46,27 +46,34 @@ _INTERRUPTED = (
 _REFUSALS: Final[Sequence[tuple[type[Exception], str]]] = (
     (
         asyncpg.InvalidAuthorizationSpecificationError,
-        "the database refuses the user, or the password that PGPASSWORD, ~/.pgpass or"
-        " PROVLOG_DATABASE gives",
+        "the database {place} refuses the user, or the password that PGPASSWORD,"
+        " ~/.pgpass or PROVLOG_DATABASE gives",
     ),
     (
         asyncpg.InvalidCatalogNameError,
-        "there is no such database: make it with CREATE DATABASE … OWNER … first",
+        "there is no database {place}: make it with CREATE DATABASE … OWNER … first",
     ),
     (
         asyncpg.InsufficientPrivilegeError,
-        "the database's user may not use the tables of provlog: --grant-to of"
-        " provlog-server migrate, with the URL of their owner, gives a role its rights",
+        "the user of the database {place} may not use the tables of provlog:"
+        " --grant-to of provlog-server migrate, with the URL of their owner, gives a"
+        " role its rights",
     ),
-    (asyncpg.ClientConfigurationError, "--database: an option has no use there"),
-    (asyncpg.UndefinedObjectError, "--database: an option that the server lacks"),
+    (
+        asyncpg.ClientConfigurationError,
+        "--database: an option of the URL has no such value",
+    ),
+    (
+        asyncpg.UndefinedObjectError,
+        "--database: the URL has an option that PostgreSQL lacks",
+    ),
     (ValueError, "--database: no usable URL"),
 )
 
 
 @contextmanager
-def reaching() -> Iterator[None]:
-    """Explain why a database cannot be used, at the first use of its URL.
+def reaching(place: str) -> Iterator[None]:
+    """Explain why the database of a place cannot be used, at the first use of its URL.
 
     Raises `ConfigurationError` where URL, user or rights have to be changed, and
     `StorageError` where it may answer later.
@@ -79,7 +86,7 @@ def reaching() -> Iterator[None]:
         cause = error.__cause__ or error
         for kind, words in _REFUSALS:
             if isinstance(cause, kind):
-                raise ConfigurationError(words) from error
+                raise ConfigurationError(words.format(place=place)) from error
         why = explain(cause)
         if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
             why = (
@@ -88,7 +95,7 @@ def reaching() -> Iterator[None]:
             )
         elif type(cause) is ConnectionError:
             why = "it does not offer the TLS that the URL asks for"
-        raise StorageError(f"the database cannot be reached: {why}") from error
+        raise StorageError(f"the database {place} cannot be reached: {why}") from error
 
 
 @contextmanager
