@@ -21,7 +21,7 @@ STEPS = steps(REPOSITORY / "docs" / "operations.md")
 ALONE = ("alone",)
 PROXY = ("proxy",)
 POSTGRES = ("db", "standby", "old", "new")
-SEVERAL = ("one", "two")
+SEVERAL = ("one", "two", "three")
 OKTA = "https://acme.okta.com"
 TOKEN = "a-token-of-okta-s"
 

@@ -24,6 +24,7 @@ from provlog.server.storage.sqlite_schema import (
     apply_schema,
 )
 from support.checked_instance import check
+from support.older_databases import UNDO, change
 from support.servers import Server, run_server_command
 from support.services import SOURCE, append, draft, fill, make_instance, running
 
@@ -33,11 +34,6 @@ RELEASED = {
 }
 """Beginnings of the SHA-256 of the scripts that databases out there were made with."""
 
-UNDO = (
-    "DROP TABLE cursors",
-    "PRAGMA user_version = 1",
-)
-
 
 def objects(path: Path) -> list[tuple[object, ...]]:
     connection = apsw.Connection(str(path))
@@ -45,13 +41,6 @@ def objects(path: Path) -> list[tuple[object, ...]]:
     found = [*rows, ("version", connection.pragma("user_version"), None)]
     connection.close()
     return found
-
-
-def change(instance: Instance, *statements: str) -> None:
-    connection = apsw.Connection(str(instance.database))
-    for statement in statements:
-        connection.execute(statement)
-    connection.close()
 
 
 def old_database(path: Path, version: int) -> None:
@@ -129,11 +118,11 @@ async def test_a_process_that_runs_goes_on_writing_over_this_migration(
     tmp_path: Path,
 ) -> None:
     instance = await make_instance(tmp_path)
-    change(instance, "DROP TABLE cursors", "PRAGMA user_version = 2")
+    change(instance.database, "DROP TABLE cursors", "PRAGMA user_version = 2")
     async with running(instance) as (service, log):
         await service.source(log, SOURCE, "test")
         await fill(service, log, 300)
-        change(instance, *UNDO[1:])
+        change(instance.database, *UNDO[1:])
         assert migrate_database(instance.database) == (1, SCHEMA_VERSION)
         await append(service, log, draft(log, "after"))
     assert check(instance) == []
@@ -144,7 +133,7 @@ def test_commands_on_an_older_database_name_the_command_that_helps(
 ) -> None:
     server = Server.init(tmp_path)
     instance = Instance(server.folder, server.guard)
-    change(instance, *UNDO)
+    change(instance.database, *UNDO)
     for command in ("serve", "fsck", "log list"):
         done = run_server_command(*command.split(), "--dir", server.folder)
         assert done.returncode == 2, command
@@ -155,7 +144,7 @@ def test_commands_on_an_older_database_name_the_command_that_helps(
     assert json.loads(done.stdout) == {"from": 2, "to": 2}
     with server:
         assert server.url
-    change(instance, "PRAGMA user_version = 3")
+    change(instance.database, "PRAGMA user_version = 3")
     done = run_server_command(*migrate)
     assert (done.returncode, done.stdout) == (2, "")
     assert "newer provlog" in done.stderr

@@ -157,6 +157,21 @@ async def test_the_database_s_clock_is_compared_with_ours(
     assert (offset > 1_000, offset < -1_000) == (ahead > 0, ahead < 0)
 
 
+async def test_the_time_that_a_lock_is_waited_for_is_no_difference_of_clocks(
+    postgres_tables: str,
+) -> None:
+    async with opened(postgres_tables) as storage, opened(postgres_tables) as other:
+        log = await WrittenLog.create(storage, numbered(1))
+        holding = asyncio.create_task(stand_still(other, log, 0.4))
+        await asyncio.sleep(0.1)
+        async with storage.transaction() as writing:
+            await writing.lock(log.id)
+            offset = writing.clock_offset_ms()
+        await holding
+    assert offset is not None
+    assert abs(offset) <= 2
+
+
 @pytest.fixture(scope="module")
 def rough() -> Iterator[Cluster]:
     """Yield a cluster with tables that these tests may stop; each leaves it running."""
@@ -252,8 +267,9 @@ async def test_the_primary_is_found_among_the_hosts(rough: Cluster) -> None:
             await log.append(storage, [b"{}"])
             # The old one comes back and does not know that it is none any more.
             await asyncio.to_thread(standby.stop)
+            # It does not wait for a standby either.
+            (rough.data / "postgresql.auto.conf").write_text("")
             rough.start()
             with pytest.raises(InterruptedStorageError, match="older primary"):
                 await storage.barrier(log.id)
             assert storage.incarnation() == after
-    rough.configure(synchronous_commit="on", synchronous_standby_names="")

@@ -152,6 +152,12 @@ async def test_keys_are_found_with_what_tells_a_repetition(engine: Engine) -> No
         assert await storage.find_keys(log.id, []) == {}
         other = await WrittenLog.create(storage)
         assert await storage.find_keys(other.id, keys[:3]) == {}
+        entry = NewEntry(0, b"{}", keys[7], Private(("other",)), None)
+        await other.commit(storage, other.extension([entry]))
+        theirs = StoredKey(0, Private(("other",)))
+        assert await storage.find_keys(other.id, keys[:9]) == {keys[7]: theirs}
+        ours = StoredKey(7, private)
+        assert await storage.find_keys(log.id, keys[7:8]) == {keys[7]: ours}
 
 
 async def test_tiles_of_every_size_and_level_are_stored_or_derived(
