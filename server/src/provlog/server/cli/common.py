@@ -83,8 +83,8 @@ database_option = click.option(
     callback=_checked_url,
     metavar="URL",
     help="PostgreSQL database, as in postgresql://USER@HOST/provlog; by default what"
-    " the instance records. Give a password by PGPASSWORD, ~/.pgpass or in the variable:"
-    " it is not recorded.  [env: PROVLOG_DATABASE]",
+    " the instance records. Give a password by PGPASSWORD, ~/.pgpass or in the"
+    " variable: it is not recorded.  [env: PROVLOG_DATABASE]",
 )
 
 grant_option = click.option(
