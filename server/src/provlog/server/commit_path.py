@@ -35,6 +35,7 @@ from provlog.server.units import (
     Unit,
     Work,
     refuse,
+    unanswered,
     unknown,
     unreachable,
 )
@@ -89,7 +90,9 @@ class CommitPath:
             try:
                 return await self._commit(work)
             except InterruptedStorageError as error:
-                # Nothing was written and nobody was answered.
+                # Nothing was written. Whoever was refused meanwhile (by a clock, say)
+                # was told so, and is not in the next attempt.
+                work = unanswered(work)
                 self._metrics.commit("interrupted")
                 logger.warning("tried again: %s", error)
                 if not await patience.wait():

@@ -50,6 +50,15 @@ def by_log(units: Sequence[Unit]) -> Work:
     return work
 
 
+def unanswered(work: Work) -> Work:
+    """Return what is left of a batch: the submissions that were not answered yet."""
+    left = {
+        log: [unit for unit in units if not unit.answer.done()]
+        for log, units in work.items()
+    }
+    return {log: units for log, units in left.items() if units}
+
+
 def refuse(work: Mapping[Log, Sequence[Unit]], error: Exception) -> None:
     """Answer all submissions with an error, but for those that were answered."""
     for units in work.values():
