@@ -45,7 +45,8 @@ class Disks(Campaign):
         async with crowd.busy():
             await require_writing(rig)
             await asyncio.to_thread(disk.fill)
-            await require_refusals(rig, "database")
+            # SQLite's journal may begin anew in the room that it has: a few get in.
+            await require_refusals(rig, "database", wholly=False)
             rig.tally.fault(True)
             if rig.chance.random() < 0.5:
                 assert await rig.kill(rig.server), "it was dead before it was killed"

@@ -23,7 +23,9 @@ from support.straces import (
 _FILES = (DATABASE, JOURNAL, SHARED, FOLDER, GUARD, LOCK)
 _ERRORS = ("EIO", "ENOSPC")
 _LOAD_SECONDS = 0.4
-_REFUSED = re.compile(r"the server did not start \([123]\): .*^Error: ", re.M | re.S)
+_REFUSED = re.compile(
+    r"the server did not start \([123]\): (?:.*^)?Error: ", re.M | re.S
+)
 
 
 class Syscalls(Campaign):

@@ -168,7 +168,9 @@ async def test_a_server_that_does_not_answer_is_unreachable_and_not_stale(
 async def test_growth_that_is_not_proved_is_caught(watch: Watch, log: LyingLog) -> None:
     await watch.look()
     log.append(event(id="more"))
-    log.faults += [lambda request: None, lambda request: web.Response(status=404)]
+    # Neither by a proof nor by the tiles that one can be made of.
+    refusals = [lambda request: web.Response(status=404)] * 4
+    log.faults += [lambda request: None, *refusals]
     error = await caught(watch)
     assert error.report.detail.startswith("not proved: ")
     assert kept(error)["newer"] == log.note().decode()

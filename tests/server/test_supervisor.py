@@ -12,6 +12,8 @@ import pytest
 from provlog.server.supervisor import MOST_ATTEMPTS
 from support.workers import await_that, is_alive
 
+TESTS = Path(__file__).parents[1]
+
 
 class Supervised:
     """A supervisor with workers that do as they are told."""
@@ -31,6 +33,7 @@ class Supervised:
         program = [sys.executable, "-m", "support.supervised"]
         self.process = subprocess.Popen(
             [*program, str(self.folder), str(len(orders))],
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -122,7 +122,10 @@ class Crowd:
         self.resent += len(ids)
         for start in range(0, len(ids), width):
             part = tuple(ids[start : start + width])
-            status = await self._post(session, part)
+            # On a machine that is busy an answer may take longer than anybody waits.
+            status = None
+            for _ in range(3):
+                status = status or await self._post(session, part)
             assert status == 200, f"acknowledged events are answered with {status}"
             # Not an event that was found without an answer: this one had one.
             self.found_again -= len(part)

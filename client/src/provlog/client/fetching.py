@@ -108,14 +108,15 @@ class LogReader:
         """
         nodes = consistency_nodes(older, newer)
         tiles: dict[Tile, bytes] = {}
-        for tile in tiles_for(nodes, newer):
-            served = await self.part(tile)
-            if served.data is None:
-                return None
-            tiles[tile] = served.data
         try:
+            for tile in tiles_for(nodes, newer):
+                served = await self.part(tile)
+                if served.data is None:
+                    return None
+                tiles[tile] = served.data
             hashes = nodes_from_tiles(nodes, newer, tiles)
-        except MalformedError:
+        except (RefusedError, MalformedError):
+            # A submitter's token does not reach tiles.
             return None
         return tuple(build_consistency(older, newer, hashes))
 
