@@ -44,7 +44,7 @@ async def require_clean(
         pytest.skip(lacks)
     tally = await run(campaign, engine, rounds, secrets.randbelow(2**32))
     print(tally.line(), dict(tally.notes))
-    assert tally.is_clean, (tally.line(), tally.failures)
+    assert tally.is_clean, "\n".join([tally.line(), *tally.failures])
     assert tally.rounds == rounds
     assert tally.fired >= rounds
     assert tally.acknowledged

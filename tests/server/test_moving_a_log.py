@@ -101,7 +101,8 @@ async def test_a_large_log_is_read_by_a_process_of_its_own(
     await move(opened(house, copied), tmp_path / "a")
     assert check(load_instance(tmp_path / "a" / "data", None)) == []
     flip(copied / "private.ndjson", 100_000)
-    with pytest.raises(DamagedError, match=r"^private\.ndjson"):
+    # What the bit belongs to is another thing in every run.
+    with pytest.raises((DamagedError, ConfigurationError), match=r"^private\.ndjson"):
         await move(opened(house, copied), tmp_path / "b")
     (copied / "tile" / "entries" / "000").unlink()
     with pytest.raises(ConfigurationError, match="No such file"):

@@ -122,7 +122,7 @@ async def test_an_import_that_is_killed_leaves_no_log_and_can_be_repeated(
         log = await service.log("moved")
         assert log is not None
         assert log.released.size == SIZE
-    with pytest.raises(ConfigurationError, match="there is a log of the name moved"):
+    with pytest.raises(ConfigurationError, match="has a log of the name moved"):
         await import_into(place, exported, "moved", ignore)
     with pytest.raises(ConfigurationError, match="or of the origin"):
         await import_into(place, exported, "again", ignore)
