@@ -10,6 +10,7 @@ import random
 import secrets
 import signal
 import socket
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -178,10 +179,15 @@ async def rig_of(
             tally.forks += 1
             tally.failures.append(f"{error} ({folder})")
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
+            text = f"{type(error).__name__}: {error} {_where(error)}"
             tally.failures.append(f"round {tally.rounds}: {text} ({folder})")
         finally:
             rig.close()
+
+
+def _where(error: Exception) -> str:
+    """Return the functions that an error came through."""
+    return " > ".join(each.name for each in traceback.extract_tb(error.__traceback__))
 
 
 def _free_port() -> int:
