@@ -54,7 +54,7 @@ def test_an_export_says_what_it_holds(
     instance: list[str | Path], tmp_path: Path
 ) -> None:
     done = invoke("export", *instance, "--to", tmp_path / "to")
-    assert "1 entries, root " in done.stdout
+    assert ": 1 entry, root " in done.stdout
     assert "holds personal data, and no keys" in done.stderr
     again = invoke("export", *instance, "--to", tmp_path / "to")
     assert "is not empty" in str(again.exception)

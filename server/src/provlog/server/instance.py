@@ -141,7 +141,7 @@ def load_instance(
     if database is None and database_url is not None:
         raise ConfigurationError(
             f"{folder} was made with SQLite; --database is for instances that were made"
-            " with it"
+            " with it, and export and import move a log from one to the other"
         )
     chosen = guard or recorded
     url = chosen if isinstance(chosen, StoreUrl) else None

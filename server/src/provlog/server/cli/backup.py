@@ -6,6 +6,7 @@ import click
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.cli.common import (
+    counted,
     database_option,
     dir_option,
     failover_option,
@@ -68,7 +69,7 @@ async def _backup(instance: Instance, as_json: bool, to: Path, with_keys: bool) 
         print_json({"folder": str(to), "with_keys": done.with_keys, "logs": logs})
         return
     for log in done.logs:
-        click.echo(f"log {log.name}, {log.origin}: {log.size} entries")
+        click.echo(f"log {log.name}, {log.origin}: {counted(log.size)}")
     kept = (
         "with the keys" if with_keys else f"without keys: they are in {instance.keys}"
     )
@@ -136,7 +137,7 @@ async def _restore(source: Path, place: Place, as_json: bool) -> None:
         print_json({"with_keys": done.with_keys, "logs": values})
         return
     for each in logs:
-        click.echo(f"log {each.log.name}, {each.log.origin}: {each.log.size} entries")
+        click.echo(f"log {each.log.name}, {each.log.origin}: {counted(each.log.size)}")
         click.echo(_advice(each), err=True)
     if not done.with_keys:
         click.echo(

@@ -207,6 +207,11 @@ def parse_log_rates(texts: Sequence[str]) -> LogRates:
     return LogRates(other, named)
 
 
+def counted(entries: int) -> str:
+    """Return how many entries there are, in words."""
+    return f"{entries} {'entry' if entries == 1 else 'entries'}"
+
+
 def print_json(value: JsonValue) -> None:
     """Print one JSON value, readable."""
     click.echo(json.dumps(value, indent=2))

@@ -2,7 +2,7 @@
 
 import click
 
-from provlog.server.cli.common import instance_options, print_json
+from provlog.server.cli.common import counted, instance_options, print_json
 from provlog.server.cli.progress import Progress
 from provlog.server.errors import ConfigurationError
 from provlog.server.instance import Instance
@@ -62,6 +62,5 @@ def _print(check: Pass, as_json: bool) -> None:
     if findings.total > len(findings.kept):
         click.echo(f"and {findings.total - len(findings.kept)} more")
     for name, size in check.sizes.items():
-        noun = "entry" if size == 1 else "entries"
-        click.echo(f"log {name}: {size} {noun} read", err=True)
+        click.echo(f"log {name}: {counted(size)} read", err=True)
     click.echo("clean" if not findings.total else f"findings: {findings.total}")

@@ -6,6 +6,7 @@ import click
 
 from provlog.merkle.encoding import encode_base64
 from provlog.server.cli.common import (
+    counted,
     database_option,
     dir_option,
     failover_option,
@@ -90,7 +91,7 @@ async def _export(instance: Instance, log_name: str, to: Path, as_json: bool) ->
             }
         )
         return
-    click.echo(f"{log.origin}: {head.size} entries, root {encode_base64(head.root)}")
+    click.echo(f"{log.origin}: {counted(head.size)}, root {encode_base64(head.root)}")
     kept = instance.keys / log_name
     click.echo(f"{to} holds personal data, and no keys: they are in {kept}", err=True)
     if done.left_out:
@@ -189,7 +190,7 @@ async def _import(export: Export, place: Place, name: str, as_json: bool) -> Non
         )
         return
     root = encode_base64(head.root)
-    click.echo(f"log {record.name}, {record.origin}: {head.size} entries, root {root}")
+    click.echo(f"log {record.name}, {record.origin}: {counted(head.size)}, root {root}")
     if done.left_out:
         click.echo(f"tokens were left out: {done.left_out}", err=True)
     click.echo(

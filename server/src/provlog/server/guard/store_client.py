@@ -131,7 +131,7 @@ class StoreClient:
             ) from None
         except exceptions.BaseError as error:
             what = (
-                "it cannot be reached, or the environment has no credentials for it"
+                "cannot be reached, or the environment has no credentials for it"
                 f" ({type(error).__name__})"
             )
         raise UnavailableError(f"the guard {self.url}: {what}")
