@@ -162,9 +162,13 @@ async def rig_of(
     failure.
     """
     async with AsyncExitStack() as stack:
-        database = stack.enter_context(engine.database(folder))
+        # In threads: other campaigns go on meanwhile, and have their time-outs.
+        made = engine.database(folder)
+        database = await asyncio.to_thread(stack.enter_context, made)
         options = ("--dev", "--source", "*", *database.options)
-        first = Server.init(folder, *options, variables=database.variables)
+        first = await asyncio.to_thread(
+            Server.init, folder, *options, variables=database.variables
+        )
         servers = [first, *(first.another() for _ in range(count - 1))]
         for server in servers:
             server.listen = f"127.0.0.1:{_free_port()}"
