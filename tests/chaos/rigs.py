@@ -10,6 +10,7 @@ import random
 import secrets
 import signal
 import socket
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -161,9 +162,13 @@ async def rig_of(
     failure.
     """
     async with AsyncExitStack() as stack:
-        database = stack.enter_context(engine.database(folder))
+        # In threads: other campaigns go on meanwhile, and have their time-outs.
+        made = engine.database(folder)
+        database = await asyncio.to_thread(stack.enter_context, made)
         options = ("--dev", "--source", "*", *database.options)
-        first = Server.init(folder, *options, variables=database.variables)
+        first = await asyncio.to_thread(
+            Server.init, folder, *options, variables=database.variables
+        )
         servers = [first, *(first.another() for _ in range(count - 1))]
         for server in servers:
             server.listen = f"127.0.0.1:{_free_port()}"
@@ -178,10 +183,15 @@ async def rig_of(
             tally.forks += 1
             tally.failures.append(f"{error} ({folder})")
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
+            text = f"{type(error).__name__}: {error} {_where(error)}"
             tally.failures.append(f"round {tally.rounds}: {text} ({folder})")
         finally:
             rig.close()
+
+
+def _where(error: Exception) -> str:
+    """Return the functions that an error came through."""
+    return " > ".join(each.name for each in traceback.extract_tb(error.__traceback__))
 
 
 def _free_port() -> int:
