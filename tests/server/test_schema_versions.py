@@ -14,6 +14,7 @@ from provlog.server.storage.base import (
     SchemaError,
     StorageBusyError,
 )
+from provlog.server.storage.postgres.schema import MIGRATIONS as POSTGRES_MIGRATIONS
 from provlog.server.storage.sqlite import (
     create_database,
     migrate_database,
@@ -31,6 +32,10 @@ from support.services import SOURCE, append, draft, fill, make_instance, running
 RELEASED = {
     "sqlite-0001-initial.sql": "b7b2563ad3f518641219e0837fbc4b69",
     "sqlite-0002-cursors.sql": "4fe5ee24eb6f15381ff79d4d76febdf5",
+}
+RELEASED_POSTGRES = {
+    "postgres-0001-initial.sql": "5a87c8bf753b3698bfdacda31cd76235",
+    "postgres-0002-cursors.sql": "c9e08290632f74178d991cd15a82fb6c",
 }
 """Beginnings of the SHA-256 of the scripts that databases out there were made with."""
 
@@ -54,10 +59,11 @@ def test_a_released_script_never_changes() -> None:
     found = {
         each.name: sha256(each.read_bytes()).hexdigest()[:32]
         for each in folder.iterdir()
-        if each.name.startswith("sqlite-")
+        if each.name in MIGRATIONS + POSTGRES_MIGRATIONS
     }
-    assert found == RELEASED
+    assert found == RELEASED | RELEASED_POSTGRES
     assert tuple(RELEASED) == MIGRATIONS
+    assert tuple(RELEASED_POSTGRES) == POSTGRES_MIGRATIONS
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
