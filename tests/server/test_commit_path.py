@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import apsw
@@ -23,6 +25,8 @@ from provlog.server.storage.base import (
     CommitUnknownError,
     Head,
     Incarnation,
+    InterruptedStorageError,
+    Transaction,
 )
 from provlog.server.storage.sqlite import SqliteStorage, SqliteTransaction
 from provlog.server.tree import Tree
@@ -345,3 +349,33 @@ async def test_what_another_process_released_is_extended_without_a_look_at_the_t
         # What was only read in the guard is looked for all the same.
         await log.refresh()
         assert looked == [same.released.size]
+
+
+async def test_whoever_was_refused_is_not_in_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+    async with running(await make_instance(tmp_path)) as (service, log):
+        plain, date = service.storage.transaction, service.clock.date
+
+        @asynccontextmanager
+        async def interrupted() -> AsyncIterator[Transaction]:
+            attempts.append("begun")
+            async with plain() as transaction:
+                yield transaction
+                if len(attempts) == 1:
+                    raise InterruptedStorageError("the database went away")
+
+        def moved_at_first(newest: int, offset: int | None = None) -> int:
+            if len(attempts) == 1:
+                raise ClockError("the clock moved")
+            return date(newest, offset)
+
+        monkeypatch.setattr(service.storage, "transaction", interrupted)
+        monkeypatch.setattr(service.clock, "date", moved_at_first)
+        with pytest.raises(ClockError):
+            await append(service, log, draft(log, "refused"))
+        [other] = await append(service, log, draft(log, "taken"))
+        assert isinstance(other, Appended)
+        assert other.index == 1
+        assert log.released.size == 2
