@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import Appended, Erased, Outcome
 from provlog.server.errors import ConfigurationError
-from provlog.server.intake.connectors import CONNECTORS, Connector, Hook
+from provlog.server.intake.connectors import CONNECTORS, Connector, Hook, events_of
 from provlog.server.intake.draft import EventDraft
 from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, in_steps
 from provlog.server.log import Log
@@ -85,7 +85,7 @@ async def _groups(
 
     def draft(record: bytes) -> list[list[EventDraft]]:
         with service.metrics.stage("parse"):
-            events = connector.to_events(record, source.uri, now)
+            events = events_of(connector, record, source.uri, now)
         with service.metrics.stage("draft"):
             return [[log.drafter.event(each, source.ns, ingest) for each in events]]
 

@@ -12,8 +12,9 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors.okta import OktaConnector
 from provlog.server.intake.event import Event
+from provlog.server.intake.secrets import without_secrets
 
-__all__ = ["CONNECTORS", "Connector", "Hook", "decode_records"]
+__all__ = ["CONNECTORS", "Connector", "Hook", "decode_records", "events_of"]
 
 
 class Hook(Protocol):
@@ -60,7 +61,10 @@ class Connector(Protocol):
         """
 
     def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
-        """Return the events of one record, at least one, whatever its bytes are."""
+        """Return the events of one record, at least one, whatever its bytes are.
+
+        Called by way of `events_of`, so that no secret is in the record.
+        """
 
 
 CONNECTORS: dict[str, Connector] = {
@@ -79,5 +83,18 @@ def decode_records(
     """
     return Submission(
         connector.parse(body),
-        lambda record: [*connector.to_events(record, source, now_ms)],
+        lambda record: [*events_of(connector, record, source, now_ms)],
+    )
+
+
+def events_of(
+    connector: Connector, record: bytes, source: str, now_ms: int
+) -> list[Event]:
+    """Return the events of one record, at least one, with its secrets cut out.
+
+    The one way from records to events: what is kept and hashed is what
+    `cut_secrets` leaves of the record, and `original` lists in `redacted` what it cut.
+    """
+    return without_secrets(
+        record, lambda kept: connector.to_events(kept, source, now_ms)
     )
