@@ -138,8 +138,8 @@ def test_a_string_stays_in_the_letters_it_was_written_in() -> None:
 def test_the_whole_of_a_value_goes_before_a_part_of_it() -> None:
     parts = {"value": f"a=1&token={S}", "name": "password"}
     assert cut(parts)[0] == {"value": MARK, "name": "password"}
-    parts = {"password": [{"token": S, "b": "c"}]}
-    assert cut(parts) == ({"password": MARK}, ("/password",))
+    whole = {"password": [{"token": S, "b": "c"}]}
+    assert cut(whole) == ({"password": MARK}, ("/password",))
 
 
 def test_json_too_deep_in_strings_is_cut_whole() -> None:

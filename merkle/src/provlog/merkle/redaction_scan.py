@@ -248,11 +248,12 @@ _name_of = lru_cache(maxsize=4096)(_read_name)
 def _outermost(places: list[Place]) -> Iterator[Place]:
     # Of two that begin together, which are then the same bytes, the later found goes
     # further: the whole value, after what a look into it had found.
+    by_start = {place.start: place for place in places}
     end = 0
-    for place in sorted(places[::-1], key=lambda each: each.start):
-        if place.start >= end:
-            yield place
-            end = place.end
+    for start in sorted(by_start):
+        if start >= end:
+            yield by_start[start]
+            end = by_start[start].end
 
 
 def unquote(raw: bytes) -> str:
