@@ -1,14 +1,27 @@
 """Records of each provider, written by hand in its shape, and its connector, ready."""
 
 import json
+from functools import cache
+from pathlib import Path
 
 from provlog.server.intake.connectors import Connector, configured
+from provlog.server.source_settings import SourceSettings
+from support.auth0 import auth0_call, auth0_record
+from support.generic import MAPPING, TYPES, generic_record
+from support.jumpcloud import binding, jumpcloud_record
 from support.okta import GROUP, USER, okta_record
 
+SETTINGS = {
+    "generic": SourceSettings(
+        Path("x.toml"), "urn:any:source", mapping=MAPPING, types=TYPES
+    ),
+}
 
+
+@cache
 def ready(name: str) -> Connector:
     """Return a connector by name, with settings where it needs some."""
-    return configured(name, None)
+    return configured(name, SETTINGS.get(name))
 
 
 def _lines(*records: object) -> list[bytes]:
@@ -16,6 +29,16 @@ def _lines(*records: object) -> list[bytes]:
 
 
 SEEDS: dict[str, list[bytes]] = {
+    "auth0": _lines(
+        auth0_record("ss"),
+        auth0_call("post", "/api/v2/users/auth0%7C7/roles", {"roles": ["r1", "r2"]}),
+        auth0_call("patch", "/api/v2/users/auth0%7C7", {"blocked": True}),
+    ),
+    "generic": _lines(generic_record(), generic_record(people=[])),
+    "jumpcloud": _lines(
+        jumpcloud_record("user_update", changes=[{"field": "x", "from": 1, "to": 2}]),
+        binding("add", "user_group", "user"),
+    ),
     "okta": _lines(okta_record(USER, GROUP)),
 }
 """Records that a connector understands."""

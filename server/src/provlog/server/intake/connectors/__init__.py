@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
-from provlog.server.intake.connectors import okta
+from provlog.server.intake.connectors import auth0, generic, jumpcloud, okta
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
 from provlog.server.intake.secrets import without_secrets
@@ -24,9 +24,13 @@ __all__ = [
     "events_of",
 ]
 
-CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (okta.CONNECTOR,)
-}
+_ALL: tuple[Connector, ...] = (
+    auth0.CONNECTOR,
+    generic.CONNECTOR,
+    jumpcloud.CONNECTOR,
+    okta.CONNECTOR,
+)
+CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _ALL}
 
 
 @lru_cache(maxsize=4096)
