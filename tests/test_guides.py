@@ -52,6 +52,9 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/auth0.md": nobody,
+    "connect/generic.md": nobody,
+    "connect/jumpcloud.md": nobody,
     "connect/okta.md": okta,
 }
 
