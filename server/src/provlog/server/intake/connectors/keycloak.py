@@ -34,9 +34,10 @@ from provlog.merkle.errors import MalformedError
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
 from provlog.server.intake.connectors.keycloak_paths import Place, find_place
 from provlog.server.intake.connectors.keycloak_types import TYPES
+from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
 from provlog.server.intake.data_members import MAX_CHANGES
 
-__all__ = ["MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
+__all__ = ["CONNECTOR", "MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
 
 MAX_EVENTS_OF_RECORD: Final = 64
 LATEST_TIME: Final = 253_402_300_799_999
@@ -289,3 +290,7 @@ def _time(value: JsonValue) -> JsonValue:
     if isinstance(value, int) and not isinstance(value, bool):
         return format_time(value) if 0 <= value <= LATEST_TIME else value
     return value
+
+
+CONNECTOR: Final = MappedConnector("keycloak", "1", facts_of, JsonHook())
+"""The connector for Keycloak's admin and user events."""

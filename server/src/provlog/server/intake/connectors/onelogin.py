@@ -24,9 +24,13 @@ from typing import Final
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
+from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
 from provlog.server.intake.connectors.onelogin_types import CODES, TYPES, Code
 
-__all__ = ["TYPES", "facts_of"]
+__all__ = ["CONNECTOR", "TYPES", "facts_of"]
+
+PAGES: Final = (("data",),)
+"""Where the records of a page of OneLogin's API stand."""
 
 _Entity = dict[str, JsonValue]
 _UNKNOWN: Final = Code("", "other.")
@@ -132,3 +136,7 @@ def _digits(value: JsonValue) -> str | None:
     if not isinstance(value, str) or not 1 <= len(value) <= _MOST_DIGITS:
         return None
     return value if value.isascii() and value.isdigit() else None
+
+
+CONNECTOR: Final = MappedConnector("onelogin", "1", facts_of, JsonHook(PAGES), PAGES)
+"""The connector for OneLogin's events."""
