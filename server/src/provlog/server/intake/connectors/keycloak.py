@@ -112,13 +112,16 @@ def _is_telling(done: _Done, place: Place) -> bool:
 
 
 def _representation(value: JsonValue) -> tuple[JsonValue, str]:
-    """Return a representation that was read, and the flag if it could not be."""
+    """Return a representation, None if there is none, and the flag if it is no JSON.
+
+    An empty one says nothing: Keycloak sends some where it should have said more.
+    """
     if isinstance(value, str) and value:
         try:
-            return loads_json(value.encode()), ""
+            value = loads_json(value.encode())
         except (MalformedError, UnicodeEncodeError):
             return None, "representation_unreadable"
-    return (value or None), ""
+    return (value if isinstance(value, dict | list) and value else None), ""
 
 
 def _several(

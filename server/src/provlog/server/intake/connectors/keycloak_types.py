@@ -44,10 +44,16 @@ _PARTS_OF_POLICIES = (
 _DONE = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete"}
 
 
-def _each(resource: str, subject: str) -> dict[str, str]:
+def _each(subject: str, *resources: str) -> dict[str, str]:
     return {
-        f"{resource}-{theirs}": f"{subject}.{ours}" for theirs, ours in _DONE.items()
+        f"{resource}-{theirs}": f"{subject}.{ours}"
+        for resource in resources
+        for theirs, ours in _DONE.items()
     }
+
+
+def _parts(*resources: str) -> dict[str, str]:
+    return {f"{each}-{done}": "policy.update" for each in resources for done in _DONE}
 
 
 TYPES: dict[str, str] = {
@@ -81,14 +87,8 @@ TYPES: dict[str, str] = {
     "REALM_ROLE-DELETE/composites": "policy.update",
     "CLIENT_ROLE-CREATE/composites": "policy.update",
     "CLIENT_ROLE-DELETE/composites": "policy.update",
-    **{
-        name: ours for each in _POLICIES for name, ours in _each(each, "policy").items()
-    },
-    **{
-        f"{each}-{done}": "policy.update"
-        for each in _PARTS_OF_POLICIES
-        for done in _DONE
-    },
+    **_each("policy", *_POLICIES),
+    **_parts(*_PARTS_OF_POLICIES),
     "REGISTER": "account.create",
     "UPDATE_PROFILE": "account.update",
     "UPDATE_EMAIL": "account.update",
