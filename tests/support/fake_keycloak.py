@@ -55,6 +55,7 @@ class FakeKeycloak:
     uses: int = 1_000_000
     url: str = ""
     expires_in: int = 60
+    secret: str = CLIENT_SECRET
     allowed: bool = True
     admin: list[tuple[int, bytes]] = field(default_factory=list)
     users: list[tuple[int, bytes]] = field(default_factory=list)
@@ -92,7 +93,7 @@ class FakeKeycloak:
             return web.json_response({"error": "unsupported_grant_type"}, status=400)
         if (form.get("client_id"), form.get("client_secret")) != (
             CLIENT_ID,
-            CLIENT_SECRET,
+            self.secret,
         ):
             said = {"error": "unauthorized_client", "error_description": "Invalid"}
             return web.json_response(said, status=401)
