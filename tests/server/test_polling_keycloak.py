@@ -13,8 +13,10 @@ from provlog.server.delivery import deliver
 from provlog.server.errors import ConfigurationError
 from provlog.server.instance import Instance
 from provlog.server.polling.feed import FetchError
-from provlog.server.polling.keycloak import dated, step_of
+from provlog.server.polling.keycloak import KIND, dated, step_of
+from provlog.server.polling.kinds import make_feed
 from provlog.server.polling.poller import ATTEMPTS
+from provlog.server.source_settings import SourceSettings
 from support.fake_keycloak import CLIENT_SECRET, DAY, FakeKeycloak, fake_keycloak
 from support.keycloak import ANN, by_webhook, keycloak_bytes, user_event
 from support.keycloak_polling import RECORD, Polled
@@ -305,10 +307,25 @@ async def test_settings_that_do_not_fit_are_refused(
     assert polled.keycloak.grants == []
 
 
-async def test_a_realm_is_one_segment_of_the_path(polled: Polled) -> None:
-    polled.poll_table["realm"] = "acme/../master?x=#"
-    with pytest.raises(FetchError, match="HTTP 404"):
+async def test_a_realm_is_one_segment_of_the_path_whatever_its_name(
+    polled: Polled,
+) -> None:
+    async with fake_keycloak(realm="a/../b?c=#d ü") as keycloak:
+        polled.keycloak = keycloak
+        polled.poll_table["realm"] = keycloak.realm
+        backlog(keycloak, 3)
         await polled.poll()
+        await polled.require_all()
+
+
+def test_a_secret_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:
+    table = {"url": "https://a.example.com", "realm": "a", "client_id": "b"}
+    path = tmp_path / "keycloak.toml"
+    settings = SourceSettings(
+        path, "s", poll={**table, "client_secret_file": "nowhere"}
+    )
+    with pytest.raises(ConfigurationError, match="nowhere: No such file"):
+        make_feed(KIND, settings)
 
 
 @pytest.mark.parametrize(

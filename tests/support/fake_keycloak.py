@@ -50,6 +50,7 @@ class FakeKeycloak:
     """
 
     base: str = ""
+    realm: str = REALM
     most: int = 100_000
     skew: int = 0
     uses: int = 1_000_000
@@ -87,6 +88,7 @@ class FakeKeycloak:
 
     async def token(self, request: web.Request) -> web.Response:
         """Answer a grant of client credentials."""
+        self._require_realm(request)
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.grants.append(form)
         if form.get("grant_type") != "client_credentials":
@@ -119,6 +121,7 @@ class FakeKeycloak:
     async def _answer(
         self, request: web.Request, fault: str | None
     ) -> web.StreamResponse:
+        self._require_realm(request)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or self._tokens.get(token, 0) < 1:
             return web.json_response({"error": "HTTP 401 Unauthorized"}, status=401)
@@ -142,6 +145,10 @@ class FakeKeycloak:
             request, answer
         )
         return changed
+
+    def _require_realm(self, request: web.Request) -> None:
+        if request.match_info["realm"] != self.realm:
+            raise web.HTTPNotFound
 
     def _ordered(self, request: web.Request) -> list[bytes]:
         """Return the events, the newest first; of one time in any order."""
@@ -203,10 +210,10 @@ async def fake_keycloak(**settings: Any) -> AsyncIterator[FakeKeycloak]:  # noqa
     """Run a fake Keycloak on a free port."""
     fake = FakeKeycloak(**settings)
     app = web.Application()
-    token = f"{fake.base}/realms/{REALM}/protocol/openid-connect/token"
+    token = f"{fake.base}/realms/{{realm}}/protocol/openid-connect/token"
     app.router.add_post(token, fake.token)
     for name in ("admin-events", "events"):
-        app.router.add_get(f"{fake.base}/admin/realms/{REALM}/{name}", fake.events)
+        app.router.add_get(f"{fake.base}/admin/realms/{{realm}}/{name}", fake.events)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
