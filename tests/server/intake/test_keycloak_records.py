@@ -1,15 +1,20 @@
 """Keycloak's events by either way, at any time, and those that others published."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.intake.connectors import decode_records
+from provlog.server.intake.connectors import decode_records, events_of
 from provlog.server.intake.connectors.keycloak import TYPES
 from provlog.server.intake.connectors.keycloak_types import USER_EVENTS
+from provlog.server.intake.data_members import parse_data
 from provlog.server.intake.event import TYPE, Event
-from support.events import NOW, NOW_MS, read_all
+from provlog.server.intake.members import split_members
+from support.events import NOW, NOW_MS, json_values, read_all
 from support.keycloak import (
     ANN,
     KEYCLOAK,
@@ -96,6 +101,41 @@ def test_every_mapped_type_is_reached_and_is_a_type() -> None:
         words = "/x/".join(below.split("/")) if below else ""
         record = admin_event(resource, operation, f"{path}/{words}" if below else None)
         assert keycloak_event(record).type == ours, native
+
+
+def test_no_secret_of_a_representation_gets_into_an_entry() -> None:
+    for said in (
+        {"type": "secret", "value": "hush"},
+        {"username": "ann", "credentials": [{"type": "password", "value": "hush"}]},
+        {"clientId": "wiki", "secret": "hush"},
+    ):
+        sent = json.dumps(by_webhook(admin_event(representation=said))).encode()
+        for event in events_of(KEYCLOAK, sent, SOURCE, NOW_MS):
+            assert "hush" not in f"{event.data} {event.original}"
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(sorted({name.partition("-")[0] for name in TYPES})),
+    st.sampled_from(["CREATE", "UPDATE", "DELETE", "ACTION"]),
+    st.lists(st.sampled_from(["users", "groups", "roles", "", "realm", "é", ANN])).map(
+        "/".join
+    )
+    | st.text(max_size=40),
+    json_values(),
+)
+def test_any_path_and_representation_become_events_within_the_limits(
+    resource: str, operation: str, path: str, said: JsonValue
+) -> None:
+    record = admin_event(resource, operation, path, details=said)
+    for representation in (said, json.dumps(said), [said, {"id": said, "name": path}]):
+        text = json.dumps(representation)
+        for event in keycloak_events({**record, "representation": text}):
+            assert TYPE.fullmatch(event.type)
+            data, _ = parse_data(event.data)
+            assert data == event.data
+            assert split_members(event, "urn:ns", {})
+            assert event.comparison()
 
 
 @pytest.mark.needs("samples")

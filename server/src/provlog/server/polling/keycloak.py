@@ -39,6 +39,7 @@ from provlog.server.polling.oauth import AccessToken
 from provlog.server.polling.streams import Streams
 from provlog.server.source_settings import SourceSettings
 
+FIRST_PAGE: Final = 100
 LARGEST_PAGE: Final = MAX_BATCH_EVENTS
 MAX_PLACE: Final = 2**31 - 1
 MAX_NAME: Final = 255
@@ -84,16 +85,17 @@ class EventsFeed:
         """Return a page; see `Feed.page`. A link is the place the page begins at."""
         first = _place(link)
         while True:
-            fields = (*self._query, ("first", first), ("max", self._most))
-            query = urlencode(fields)
+            # Most rounds find little that is new.
+            most = self._most if link else min(self._most, FIRST_PAGE)
+            query = urlencode((*self._query, ("first", first), ("max", most)))
             try:
                 answer = await self._fetcher.get(self._path, query, MAX_BATCH_BYTES)
                 records = await _cut(answer.body)
             except TooLargeError:
                 # Of large records fewer are asked for, until the page can be taken.
-                if self._most == 1:
+                if most == 1:
                     raise
-                self._most = max(1, self._most // 2)
+                self._most = max(1, most // 2)
                 continue
             self._most = min(LARGEST_PAGE, 2 * self._most)
             return _page(records, answer, first, since)
