@@ -18,7 +18,9 @@ from provlog.server.intake.connectors import (
     auth0,
     decode_records,
     jumpcloud,
+    keycloak,
     okta,
+    onelogin,
 )
 from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
@@ -56,7 +58,9 @@ _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 TABLES = {
     "auth0": auth0.TYPES,
     "jumpcloud": jumpcloud.TYPES,
+    "keycloak": keycloak.TYPES,
     "okta": okta.TYPES,
+    "onelogin": onelogin.TYPES,
 }
 # Pages that are not named as their connector.
 PAGE_OF: dict[str, str] = {}

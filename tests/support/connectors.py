@@ -9,7 +9,9 @@ from provlog.server.source_settings import SourceSettings
 from support.auth0 import auth0_call, auth0_record
 from support.generic import MAPPING, TYPES, generic_record
 from support.jumpcloud import binding, jumpcloud_record
+from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
+from support.onelogin import api_record, webhook_record
 
 SETTINGS = {
     "generic": SourceSettings(
@@ -39,6 +41,20 @@ SEEDS: dict[str, list[bytes]] = {
         jumpcloud_record("user_update", changes=[{"field": "x", "from": 1, "to": 2}]),
         binding("add", "user_group", "user"),
     ),
+    "keycloak": _lines(
+        admin_event(representation={"username": "ann", "enabled": True}),
+        by_webhook(
+            admin_event(
+                "REALM_ROLE_MAPPING",
+                path="users/f:1:ann/role-mappings/realm",
+                representation=[{"id": ROLE, "name": "a"}, {"id": "b", "name": "b"}],
+            )
+        ),
+        user_event("UPDATE_EMAIL", details={"updated_email": "a@example.com"}),
+    ),
     "okta": _lines(okta_record(USER, GROUP)),
+    "onelogin": _lines(
+        api_record(147, role_id=7, role_name="Admins"), webhook_record("13")
+    ),
 }
 """Records that a connector understands."""

@@ -9,7 +9,14 @@ from functools import lru_cache
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
-from provlog.server.intake.connectors import auth0, generic, jumpcloud, okta
+from provlog.server.intake.connectors import (
+    auth0,
+    generic,
+    jumpcloud,
+    keycloak,
+    okta,
+    onelogin,
+)
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
 from provlog.server.intake.secrets import without_secrets
@@ -28,7 +35,9 @@ _ALL: tuple[Connector, ...] = (
     auth0.CONNECTOR,
     generic.CONNECTOR,
     jumpcloud.CONNECTOR,
+    keycloak.CONNECTOR,
     okta.CONNECTOR,
+    onelogin.CONNECTOR,
 )
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _ALL}
 
