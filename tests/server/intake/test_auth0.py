@@ -226,6 +226,29 @@ def test_a_machine_that_calls_is_the_actor() -> None:
     }
 
 
+def test_the_actor_of_a_call_is_whose_token_it_carried() -> None:
+    record = auth0_call("delete", USERS)
+    record["data"]["user_id"] = "auth0|other"
+    actor: Any = auth0_event(record).data["actor"]
+    assert actor["id"] == "auth0|1"
+    del record["data"]["details"]["request"]["auth"]
+    assert auth0_event(record).data["actor"] == {"id": "auth0|other", "type": "user"}
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [(201, "success"), (302, "success"), (399, "success"), (400, "failure")],
+)
+def test_the_result_of_a_call_is_its_status(status: int, result: str) -> None:
+    event = auth0_event(auth0_call("delete", USERS, status=status))
+    assert event.data["outcome"] == {"result": result}
+
+
+def test_what_is_asked_for_in_the_query_is_no_part_of_the_path() -> None:
+    event = auth0_event(auth0_call("delete", f"{USERS}?wait=true"))
+    assert event.data["target"] == {"id": "auth0|7", "type": "user"}
+
+
 def test_the_organization_a_user_was_added_to() -> None:
     record = auth0_record(
         "organization_member_added", organization_id="org_1", organization_name="acme"
@@ -250,6 +273,7 @@ def test_a_record_without_its_envelope_is_the_same() -> None:
         two.data,
     )
     assert one.id == "90020261121"
+    assert auth0_event(whole | {"log_id": "outer"}).id == "outer"
     assert auth0_event({"_id": "x1", "type": "ss"}).id == "x1"
 
 

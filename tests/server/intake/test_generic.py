@@ -239,12 +239,13 @@ def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pointer", "found"),
     [
-        ("", {"a": [{"b": 1}, "x"], "": 2, "m~n": 3, "c/d": 4}),
+        ("", {"a": [{"b": 1}, "x"], "": 2, "m~n": 3, "c/d": 4, "e~1": 5}),
         ("/a/0/b", 1),
         ("/a/1", "x"),
         ("/", 2),
         ("/m~0n", 3),
         ("/c~1d", 4),
+        ("/e~01", 5),
         ("/a/2", None),
         ("/a/00", None),
         ("/a/-", None),
@@ -256,7 +257,7 @@ def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_pointers(pointer: str, found: Any) -> None:  # noqa: ANN401
-    value: Any = {"a": [{"b": 1}, "x"], "": 2, "m~n": 3, "c/d": 4}
+    value: Any = {"a": [{"b": 1}, "x"], "": 2, "m~n": 3, "c/d": 4, "e~1": 5}
     assert find(parse_place(pointer, "x"), value) == found
 
 

@@ -111,7 +111,7 @@ class _Reading:
 
     def _time(self, record: JsonValue) -> JsonValue:
         value, unit = self._at("time", record), self.tables.mapping.time_unit
-        if unit == "rfc3339" or isinstance(value, bool | list | dict):
+        if unit == "rfc3339" or isinstance(value, list | dict):
             return value
         try:
             moment = int(float(str(value)) * (1000 if unit == "s" else 1))
