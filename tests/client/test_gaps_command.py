@@ -45,7 +45,10 @@ def add(log: LyingLog) -> Add:
 
 
 @pytest.fixture
-def gaps(served: Served, log: LyingLog, tmp_path: Path) -> Gaps:
+def gaps(
+    served: Served, log: LyingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Gaps:
+    monkeypatch.setattr(reporting, "now_ms", lambda: BASE + 999 * DAY)
     env = {
         "PROVLOG_URL": served.url,
         "PROVLOG_LOG_KEY": log.vkey,
@@ -278,7 +281,7 @@ def test_a_terminal_is_shown_where_there_was_silence(
     assert width.strip() == "1h a bar"
     [line] = [x for x in gaps("--until", at(900)).stdout.splitlines() if "█" in x]
     drawn, _, width = line.strip().partition(" ")
-    assert drawn == "█·▃" + "·" * 54
+    assert drawn == "█▂▂" + "·" * 54
     assert width == "16h a bar"
 
 

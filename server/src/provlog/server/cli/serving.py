@@ -88,6 +88,7 @@ async def _serve(task: Task, place: Place) -> None:
         tasks = [
             asyncio.create_task(service.tend()),
             asyncio.create_task(surroundings.watch()),
+            asyncio.create_task(service.health.follow(service.open_logs)),
         ]
         async with contextlib.AsyncExitStack() as stack:
             url, metrics_url = await _listen(stack, service, task, place)
