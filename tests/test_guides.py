@@ -52,6 +52,7 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "silence.md": nobody,
     "connect/okta.md": okta,
 }
 
