@@ -6,7 +6,6 @@ nobody has to be told: it is the median of those that were seen.
 """
 
 from collections import deque
-from statistics import median_low
 from typing import Final, NamedTuple, Self
 
 from provlog.merkle.encoding import MAX_SAFE_INTEGER, JsonValue, require_members
@@ -125,7 +124,7 @@ class Heartbeats:
         """The usual time between two, in milliseconds; None before it can be told."""
         if len(self._intervals) < _ENOUGH:
             return None
-        return median_low(self._intervals)
+        return sorted(self._intervals)[(len(self._intervals) - 1) // 2]
 
     @property
     def patience(self) -> int | None:
