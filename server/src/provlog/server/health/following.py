@@ -8,6 +8,7 @@ tree, and the leaves behind it are few.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,15 +41,23 @@ class Followed:
     """One log: what was folded of it, and up to where that is kept.
 
     `complete` once it had reached the end of the log: before that, sources seem to be
-    worse than they are.
+    worse than they are. `spent` is how many seconds the last stride kept the event loop
+    from other work, waiting for the database not included.
     """
 
     fold: SourceFold
     kept: int
-    kept_at: float
+    kept_at: float = -math.inf
     complete: bool = False
+    spent: float = 0.0
     trouble: str | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def is_due(self) -> bool:
+        """Tell whether it is worth keeping again."""
+        if self.fold.size - self.kept < KEEP_LEAVES:
+            return False
+        return time.monotonic() - self.kept_at >= KEEP_SECONDS
 
 
 class Health:
@@ -95,23 +104,23 @@ class Health:
             fold, size = followed.fold, log.released.size
             end = min(fold.size + STRIDE, size)
             if fold.size < end:
-                for leaf in await self._storage.leaves(log.id, fold.size, end):
+                leaves = await self._storage.leaves(log.id, fold.size, end)
+                begun = time.monotonic()
+                for leaf in leaves:
                     fold.add(leaf)
+                followed.spent = time.monotonic() - begun
             followed.complete = followed.complete or fold.size >= size
             return fold.size < size
 
     async def keep(self, log: Log) -> None:
         """Write down what was folded of a log, unless that is little or was just done.
 
-        A failure is logged, once.
+        Raises `OSError` and `StorageError`.
         """
         followed = await self._of(log)
-        new = followed.fold.size - followed.kept
-        now = time.monotonic()
-        recent = now - followed.kept_at < KEEP_SECONDS
-        if self._keeper is None or new < KEEP_LEAVES or recent:
+        if self._keeper is None or not followed.is_due():
             return
-        followed.kept_at = now
+        followed.kept_at = time.monotonic()
         async with followed.lock:
             kept = Kept(await log.tree.root(followed.fold.size), followed.fold)
             name, origin = log.record.name, log.origin
@@ -121,16 +130,16 @@ class Health:
     async def _attend(self, log: Log) -> bool:
         """Do what there is to do for one log; what fails is tried again later."""
         followed = self._followed.get(log.id)
-        if followed is not None and followed.fold.size >= log.released.size:
+        idle = followed is not None and followed.fold.size >= log.released.size
+        if followed is not None and idle and not followed.is_due():
             return False
-        begun = time.monotonic()
         try:
             behind = await self.step(log)
             await self.keep(log)
         except Exception as error:
             self._tell(log, error)
             return False
-        spent = time.monotonic() - begun
+        spent = self._followed[log.id].spent
         await asyncio.sleep(spent * (1 / _SHARE - 1))
         return behind
 
@@ -151,7 +160,7 @@ class Health:
         async with self._opening:
             if log.id not in self._followed:
                 fold = await self._recall(log)
-                self._followed[log.id] = Followed(fold, fold.size, time.monotonic())
+                self._followed[log.id] = Followed(fold, fold.size)
             return self._followed[log.id]
 
     async def _recall(self, log: Log) -> SourceFold:
