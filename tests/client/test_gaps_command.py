@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,17 @@ def test_a_run_goes_on_where_the_last_one_stopped(
     assert told(gaps(*options)) == going_on != before
 
 
+def test_an_older_head_is_read_from_the_beginning(
+    gaps: Gaps, add: Add, log: LyingLog, tmp_path: Path
+) -> None:
+    for number in range(300):
+        add(number, seq=2 * number)
+    options = ("--resume", str(tmp_path / "gaps.state"), "--until", at(1), "--json")
+    assert gaps(*options).exit_code == 4
+    log.served_size = 200
+    assert len(told(gaps(*options))) < 200
+
+
 def test_a_log_that_changed_its_past_is_not_gone_on_with(
     gaps: Gaps, add: Add, log: LyingLog, tmp_path: Path
 ) -> None:
@@ -257,7 +269,12 @@ def test_a_file_of_another_log_or_run_is_refused(
     options = ("--resume", str(file), "--until", at(1))
     assert gaps(*options).exit_code == 0
     whole = file.read_bytes()
-    for data in (b"", whole[:-1], whole.replace(b'"size": 256', b'"size": 255'), b"\n"):
+    fewer = whole.replace(b'"count": 255', b'"count": 254')
+    assert fewer != whole
+    state = json.loads(whole.partition(b"\n")[2])
+    foreign = json.dumps({**state, "origin": "log.example/other"}).encode()
+    foreign = sha256(foreign).hexdigest().encode() + b"\n" + foreign
+    for data in (b"", whole[:-1], fewer, foreign, b"\n"):
         file.write_bytes(data)
         result = gaps(*options)
         assert (result.exit_code, result.stdout) == (2, "")

@@ -166,6 +166,13 @@ def test_from_a_time_on_only_what_is_new_counts() -> None:
     assert "urn:later" not in folded(leaves, scope).reports
 
 
+def test_heartbeats_from_before_are_not_counted_and_tell_the_interval() -> None:
+    times = [0, HOUR, 2 * HOUR, 3 * HOUR, 9 * HOUR, 10 * HOUR, 12 * HOUR]
+    leaves = [source_leaf(at, type=HEARTBEAT) for at in times]
+    beats = report_of(*leaves, scope=Scope(since=START + 10 * HOUR)).heartbeats
+    assert (beats.count, beats.missed, beats.interval) == (2, 1, HOUR)
+
+
 def test_a_source_that_fell_silent_before_is_still_known() -> None:
     fold = folded([source_leaf(0)], Scope(since=START + HOUR))
     report = fold.reports[ACME]

@@ -122,7 +122,8 @@ async def test_what_is_damaged_or_of_another_log_is_made_anew(
         origin = ORIGIN if damage == "scope" else "log.example.com/other"
         Keeper(instance.health).save("main", origin, Kept(root, fold))
     else:
-        flipped = bytes([*data[:500], data[500] ^ 1, *data[501:]])
+        at = data.index(b'"count":') + len(b'"count":')
+        flipped = bytes([*data[:at], data[at] ^ 1, *data[at + 1 :]])
         file.write_bytes({"cut": data[:-1], "bit": flipped, "empty": b""}[damage])
     async with opened(instance) as (service, log, health):
         assert (await catch_up(health, log)).to_json() == expected

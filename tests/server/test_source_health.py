@@ -10,7 +10,9 @@ from urllib.parse import quote
 import pytest
 
 from provlog.merkle.encoding import format_time
+from provlog.merkle.source_fold import SourceFold
 from provlog.server.health import following
+from provlog.server.health.judging import silence_of
 from provlog.server.source_settings import SettingsBook, SourceSettings
 from support.events import event_json
 from support.instances import SOURCE, Served, served
@@ -135,6 +137,7 @@ async def test_what_is_no_source_is_not_found(tmp_path: Path, source: str) -> No
         for role in ("admin", "monitor"):
             reply = await log.get(f"sources/{source}/health", role=role)
             assert reply.status == 404
+            assert reply.json()["detail"] == "that is no name of a source"
         assert (await log.get(f"{path()}?a=1")).status == 400
 
 
@@ -164,6 +167,14 @@ async def test_heartbeats_tell_without_a_declaration(tmp_path: Path) -> None:
         interval = told["heartbeats"]["interval"]
         if interval:
             assert told["silence"]["allowed"] == pytest.approx(3 * interval)
+
+
+async def test_what_was_not_looked_at_yet_ends_a_silence_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with two_sources(tmp_path) as log:
+        silence = silence_of(log.log, SOURCE, SourceFold(), None, 0)
+        assert silence.since == log.log.freshness.newest[SOURCE]
 
 
 async def test_an_answer_says_how_far_it_goes(
