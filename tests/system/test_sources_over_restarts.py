@@ -6,6 +6,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from provlog.server.health.following import KEEP_LEAVES
 from support.crowds import event
 from support.observers import BATCH, bearer
@@ -57,8 +59,15 @@ def health(server: Server) -> dict[str, Any]:
     return found
 
 
-def test_workers_agree_and_go_on_after_they_were_killed(tmp_path: Path) -> None:
-    server = Server.init(tmp_path)
+@pytest.fixture(params=["sqlite", "postgres"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+    options = ["--dev", "--source", "*"]
+    if request.param == "postgres":
+        options += ["--database", request.getfixturevalue("postgres_url")]
+    return Server.init(tmp_path, *options)
+
+
+def test_workers_agree_and_go_on_after_they_were_killed(server: Server) -> None:
     server.options = ("--workers", "2", "--selfcheck", "0")
     with server:
         for first in range(1, 5 * 1_010, 1_010):
