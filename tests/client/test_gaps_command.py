@@ -88,7 +88,7 @@ def test_a_source_without_gaps_has_nothing_told(gaps: Gaps, add: Add) -> None:
     result = gaps("--until", at(6))
     assert result.exit_code == 0, result.output
     assert f"{ACME}: 5 events" in result.stdout
-    assert "1 sources, nothing to tell: 6 entries verified" in result.stdout
+    assert "1 source, nothing to tell: 6 entries verified" in result.stdout
     assert told(gaps("--until", at(6), "--json"), exit_code=0) == []
 
 
@@ -140,7 +140,7 @@ def test_attempts_are_told_beside_their_outcomes(gaps: Gaps, add: Add) -> None:
     add(1, type="attempt.account.create")
     add(2, type="account.create")
     text = gaps("--until", at(1)).stdout
-    assert "2 attempts of account.create and 1 outcomes" in text
+    assert "2 attempts of account.create and 1 outcome" in text
     [line, _] = gaps("--until", at(1), "--json").stdout.splitlines()
     attempts = json.loads(line)["attempts"]
     assert attempts == {"account.create": {"attempts": 2, "outcomes": 1}}

@@ -61,10 +61,11 @@ class Judge:
         yield from _numbers(source, report.numbers)
         yield from _silence(source, self.silent_periods(report))
         if report.late and report.latest is not None:
-            text = f"of {report.late} events, by more than {span(fold.scope.late)}"
+            text = f"of {counted(report.late, 'event')}, by more than"
+            text += f" {span(fold.scope.late)}"
             yield _extreme("late", source, text, report.late, report.latest)
         if report.ahead and report.furthest is not None:
-            text = f"clocks of {report.ahead} events, by more than"
+            text = f"clocks of {counted(report.ahead, 'event')}, by more than"
             text += f" {span(fold.scope.skew)}"
             yield _extreme("ahead", source, text, report.ahead, report.furthest)
 
@@ -75,7 +76,7 @@ class Judge:
 
 def describe(report: SourceReport) -> str:
     """Return a source's figures in one line."""
-    words = [f"{report.count:,} events"]
+    words = [counted(report.count, "event")]
     if report.newest is not None:
         words.append(f"newest {moment(report.newest)} (entry {report.last})")
     numbers = report.numbers
@@ -85,7 +86,8 @@ def describe(report: SourceReport) -> str:
     if beats.count and beats.interval is not None:
         words.append(f"a heartbeat every {span(beats.interval)}, {beats.missed} missed")
     for name, (attempts, outcomes) in sorted(report.attempts().items()):
-        words.append(f"{attempts:,} attempts of {name} and {outcomes:,} outcomes")
+        made = counted(attempts, "attempt")
+        words.append(f"{made} of {name} and {counted(outcomes, 'outcome')}")
     return ", ".join(words)
 
 
@@ -166,14 +168,16 @@ def _numbers(source: str, numbers: Numbers) -> Iterator[SourceFinding]:
         text = f"{numbers.unlisted:,} older numbers, not listed"
         yield SourceFinding("missing", source, text, {"count": numbers.unlisted})
     if numbers.run:
-        text = f"counting anew, {numbers.run} times, last at entry {numbers.restarted}"
+        text = (
+            f"it counted anew, last at entry {numbers.restarted}; times: {numbers.run}"
+        )
         details: dict[str, JsonValue] = {
             "times": numbers.run,
             "entry": numbers.restarted,
         }
         yield SourceFinding("restarted", source, text, details)
     if numbers.repeated:
-        text = f"numbers that were there before, in {numbers.repeated} events"
+        text = f"numbers that were there, in {counted(numbers.repeated, 'event')}"
         details = {"count": numbers.repeated}
         yield SourceFinding("repeated", source, text, details)
 
@@ -222,6 +226,11 @@ def _extreme(
         "entry": worst.entry,
     }
     return SourceFinding(kind, source, text, details)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return how many there are of something, in words."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def span(milliseconds: int) -> str:

@@ -186,8 +186,8 @@ class _Report:
             (self._print_json if self.as_json else self._print)(source, findings)
         if self.fold.left_out:
             note(
-                f"{self.fold.left_out} events are of further sources:"
-                f" {MAX_SOURCES} are told apart"
+                f"events of sources beyond the first {MAX_SOURCES:,}, of which nothing"
+                f" is told: {self.fold.left_out:,}"
             )
         self._print_end(len(sources), total)
         return total
@@ -218,6 +218,8 @@ class _Report:
             click.echo(f"  {each.kind.upper():<9}  {each.text}")
 
     def _print_end(self, sources: int, total: int) -> None:
+        from provlog.client.source_gaps import counted
+
         checkpoint = self.signed.checkpoint
         if self.as_json:
             end: dict[str, JsonValue] = {
@@ -232,8 +234,9 @@ class _Report:
             }
             print_json(end)
             return
-        found = f"{total} findings" if total else "nothing to tell"
-        click.echo(f"{sources} sources, {found}: {checkpoint.size} entries verified")
+        found = counted(total, "finding") if total else "nothing to tell"
+        verified = f"{counted(checkpoint.size, 'entry', 'entries')} verified"
+        click.echo(f"{counted(sources, 'source')}, {found}: {verified}")
 
 
 def _on_terminal() -> bool:

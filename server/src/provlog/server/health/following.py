@@ -135,20 +135,24 @@ class Health:
             return False
         try:
             behind = await self.step(log)
+        except Exception as error:
+            self._tell(log, "cannot be seen", error)
+            return False
+        try:
             await self.keep(log)
         except Exception as error:
-            self._tell(log, error)
-            return False
+            self._tell(log, "cannot be kept", error)
         spent = self._followed[log.id].spent
         await asyncio.sleep(spent * (1 / _SHARE - 1))
         return behind
 
-    def _tell(self, log: Log, error: Exception) -> None:
+    def _tell(self, log: Log, what: str, error: Exception) -> None:
+        """Log what fails, unless it was the last thing that failed, too."""
         known = isinstance(error, (ServiceError, StorageError, OSError))
-        why = str(error) if known else describe(error)
+        why = f"{what}: {error if known else describe(error)}"
         followed = self._followed.get(log.id)
         if followed is None or followed.trouble != why:
-            logger.error("the sources of log %s cannot be seen: %s", log.origin, why)
+            logger.error("the sources of log %s %s", log.origin, why)
         if followed is not None:
             followed.trouble = why
 
