@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
 from support.pages import (
     Snippet,
@@ -49,11 +50,22 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
         assert [each.status for each in fake.asked] == [200]
 
 
+@asynccontextmanager
+async def keycloak() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_keycloak(secret="the-secret-of-the-client") as fake:
+        now = fake.now()
+        fake.store(now - 9000, now - 5000, now - 5000)
+        yield {"https://sso.example.com": fake.url}
+        assert {each.status for each in fake.asked} == {200}
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
     "silence.md": nobody,
+    "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
+    "connect/onelogin.md": nobody,
 }
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")

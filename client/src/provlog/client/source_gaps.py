@@ -61,11 +61,11 @@ class Judge:
         yield from _numbers(source, report.numbers)
         yield from _silence(source, self.silent_periods(report))
         if report.late and report.latest is not None:
-            text = f"of {counted(report.late, 'event')}, by more than"
+            text = f"{counted(report.late, 'event')}, by more than"
             text += f" {span(fold.scope.late)}"
             yield _extreme("late", source, text, report.late, report.latest)
         if report.ahead and report.furthest is not None:
-            text = f"clocks of {counted(report.ahead, 'event')}, by more than"
+            text = f"{counted(report.ahead, 'event')}, by more than"
             text += f" {span(fold.scope.skew)}"
             yield _extreme("ahead", source, text, report.ahead, report.furthest)
 
