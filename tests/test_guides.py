@@ -80,6 +80,7 @@ GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
     "connect/google.md": google,
+    "silence.md": nobody,
     "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
     "connect/onelogin.md": nobody,
