@@ -17,6 +17,7 @@ from provlog.server.intake.connectors import (
     CONNECTORS,
     auth0,
     decode_records,
+    google,
     jumpcloud,
     keycloak,
     okta,
@@ -58,6 +59,7 @@ _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 TABLES = {
     "auth0": auth0.TYPES,
     "jumpcloud": jumpcloud.TYPES,
+    "google": google.TYPES,
     "keycloak": keycloak.TYPES,
     "okta": okta.TYPES,
     "onelogin": onelogin.TYPES,

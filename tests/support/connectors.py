@@ -8,6 +8,7 @@ from provlog.server.intake.connectors import Connector, configured
 from provlog.server.source_settings import SourceSettings
 from support.auth0 import auth0_call, auth0_record
 from support.generic import MAPPING, TYPES, generic_record
+from support.google import activity, flattened, google_event
 from support.jumpcloud import binding, jumpcloud_record
 from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
@@ -30,6 +31,9 @@ def _lines(*records: object) -> list[bytes]:
     return [json.dumps(record).encode() for record in records]
 
 
+_CREATED = google_event("CREATE_USER", USER_EMAIL="ann@acme.example")
+_ASSIGNED = google_event("ASSIGN_ROLE", USER_EMAIL="ann@acme.example", ROLE_NAME="R")
+
 SEEDS: dict[str, list[bytes]] = {
     "auth0": _lines(
         auth0_record("ss"),
@@ -41,6 +45,7 @@ SEEDS: dict[str, list[bytes]] = {
         jumpcloud_record("user_update", changes=[{"field": "x", "from": 1, "to": 2}]),
         binding("add", "user_group", "user"),
     ),
+    "google": _lines(activity(_CREATED, _ASSIGNED), flattened(activity(_CREATED))),
     "keycloak": _lines(
         admin_event(representation={"username": "ann", "enabled": True}),
         by_webhook(

@@ -12,6 +12,7 @@ from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors import (
     auth0,
     generic,
+    google,
     jumpcloud,
     keycloak,
     okta,
@@ -34,6 +35,7 @@ __all__ = [
 _ALL: tuple[Connector, ...] = (
     auth0.CONNECTOR,
     generic.CONNECTOR,
+    google.CONNECTOR,
     jumpcloud.CONNECTOR,
     keycloak.CONNECTOR,
     okta.CONNECTOR,
