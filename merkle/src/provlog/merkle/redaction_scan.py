@@ -37,7 +37,7 @@ _SAYS_NOTHING = frozenset({b"true", b"false", b"null"})
 _EMPTY = frozenset({b'""', MARK})
 # Strings without any of this are no JSON, no form and no header.
 _WORTH_A_LOOK = re.compile(
-    rb"[={]|\\[\"u]|'[ \t]*+:|\A\"[ \t]*+(?:\[|eyJ|[A-Za-z-]{2,40}+[ \t]*+:"
+    rb"[={\\]|'[ \t]*+:|\A\"[ \t]*+(?:\[|eyJ|[A-Za-z-]{2,40}+[ \t]*+:"
     rb"|(?:bearer|basic|ssws|dpop|token)[ \t])",
     re.IGNORECASE,
 )
@@ -165,6 +165,9 @@ class Scan:
         self._leaf(frame, start, start + len(raw))
         if name.secret:
             return
+        if frame.headers and name is _NO_NAME and _ends_header(frame, raw):
+            self._add(start, start + len(raw), MARK)
+            return
         if name.label:
             frame.paired = frame.paired or is_secret_name(unquote(raw))
         if _WORTH_A_LOOK.search(raw) and may_hold_secrets(raw):
@@ -243,6 +246,17 @@ def _read_name(raw: bytes) -> _Name:
 
 # Records of one provider have the same names again and again.
 _name_of = lru_cache(maxsize=4096)(_read_name)
+
+
+def _ends_header(frame: _Frame, raw: bytes) -> bool:
+    """Tell whether a string is a secret in a list of headers: names, each with a value.
+
+    `frame` notes whether the name that was read last is that of one.
+    """
+    if frame.index % 2:
+        return frame.paired
+    frame.paired = is_secret_name(unquote(raw))
+    return False
 
 
 def _outermost(places: list[Place]) -> Iterator[Place]:
