@@ -208,6 +208,10 @@ def test_a_name_spelled_with_escapes(name: str) -> None:
         f'{{"uuid":"u1"}} password={S}',
         f'\ufeff{{"uuid":"u1","password":"{S}"}}',
         f'{{"uuid":"u1","token":{"[" * 3000} "{S}"',
+        f'{{"uuid":"u1","r":"{{\\"pin\\":\\"{S}\\"',
+        f'{{"uuid":"u1","r":"{{\\"pin\\":\\"{S}\\',
+        f'{{"uuid":"u1","r":"{{\\"p\\u0069n\\":\\"{S}\\u00',
+        f'{{"uuid":"u1","r":"{{\\n\\"pin\\":\\"{S}\\x',
     ],
 )
 def test_what_is_no_json_is_cut_from_the_first_secret_on(record: str) -> None:

@@ -276,11 +276,21 @@ def unquote(raw: bytes) -> str:
     It may end without the second mark and hold bytes that are not UTF-8 and escapes
     that are none.
     """
-    inner = raw[1:-1] if len(raw) > 1 and raw.endswith(b'"') else raw[1:]
-    text = inner.decode("utf-8", "surrogateescape")
+    closed = _CLOSED.fullmatch(raw) is not None
+    text = raw[1 : -1 if closed else None].decode("utf-8", "surrogateescape")
     if "\\" not in text:
         return text
     try:
         return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
-        return text
+        return _ESCAPE.sub(_unescape, text)
+
+
+_CLOSED = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code, letter = match.groups()
+    return chr(int(code, 16)) if code else _LETTERS.get(letter, letter)
