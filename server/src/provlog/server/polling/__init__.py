@@ -2,8 +2,8 @@
 
 A feed speaks one provider's API (`feed`; `okta`, `google` and so on), the poller
 decides what is fetched, delivered and remembered (`poller`), and is the same for all of
-them. A further provider is one more kind in `FEEDS`, under the name of the connector that reads its
-records.
+them. A further provider is one more kind in `FEEDS`, under the name of the connector
+that reads its records.
 """
 
 from provlog.server.polling import google, jumpcloud, keycloak, okta
