@@ -3,6 +3,7 @@
 import json
 
 from provlog.server.intake.connectors import Connector, configured
+from support.entra import GRAPH_RECORDS, exported
 from support.okta import GROUP, USER, okta_record
 
 
@@ -16,6 +17,7 @@ def _lines(*records: object) -> list[bytes]:
 
 
 SEEDS: dict[str, list[bytes]] = {
+    "entra": _lines(*GRAPH_RECORDS, *map(exported, GRAPH_RECORDS)),
     "okta": _lines(okta_record(USER, GROUP)),
 }
 """Records that a connector understands."""
