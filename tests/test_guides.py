@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from support.entra_guide import entra
 from support.fake_okta import fake_okta
 from support.pages import (
     Snippet,
@@ -52,6 +53,7 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/entra.md": entra,
     "connect/okta.md": okta,
 }
 

@@ -169,11 +169,12 @@ class FakeGraph(GraphFaults):
         top = int(request.query.get("$top", "1000"))
         if top < 1 or request.query.get("$orderby") != "activityDateTime asc":
             raise ValueError("no such page, or order")
-        found = self._filtered(request.path, request.query["$filter"])
+        found = self.filtered(request.path, request.query["$filter"])
         end = begin + min(top, self.page)
         return found[begin:end], end if end < len(found) else None
 
-    def _filtered(self, path: str, text: str) -> list[bytes]:
+    def filtered(self, path: str, text: str) -> list[bytes]:
+        """Return what a filter leaves of a log; `ValueError` for one it does not know."""
         parts = re.fullmatch(rf"activityDateTime ({_OPERATORS[path]}) (\S+Z)", text)
         if parts is None:
             raise ValueError("no such filter")
@@ -216,9 +217,9 @@ def _quoted(value: str) -> str:
 
 
 @asynccontextmanager
-async def fake_graph(**settings: Any) -> AsyncIterator[FakeGraph]:  # noqa: ANN401
+async def fake_graph(kind: type[FakeGraph] = FakeGraph) -> AsyncIterator[FakeGraph]:
     """Run a fake Graph on a free port, and another server that nobody should ask."""
-    graph = FakeGraph(**settings)
+    graph = kind()
     app, other = web.Application(), web.Application()
     app.router.add_post(f"/{TENANT}/oauth2/v2.0/token", graph.token)
     for path in graph.logs:

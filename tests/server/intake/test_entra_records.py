@@ -34,6 +34,7 @@ from support.entra import (
     provisioned,
     resource,
 )
+from support.entra_guide import DELIVERY, delivery
 from support.events import NOW_MS, json_values, read_all
 from support.services import make_instance, running
 from support.vectors import samples_root
@@ -253,6 +254,13 @@ def test_a_record_that_is_too_large_keeps_what_identifies_it() -> None:
     assert event.original is None
     assert event.data["target"] == {"id": "w-9", "ns": f"entra:{APPLICATION}"}
     assert event.data["outcome"] == {"result": "success"}
+
+
+def test_the_delivery_in_the_documents_is_what_the_guide_s_tenant_has() -> None:
+    assert DELIVERY.read_text() == delivery()
+    events = read_all(decode_records(ENTRA, DELIVERY.read_bytes(), SOURCE, NOW_MS))
+    types = [event.type for event in events if isinstance(event, Event)]
+    assert types == ["account.create", "group.member.add"]
 
 
 @pytest.mark.needs("samples")
