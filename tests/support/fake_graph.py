@@ -174,7 +174,7 @@ class FakeGraph(GraphFaults):
         return found[begin:end], end if end < len(found) else None
 
     def filtered(self, path: str, text: str) -> list[bytes]:
-        """Return what a filter leaves of a log; `ValueError` for one it does not know."""
+        """Return what a filter leaves of a log; `ValueError` for an unknown one."""
         parts = re.fullmatch(rf"activityDateTime ({_OPERATORS[path]}) (\S+Z)", text)
         if parts is None:
             raise ValueError("no such filter")
