@@ -288,6 +288,22 @@ async def test_pages_too_large_are_read_anew_by_smaller_ones(polled: Polled) -> 
     assert sorted(await polled.originals()) == sorted(small), "large ones are cut"
 
 
+async def test_reading_anew_ends_where_dates_tell_nothing(polled: Polled) -> None:
+    polled.graph.page = 2
+    time = polled.graph.now() - 5000
+    noise = "x" * 5_000_000
+    small, large = audit_bytes(time), [audit_bytes(time, x=noise) for _ in range(3)]
+    polled.graph.logs[AUDITS] += [small, small, *large]
+    await polled.poll()
+    assert sum(each.delivered.logged for each in polled.taken) == 4
+    tops = [int(each.query["$top"]) for each in polled.graph.asked[1:]]
+    assert min(tops) == 1
+    polled.graph.asked.clear()
+    await polled.poll()
+    again = [int(each.query["$top"]) for each in polled.graph.asked[1:]]
+    assert again[0] == 500, "another run begins anew"
+
+
 @pytest.mark.parametrize("keeps", [7, 30])
 async def test_nothing_is_asked_for_that_is_not_kept(
     polled: Polled, keeps: int

@@ -15,7 +15,7 @@ from support.events import NOW_MS
 ENTRA = CONNECTORS["entra"]
 SOURCE = "urn:entra:acme"
 TENANT = "10000000-0000-4000-8000-000000000001"
-APPLICATION = "20000000-0000-4000-8000-000000000002"
+APPLICATION = "2000000a-0000-4000-8000-000000000002"
 ANN = "30000000-0000-4000-8000-00000000000a"
 STEPS = (
     "import scoping matching processing referenceResolution export".split()  # noqa: SIM905

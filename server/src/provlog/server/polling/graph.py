@@ -67,6 +67,7 @@ class GraphFeed:
     async def page(self, since: int, link: str | None) -> Page:
         """Return a page; see `Feed.page`. It settles if its dates are in order."""
         begun, query = _parse(link) if link else (max(since, self._oldest()), "")
+        top = self._top
         while True:
             asked = query or self._query(begun)
             try:
@@ -78,7 +79,9 @@ class GraphFeed:
                 self._top = max(1, self._top // 2)
                 query = ""
                 continue
-            if not query:
+            if link is None and top == self._top:
+                # At a round's beginning alone: within one there is no end of reading
+                # anew unless pages only become smaller.
                 self._top = min(LARGEST_TOP, 2 * self._top)
             return _page(answer, records, begun, following)
 
@@ -150,8 +153,7 @@ def _page(
     answer: Answer, records: list[bytes], begun: int, following: str | None
 ) -> Page:
     times = [time for time in map(dated, records) if time is not None]
-    # A date is cut to milliseconds, and may lie in the one before.
-    in_order = [begun - 1, *times] == sorted([begun - 1, *times])
+    in_order = [begun, *times] == sorted([begun, *times])
     if following is not None:
         following = f"{times[-1] if in_order and times else begun}?{following}"
     return Page(records, times, following, answer.clock, answer.pause, settles=in_order)
