@@ -34,10 +34,10 @@ from provlog.server.intake.connectors.entra_provisioning import (
     provisioning_facts,
 )
 from provlog.server.intake.connectors.entra_reading import Object, members, text
-from provlog.server.intake.connectors.entra_types import AUDIT_TYPES
+from provlog.server.intake.connectors.entra_types import AUDIT_OTHERS, AUDIT_TYPES
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
 
-TYPES: Final = {**PROVISIONING_TYPES, **AUDIT_TYPES}
+TYPES: Final = {**PROVISIONING_TYPES, **AUDIT_OTHERS, **AUDIT_TYPES}
 
 ENVELOPES: Final = (("records",), ("value",))
 _DATES: Final = ("activitydatetime", "createddatetime")

@@ -39,6 +39,8 @@ from provlog.server.intake.connectors.entra_types import audit_type
 from provlog.server.intake.data_members import MAX_CHANGES
 
 MAX_EVENTS_OF_RECORD: Final = 64
+MAX_CARRIERS: Final = 16
+"""Of how many target resources it is read what they say of others; it is one or two."""
 
 _TARGETS: Final = ("user", "service_principal", "device", "group")
 _RESOURCES: Final = ("role", "group", "app", "service_principal", "policy")
@@ -48,6 +50,7 @@ _RESULTS: Final = {
     "failed": "failure",
 }
 _APP: Final = "service_principal"
+_APPS: Final = (_APP, "app")
 _NAMED: Final = {
     "group": "group",
     "role": "role",
@@ -159,7 +162,7 @@ def _entity(resource: Object) -> _Entity:
         party(kind, resource.get("id"), upn, name) | text_members(scope=scope),
         changes,
         _named(values),
-        granted=any(name.startswith(_GRANTS) for name in values),
+        granted=kind in _APPS and any(name.startswith(_GRANTS) for name in values),
     )
 
 
@@ -185,18 +188,23 @@ def _named(values: dict[str, str]) -> dict[str, Object]:
 def _completed(entities: list[_Entity]) -> list[_Entity]:
     """Return the entities, with what others say of them and of some not listed."""
     found = list(entities)
-    for carrier in entities:
-        for kind, named in carrier.named.items():
-            known = [
-                each for each in found if each is not carrier and each.kind == kind
-            ]
-            same = [each for each in known if each.party.get("id") == named.get("id")]
+    carriers = [at for at, each in enumerate(entities) if each.named]
+    for carrier in carriers[:MAX_CARRIERS]:
+        for kind, named in entities[carrier].named.items():
+            places = enumerate(found)
+            known = [at for at, each in places if at != carrier and each.kind == kind]
+            same = [at for at in known if _may_be(found[at], named, len(known))]
             if same:
-                place = found.index(same[0])
-                found[place] = replace(same[0], party=named | same[0].party)
+                one = found[same[0]]
+                found[same[0]] = replace(one, party=named | one.party)
             elif "id" in named or not known:
                 found.append(_Entity(kind, named))
     return found
+
+
+def _may_be(entity: _Entity, named: Object, known: int) -> bool:
+    """Tell whether an entity is the one that is named; without an id it is the only."""
+    return entity.party.get("id") == named["id"] if "id" in named else known == 1
 
 
 def _members_of(pairs: list[_Pair]) -> list[Object]:

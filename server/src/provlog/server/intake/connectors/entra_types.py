@@ -12,6 +12,8 @@ counterpart of a delete, so it is a create.
 
 from typing import Final
 
+from provlog.server.intake.connectors.building import other_type
+
 AUDIT_TYPES: Final = {
     # Core Directory: users
     "Add user": "account.create",
@@ -151,6 +153,95 @@ AUDIT_TYPES: Final = {
     "User registered security info": "credential.create",
     "User updated security info": "credential.update",
 }
+
+_WITHOUT: Final = """
+Add administrative unit
+Add application
+Add eligible member to role in PIM canceled (permanent)
+Add eligible member to role in PIM canceled (renew)
+Add eligible member to role in PIM canceled (timebound)
+Add eligible member to role in PIM requested (permanent)
+Add eligible member to role in PIM requested (renew)
+Add eligible member to role in PIM requested (timebound)
+Add member to administrative unit
+Add member to role approval requested (PIM activation)
+Add member to role canceled (PIM activation)
+Add member to role in PIM canceled (permanent)
+Add member to role in PIM canceled (renew)
+Add member to role in PIM canceled (timebound)
+Add member to role in PIM requested (permanent)
+Add member to role in PIM requested (renew)
+Add member to role in PIM requested (timebound)
+Add member to role request approved (PIM activation)
+Add member to role request denied (PIM activation)
+Add member to role requested (PIM activation)
+Add role definition
+Access review ended
+Administrator directly assigns user to access package
+Administrator directly removes user access package assignment
+Apply decision
+Apply review
+Approve access package assignment request
+Approve decision
+Auto apply review
+Auto approve access package assignment request
+Auto review
+Bulk Approve decisions
+Bulk Deny decisions
+Bulk Reset decisions
+Cancel access package assignment request
+Create access package
+Create access package catalog
+Create access review
+Delete access package
+Delete access package assignment request
+Delete access package catalog
+Delete access review
+Delete application
+Delete external user
+Delete role definition
+Deny access package assignment request
+Deny decision
+Entitlement Management creates access package assignment request for user
+Entitlement Management removes access package assignment request for user
+Extend access package assignment
+Failed access package assignment request
+Fulfill access package assignment request
+Hard Delete application
+Invite external user
+PIM activation request expired
+Partially fulfill access package assignment request
+Ready to fulfill access package assignment request
+Redeem external user invite
+Remove eligible member from role in PIM requested (permanent)
+Remove eligible member from role in PIM requested (timebound)
+Remove member from administrative unit
+Remove member from role in PIM requested (permanent)
+Remove member from role in PIM requested (timebound)
+Remove member from role requested (PIM deactivate)
+Request approved
+Request denied
+Request expired
+Reset decision
+Restore application
+Restore eligible member from role in PIM completed
+Restore member from role
+Restore member from role in PIM completed
+Restore permanent direct role assignment
+Restore permanent eligible role assignment
+Schedule a future access package assignment
+Update access package
+Update access package assignment request
+Update access package catalog
+Update access review
+Update application
+Update role definition
+User requests access package assignment
+User requests to extend access package assignment
+User requests to remove access package assignment
+"""
+AUDIT_OTHERS: Final = {name: other_type(name) for name in _WITHOUT.strip().splitlines()}
+"""What grants, changes or takes nothing yet, or nothing that has a word here."""
 
 
 def audit_type(activity: str) -> str | None:
