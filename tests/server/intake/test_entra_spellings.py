@@ -1,14 +1,18 @@
 """What is the same record of Entra's audit log, however it is spelled."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provlog.server.intake.connectors import events_of
 from provlog.server.intake.connectors.entra_types import AUDIT_TYPES
 from support.entra import (
     ANN,
+    ENTRA,
+    SOURCE,
     USER,
     audited,
     entra_event,
@@ -17,6 +21,7 @@ from support.entra import (
     resource,
     user,
 )
+from support.events import NOW_MS
 
 _NAME = st.none() | st.text("abé ", max_size=4)
 _RESOURCES = st.builds(
@@ -76,3 +81,22 @@ def test_a_display_name_that_one_spelling_leaves_out_makes_no_other_event() -> N
     context = entra_event(named).data["context"]
     assert isinstance(context, dict)
     assert context["actor_display_name"] == "Bob"
+
+
+def test_secrets_in_what_was_changed_stay_out_of_the_changes() -> None:
+    properties = [
+        {"displayName": "PasswordProfile", "oldValue": None, "newValue": '"hunter2"'},
+        {
+            "displayName": "KeyDescription",
+            "oldValue": "[]",
+            "newValue": json.dumps(
+                [{"KeyId": "k1", "Secret": "hunter2", "x": '{"pwd":"hunter2"}'}]
+            ),
+        },
+    ]
+    record = audited({**USER, "modifiedProperties": properties})
+    for each in (record, exported(record)):
+        (event,) = events_of(ENTRA, json.dumps(each).encode(), SOURCE, NOW_MS)
+        assert "hunter2" not in str(event)
+        assert "k1" in str(event.data["changes"])
+        assert event.type == "group.member.add"
