@@ -17,6 +17,7 @@ from provlog.server.intake.connectors import (
     CONNECTORS,
     auth0,
     decode_records,
+    entra,
     google,
     jumpcloud,
     keycloak,
@@ -59,6 +60,7 @@ _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 TABLES = {
     "auth0": auth0.TYPES,
     "jumpcloud": jumpcloud.TYPES,
+    "entra": entra.TYPES,
     "google": google.TYPES,
     "keycloak": keycloak.TYPES,
     "okta": okta.TYPES,

@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.entra_guide import entra
 from support.fake_google import fake_google
 from support.fake_jumpcloud import fake_jumpcloud
 from support.fake_keycloak import fake_keycloak
@@ -98,6 +99,7 @@ GUIDES: dict[str, Provider] = {
     "connect/auth0.md": nobody,
     "connect/generic.md": nobody,
     "connect/jumpcloud.md": jumpcloud,
+    "connect/entra.md": entra,
     "connect/google.md": google,
     "silence.md": nobody,
     "connect/keycloak.md": keycloak,

@@ -7,6 +7,7 @@ from pathlib import Path
 from provlog.server.intake.connectors import Connector, configured
 from provlog.server.source_settings import SourceSettings
 from support.auth0 import auth0_call, auth0_record
+from support.entra import GRAPH_RECORDS, exported
 from support.generic import MAPPING, TYPES, generic_record
 from support.google import activity, flattened, google_event
 from support.jumpcloud import binding, jumpcloud_record
@@ -45,6 +46,7 @@ SEEDS: dict[str, list[bytes]] = {
         jumpcloud_record("user_update", changes=[{"field": "x", "from": 1, "to": 2}]),
         binding("add", "user_group", "user"),
     ),
+    "entra": _lines(*GRAPH_RECORDS, *map(exported, GRAPH_RECORDS)),
     "google": _lines(activity(_CREATED, _ASSIGNED), flattened(activity(_CREATED))),
     "keycloak": _lines(
         admin_event(representation={"username": "ann", "enabled": True}),

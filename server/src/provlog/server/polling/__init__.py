@@ -6,10 +6,11 @@ them. A further provider is one more kind in `FEEDS`, under the name of the conn
 that reads its records.
 """
 
-from provlog.server.polling import google, jumpcloud, keycloak, okta
+from provlog.server.polling import entra, google, jumpcloud, keycloak, okta
 from provlog.server.polling.kinds import FeedKind
 
 FEEDS: dict[str, FeedKind] = {
+    "entra": entra.KIND,
     "google": google.KIND,
     "jumpcloud": jumpcloud.KIND,
     "keycloak": keycloak.KIND,

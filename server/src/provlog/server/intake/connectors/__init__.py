@@ -11,6 +11,7 @@ from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors import (
     auth0,
+    entra,
     generic,
     google,
     jumpcloud,
@@ -34,6 +35,7 @@ __all__ = [
 
 _ALL: tuple[Connector, ...] = (
     auth0.CONNECTOR,
+    entra.CONNECTOR,
     generic.CONNECTOR,
     google.CONNECTOR,
     jumpcloud.CONNECTOR,
