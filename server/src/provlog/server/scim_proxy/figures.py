@@ -4,9 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
-)
+METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
@@ -15,7 +13,9 @@ class Figures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"provlog_scim_proxy_{name}", text, labels, registry=registry)
+            return Counter(
+                f"provlog_scim_proxy_{name}", text, labels, registry=registry
+            )
 
         self._requests = counter(
             "requests", "Requests that were answered.", "method", "status"

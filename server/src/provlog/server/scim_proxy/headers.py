@@ -98,9 +98,7 @@ def _named(given: CIMultiDictProxy[str]) -> frozenset[str]:
     )
 
 
-def _without(
-    given: CIMultiDictProxy[str], dropped: frozenset[str]
-) -> CIMultiDict[str]:
+def _without(given: CIMultiDictProxy[str], dropped: frozenset[str]) -> CIMultiDict[str]:
     return CIMultiDict(
         (name, value) for name, value in given.items() if name.lower() not in dropped
     )

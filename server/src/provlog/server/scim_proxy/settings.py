@@ -1,6 +1,5 @@
 """What the proxy is told: its bounds, and a file with names and secret attributes."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -8,18 +7,12 @@ from typing import Final
 import msgspec
 from yarl import URL
 
-from provlog.server.cli.urls import is_loopback
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network
 
 MAX_FILE: Final = 1 << 20
 MAX_NAMES: Final = 10_000
 MAX_NAME: Final = 256
-
-_UPSTREAM = re.compile(
-    r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
-    r"(?::[1-9][0-9]{0,4})?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +78,3 @@ def read_settings_file(path: Path) -> SettingsFile:
             f" {MAX_NAMES}"
         )
     return found
-
-
-def parse_upstream(text: str, *, insecure: bool) -> URL:
-    """Return the base URL of a SCIM server, or raise `ConfigurationError`.
-
-    Credentials, queries, fragments, escapes, `.` and `..` are refused, and plain HTTP
-    beyond this machine unless `insecure`: what is passed on holds tokens.
-    """
-    match = _UPSTREAM.fullmatch(text) if len(text) <= MAX_NAME else None
-    try:
-        url = URL(text, encoded=True)
-        sound = match is not None and (url.port or 0) <= 65_535
-    except ValueError:
-        sound = False
-    if not sound or match is None or {".", ".."} & {*match["path"].split("/")}:
-        raise ConfigurationError(
-            "--upstream is https://host[:port][/path], without credentials, query and"
-            " fragment"
-        )
-    if url.scheme == "http" and not is_loopback(url.host or "") and not insecure:
-        raise ConfigurationError(
-            "--upstream begins with https:// unless its host is this machine, or"
-            " --insecure-upstream is given"
-        )
-    return url

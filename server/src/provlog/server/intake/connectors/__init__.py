@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
-from provlog.server.intake.connectors import okta
+from provlog.server.intake.connectors import okta, scim
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
 from provlog.server.source_settings import SourceSettings
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (okta.CONNECTOR,)
+    connector.name: connector for connector in (okta.CONNECTOR, scim.CONNECTOR)
 }
 
 

@@ -11,7 +11,6 @@ from provlog.server.intake.connectors.scim_patch import (
     MemberStep,
     attribute,
     member_step,
-    read_members,
     read_steps,
 )
 from provlog.server.intake.connectors.scim_states import put_changes, without_secrets
@@ -124,9 +123,7 @@ def _without_members(changes: list[JsonValue]) -> list[JsonValue]:
 
 
 def _by_id(members: Sequence[Attributes]) -> dict[str, Attributes]:
-    return {
-        value: each for each in members if isinstance(value := each["value"], str)
-    }
+    return {value: each for each in members if isinstance(value := each["value"], str)}
 
 
 def _party(member: Attributes) -> Attributes:

@@ -114,8 +114,13 @@ def member_step(step: Step) -> MemberStep | None:
 def read_members(value: JsonValue) -> list[Attributes]:
     """Return the members of a list, or of a single one; ids may stand alone."""
     listed = value if isinstance(value, list) else [value]
-    named = ({"value": each} if isinstance(each, str) else each for each in listed)
-    return [each for each in named if isinstance(each, dict) and "value" in each]
+    found = list[Attributes]()
+    for each in listed:
+        if isinstance(each, str):
+            found.append({"value": each})
+        elif isinstance(each, dict) and "value" in each:
+            found.append(each)
+    return found
 
 
 def attribute(attributes: Attributes, name: str) -> JsonValue:
@@ -153,7 +158,9 @@ def split_urn(path: str) -> tuple[str, str]:
     # The last colon ends the URN; a name of an attribute holds none.
     urn, _, name = path.rpartition(":")
     # The URN alone names all of the extension: its last part is no attribute's name.
-    return (path, "") if re.fullmatch(r"[\d.]+", urn.rpartition(":")[2]) else (urn, name)
+    return (
+        (path, "") if re.fullmatch(r"[\d.]+", urn.rpartition(":")[2]) else (urn, name)
+    )
 
 
 def flattened(attributes: Attributes) -> Iterator[tuple[str, JsonValue]]:
@@ -167,7 +174,8 @@ def flattened(attributes: Attributes) -> Iterator[tuple[str, JsonValue]]:
 
 
 def _steps(body: JsonValue) -> Iterator[Step]:
-    listed = attribute(body, "Operations") if isinstance(body, dict) else None
+    # In a Bulk request the operations may stand alone (RFC 7644 figure in 3.7.3).
+    listed = attribute(body, "Operations") if isinstance(body, dict) else body
     for each in (listed if isinstance(listed, list) else [])[:MAX_OPERATIONS]:
         if isinstance(each, dict):
             yield from _steps_of(each)
