@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import functools
 import resource
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,6 +24,7 @@ from provlog.server.cli.urls import (
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network, parse_network
 from provlog.server.http.app import create_runner
+from provlog.server.http.connections import ConnectionRunner
 from provlog.server.http.context import SERVICE, HttpSettings
 from provlog.server.http.listener import Listener
 from provlog.server.http.roster import ConnectionSettings
@@ -101,6 +102,10 @@ class Listening:
                 " --insecure-metrics"
             )
 
+    def without_tls(self) -> Self:
+        """Return the same for what is served as plain HTTP, as metrics are."""
+        return replace(self, tls=None)
+
     def settings(self, room: int) -> HttpSettings:
         """Return the bounds of the API, where `room` connections can be had.
 
@@ -136,8 +141,21 @@ class Listening:
 
 
 def listening_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of what is listened on; they arrive as `listening`."""
+    """Add the options of what the API is served on; they arrive as `listening`."""
+    return listening_options_on(8470)(function)
 
+
+def listening_options_on(
+    port: int,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what adds the options of what is listened on; they arrive as `listening`.
+
+    By default that is a port of this machine, and for the metrics the next one.
+    """
+    return functools.partial(_with_options, port)
+
+
+def _with_options(port: int, function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def wrapper(
         listen: str,
@@ -164,26 +182,29 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
         )
         function(listening=listening, **others)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed((*_addresses(port), *_OPTIONS)):
         wrapper = option(wrapper)
     return wrapper
 
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_OPTIONS = (
-    click.option(
+def _addresses(port: int) -> Iterator[Callable[[Callable[..., None]], Any]]:
+    yield click.option(
         "--listen",
-        default="127.0.0.1:8470",
+        default=f"127.0.0.1:{port}",
         show_default=True,
         help="HOST:PORT to serve on; port 0 takes a free one.",
-    ),
-    click.option(
+    )
+    yield click.option(
         "--metrics",
         "metrics_listen",
-        default="127.0.0.1:8471",
+        default=f"127.0.0.1:{port + 1}",
         show_default=True,
         help="HOST:PORT for Prometheus, or 'off'.",
-    ),
+    )
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_OPTIONS = (
     click.option(
         "--tls-cert",
         type=_FILE,
@@ -232,13 +253,30 @@ async def serve_api(
     bound: Bound,
 ) -> str:
     """Serve the API until the stack is left; return its URL."""
+    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name="api")
+    expires = app[SERVICE].metrics.certificate_expires.labels("api")
+    return await serve_runner(stack, runner, listening, bound, expires)
+
+
+async def serve_runner(
+    stack: contextlib.AsyncExitStack,
+    runner: ConnectionRunner,
+    listening: Listening,
+    bound: Bound,
+    expires: Gauge,
+    client_ca: Path | None = None,
+) -> str:
+    """Serve what a runner runs until the stack is left, as asked for; return its URL.
+
+    `expires` shows until when the certificate is valid. With `client_ca` clients may
+    show certificates that one of these authorities has signed.
+    """
     if listening.tls is None:
-        await _serve(stack, app, "api", bound, None)
+        await _serve(stack, runner, bound, None)
         return bound.url()
-    certificate = ServerCertificate(*listening.tls)
-    await _serve(stack, app, "api", bound, certificate)
-    shown = app[SERVICE].metrics.certificate_expires.labels("api")
-    renewing = asyncio.create_task(_renew(certificate, shown))
+    certificate = ServerCertificate(*listening.tls, client_ca)
+    await _serve(stack, runner, bound, certificate)
+    renewing = asyncio.create_task(_renew(certificate, expires))
     stack.callback(renewing.cancel)
     return bound.url("https")
 
@@ -251,18 +289,17 @@ async def serve_metrics(
     """Serve the metrics until the stack is left; return their URL."""
     connections = ConnectionSettings(most=METRICS_CONNECTIONS)
     app = make(HttpSettings(connections=connections))
-    await _serve(stack, app, "metrics", bound, None)
+    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name="metrics")
+    await _serve(stack, runner, bound, None)
     return bound.url()
 
 
 async def _serve(
     stack: contextlib.AsyncExitStack,
-    app: web.Application,
-    name: str,
+    runner: ConnectionRunner,
     bound: Bound,
     certificate: ServerCertificate | None,
 ) -> None:
-    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name=name)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = None if certificate is None else lambda: certificate.context

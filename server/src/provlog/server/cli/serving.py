@@ -74,7 +74,7 @@ class Alone:
 
 def serve_task(task: Task, place: Place) -> None:
     """Serve until told to stop. Raises what keeps the service from being opened."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(task, place))
 
 
@@ -171,7 +171,8 @@ def _accept_clock(service: Service) -> None:
     service.clock.accept()
 
 
-def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+def loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    """Return the faster event loop where there is one, None for the usual."""
     try:
         import uvloop
     except ImportError:  # not built for this platform

@@ -76,6 +76,11 @@ async def read_body(
     return Body(start, whole, size, digest, None if whole else source, seconds)
 
 
+def empty_body(key: bytes) -> Body:
+    """Return a body that was announced and has nothing in it."""
+    return Body(b"", whole=True, size=0, hash=hmac.new(key, b"", hashlib.sha256))
+
+
 def recorded(
     data: bytes, coding: str, most: int, secrets: frozenset[str] = frozenset()
 ) -> JsonValue:
