@@ -4,6 +4,7 @@ import json
 
 from provlog.server.intake.connectors import Connector, configured
 from support.okta import GROUP, USER, okta_record
+from support.scim import ANN, TEAM, exchange, patch
 
 
 def ready(name: str) -> Connector:
@@ -17,5 +18,16 @@ def _lines(*records: object) -> list[bytes]:
 
 SEEDS: dict[str, list[bytes]] = {
     "okta": _lines(okta_record(USER, GROUP)),
+    "scim": _lines(
+        exchange("POST", "/Users", request=ANN, response=ANN),
+        exchange("PUT", "/Groups/g1", request=TEAM, before=TEAM | {"members": []}),
+        exchange("PATCH", "/Users/u1", request=patch({"op": "add", "path": "active"})),
+        exchange(
+            "POST",
+            "/Bulk",
+            request={"Operations": [{"method": "DELETE", "path": "/Users/u1"}]},
+            response={"Operations": [{"method": "DELETE", "status": "204"}]},
+        ),
+    ),
 }
 """Records that a connector understands."""

@@ -44,7 +44,8 @@ from provlog.server.intake.connectors.scim_exchange import (
     read_exchange,
 )
 from provlog.server.intake.connectors.scim_groups import group_events
-from provlog.server.intake.connectors.scim_patch import (
+from provlog.server.intake.connectors.scim_states import put_changes, without_secrets
+from provlog.server.intake.connectors.scim_steps import (
     Attributes,
     active_of,
     as_boolean,
@@ -52,7 +53,6 @@ from provlog.server.intake.connectors.scim_patch import (
     patch_changes,
     read_steps,
 )
-from provlog.server.intake.connectors.scim_states import put_changes, without_secrets
 from provlog.server.intake.data_members import MAX_CHANGES
 
 MAX_EVENTS_OF_RECORD: Final = 400

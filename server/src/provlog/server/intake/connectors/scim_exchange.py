@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.intake.connectors.scim_patch import (
+from provlog.server.intake.connectors.scim_steps import (
     Attributes,
     attribute,
     read_members,

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.building import fitting_id, text_members
 from provlog.server.intake.connectors.scim_exchange import Exchange, members_of
-from provlog.server.intake.connectors.scim_patch import (
+from provlog.server.intake.connectors.scim_states import put_changes, without_secrets
+from provlog.server.intake.connectors.scim_steps import (
     Attributes,
     MemberStep,
     attribute,
     member_step,
     read_steps,
 )
-from provlog.server.intake.connectors.scim_states import put_changes, without_secrets
 
 ADDED = "group.member.add"
 REMOVED = "group.member.remove"

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.intake.connectors.scim_patch import (
+from provlog.server.intake.connectors.scim_steps import (
     Attributes,
     attribute,
     flattened,
