@@ -1,5 +1,7 @@
 """The SCIM server's answer on its way to the caller, as it came."""
 
+from typing import Final
+
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
@@ -8,7 +10,8 @@ from provlog.server.scim_proxy.bodies import Body
 from provlog.server.scim_proxy.headers import response_fields
 from provlog.server.scim_proxy.upstream import UpstreamError, translated
 
-UPSTREAM_SERVER = "upstream_server"
+UPSTREAM_SERVER: Final = web.ResponseKey("upstream_server", str)
+"""What the SCIM server says of itself, "" where it says nothing."""
 _EMPTY = frozenset({204, 304})
 
 
@@ -49,7 +52,7 @@ def _whole(
     response = web.Response(
         status=answer.status, reason=answer.reason, headers=fields, body=body
     )
-    response[UPSTREAM_SERVER] = fields.get("Server")
+    response[UPSTREAM_SERVER] = fields.get("Server", "")
     return response
 
 
@@ -59,7 +62,7 @@ def _begin(
     response = web.StreamResponse(
         status=answer.status, reason=answer.reason, headers=fields
     )
-    response[UPSTREAM_SERVER] = fields.get("Server")
+    response[UPSTREAM_SERVER] = fields.get("Server", "")
     return response
 
 
