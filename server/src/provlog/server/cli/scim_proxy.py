@@ -196,9 +196,9 @@ def _plan(
     strict = options.mode == "strict"
     if not is_event_name(options.source):
         raise ConfigurationError(f"--source: a source has {EVENT_NAME}")
-    instance = _instance(options) if strict else None
     if strict and options.spool:
         raise ConfigurationError("--spool is for --mode relaxed")
+    instance = _instance(options) if strict else None
     if not strict and not options.spool:
         raise ConfigurationError("--mode relaxed needs --spool URL")
     key_file = options.caller_key_file
