@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from provlog.merkle.encoding import JsonValue, format_time
+from provlog.merkle.redaction import cut_secrets
 from provlog.server.scim_proxy.bodies import Body, recorded
 
 MAX_TEXT: Final = 512
@@ -91,6 +92,10 @@ class Passage:
 
 
 def _encode(record: dict[str, JsonValue]) -> bytes:
-    """Return a record as one line, for NDJSON."""
+    """Return a record as one line, for NDJSON.
+
+    The server cuts secrets out of what it is given; nothing else does on the way to it,
+    and a spool keeps what it takes on disk.
+    """
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+    return cut_secrets(text.encode()).record
