@@ -13,7 +13,7 @@ from provlog.merkle.entries import KINDS
 from provlog.server.cli import commands
 from provlog.server.cli.init import DEV_SOURCE
 from provlog.server.http.problems import PROBLEMS
-from provlog.server.intake.connectors import CONNECTORS, decode_records, okta
+from provlog.server.intake.connectors import CONNECTORS, decode_records, okta, scim
 from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
 from provlog.server.moving.backup import MANIFEST as BACKUP_MANIFEST
@@ -29,6 +29,7 @@ from provlog.server.moving.private_side import (
     TokenLine,
 )
 from provlog.server.moving.tree_files import CHECKPOINT
+from provlog.server.scim_proxy.figures import Figures
 from support.doc_examples import PAGE, examples, shown
 from support.events import NOW_MS, read_all
 from support.services import make_instance, running
@@ -47,9 +48,9 @@ PAGES = sorted(
 )
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
-TABLES = {"okta": okta.TYPES}
+TABLES = {"okta": okta.TYPES, "scim-proxy": scim.TYPES}
 # Pages that are not named as their connector.
-PAGE_OF: dict[str, str] = {}
+PAGE_OF: dict[str, str] = {"scim": "scim-proxy"}
 SINGLE = [
     name
     for name, each in commands.commands.items()
@@ -108,6 +109,7 @@ def test_every_kind_of_entry_is_documented() -> None:
 async def test_every_metric_is_documented(tmp_path: Path) -> None:
     names = set()
     async with running(await make_instance(tmp_path)) as (service, _):
+        Figures(service.metrics.registry)
         families = list(service.metrics.registry.collect())
     for family in families:
         suffix = "_total" if family.type == "counter" else ""

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from support.fake_okta import fake_okta
+from support.fake_scim import fake_scim
 from support.pages import (
     Snippet,
     make_checkout,
@@ -49,10 +50,23 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
         assert [each.status for each in fake.asked] == [200]
 
 
+@asynccontextmanager
+async def scim_server() -> AsyncIterator[Mapping[str, str]]:
+    proxy, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    async with fake_scim() as fake:
+        yield {
+            "--upstream https://scim.acme.example": f"--upstream {fake.url}"
+            f" --listen {proxy} --metrics {metrics}",
+            "127.0.0.1:8490": proxy,
+        }
+        assert fake.changes == ["POST /scim/v2/Users"]
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
     "connect/okta.md": okta,
+    "connect/scim-proxy.md": scim_server,
 }
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")

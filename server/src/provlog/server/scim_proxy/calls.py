@@ -25,6 +25,8 @@ from provlog.server.scim_proxy.settings import ProxySettings
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CHANGES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_FIELD: Final = 512
+NUMBER: Final = web.RequestKey("number", str)
+"""The id under which a request is recorded, once it was admitted."""
 
 _SECRET_QUERY = re.compile(r"(?i)(token|secret|password|key|code|signature)=[^&]*")
 
@@ -71,6 +73,7 @@ def admit(request: web.Request, settings: ProxySettings) -> Call:
         raise Refusal(400, "malformed", "this path is not passed on") from None
     trusted = is_trusted(peer, settings.proxies)
     number, header = secrets.token_hex(16), settings.certificate_header
+    request[NUMBER] = number
     fields = request_fields(
         request.headers,
         Origin(peer, request.host, request.scheme, trusted),

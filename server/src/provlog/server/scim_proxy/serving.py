@@ -17,7 +17,9 @@ from provlog.server.http.connections import ConnectionRunner, protocol_logger
 from provlog.server.http.roster import ConnectionSettings
 from provlog.server.metrics import Metrics
 from provlog.server.scim_proxy.answers import error_response
+from provlog.server.scim_proxy.calls import NUMBER
 from provlog.server.scim_proxy.forwarding import Proxy
+from provlog.server.scim_proxy.headers import REQUEST_ID
 from provlog.server.scim_proxy.relaying import UPSTREAM_SERVER
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def create_proxy_app(proxy: Proxy) -> web.Application:
             return error_response(500, "the proxy failed; its log says where")
 
     app = web.Application(middlewares=[all_of_it])
-    app.on_response_prepare.append(_name_the_server)
+    app.on_response_prepare.append(_finish_fields)
     return app
 
 
@@ -96,9 +98,12 @@ def create_proxy_runner(
     )
 
 
-async def _name_the_server(_: web.Request, response: web.StreamResponse) -> None:
-    """Say what the SCIM server says of itself, and nothing of this one."""
+async def _finish_fields(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what the SCIM server says of itself, and under which id this is recorded."""
     response.headers.popall("Server", None)
+    number = request.get(NUMBER)
+    if number is not None:
+        response.headers[REQUEST_ID] = number
     named = response.get(UPSTREAM_SERVER)
     if named:
         response.headers["Server"] = named
