@@ -240,8 +240,12 @@ _CLOSE = b"Host: x\r\nConnection: close\r\n"
         + b"Transfer-Encoding : chunked\r\n\r\n"
         + _BODY,
         b"POST /Users HTTP/1.1\r\n" + _CLOSE + b"Content-Length: +2\r\n\r\n{}",
+        b"POST /Users HTTP/1.1\r\n" + _CLOSE + b"Content-Length: 2\r\n"
+        b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n\r\n{}",
+        b"POST /Users HTTP/1.1\r\n" + _CLOSE + b"Content-Length: 2\r\n"
+        b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n{}",
     ],
-    ids=["both", "two", "other", "twice", "blank", "sign"],
+    ids=["both", "two", "other", "twice", "blank", "sign", "codings", "callers"],
 )
 async def test_a_body_that_two_servers_could_read_differently_is_refused(
     proxy: Proxied, request_: bytes
@@ -258,6 +262,8 @@ async def test_a_body_that_two_servers_could_read_differently_is_refused(
         ("PROPFIND", {}, 405),
         ("GET", {"X-HTTP-Method-Override": "DELETE"}, 400),
         ("POST", {"X-Method-Override": "PATCH"}, 400),
+        ("PUT", {"Connection": "close, Content-Encoding"}, 400),
+        ("PUT", {"Connection": "Authorization"}, 400),
     ],
 )
 async def test_methods_that_could_change_something_unseen_are_refused(

@@ -305,6 +305,33 @@ async def test_a_long_body_passes_in_pieces_and_leaves_size_and_digest(
     assert scim.seen[1].field("Transfer-Encoding") == "chunked"
 
 
+async def test_a_record_always_fits_an_event(scim: FakeScim) -> None:
+    body = b"[" + b"1e15," * 26_000 + b"1]"
+    async with proxied(scim) as proxy:
+        assert (await proxy.ask("POST", "/Users", data=body))[0] == 201
+    assert len(json.dumps(proxy.book.last)) < 2000
+    assert proxy.book.last["flags"] == ["bodies_not_kept"]
+
+
+async def test_an_answer_may_go_on_for_longer_than_the_server_may_be_silent(
+    scim: FakeScim,
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        # Each piece is there long before the server would count as silent.
+        for _ in range(60):
+            await asyncio.sleep(0.02)
+            await response.write(b"x")
+        return response
+
+    scim.handler = answer
+    async with proxied(scim, ProxySettings(URL(), upstream_seconds=1.0)) as proxy:
+        assert (await proxy.ask("GET", "/Users"))[1] == b"x" * 60
+        assert (await proxy.ask("PUT", "/Users/u1", json={}))[0] == 504
+    assert proxy.book.last["status"] == 200
+
+
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(data), 50_000):
         yield data[start : start + 50_000]

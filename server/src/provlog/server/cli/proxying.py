@@ -46,6 +46,7 @@ from provlog.server.storage.base import SourceRecord
 from provlog.server.supervisor import STOPPING
 
 METRICS_CONNECTIONS = 64
+SETTLING_SECONDS = 10.0
 MAX_TOKEN = 8192
 
 
@@ -209,7 +210,12 @@ async def _listen(
             stack, runner, listening.without_tls(), other, shown
         )
     runner = create_proxy_runner(
-        create_proxy_app(proxy), metrics, "scim", plan.connections
+        create_proxy_app(proxy),
+        metrics,
+        "scim",
+        plan.connections,
+        # What was passed on gets its outcome.
+        shutdown_timeout=plan.settings.upstream_seconds + SETTLING_SECONDS,
     )
     shown = metrics.certificate_expires.labels("scim")
     url = await serve_runner(stack, runner, listening, bound, shown, plan.client_ca)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import StreamReader
+from multidict import CIMultiDictProxy
 
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import MalformedError
 from provlog.server.intake.connectors.scim_states import HIDDEN, is_secret
 
-PIECE: Final = 64 * 1024
+DOMAIN: Final = b"body\0"
+"""What stands before a body in its digest: callers' digests are under the same key."""
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -72,13 +74,18 @@ async def read_body(
         size += len(piece)
     start = b"".join(parts)
     whole = size <= most
-    digest = hmac.new(key, start, hashlib.sha256)
+    digest = _keyed(key, start)
     return Body(start, whole, size, digest, None if whole else source, seconds)
 
 
 def empty_body(key: bytes) -> Body:
     """Return a body that was announced and has nothing in it."""
-    return Body(b"", whole=True, size=0, hash=hmac.new(key, b"", hashlib.sha256))
+    return Body(b"", whole=True, size=0, hash=_keyed(key, b""))
+
+
+def coding_of(headers: CIMultiDictProxy[str]) -> str:
+    """Return the Content-Encoding of a body; it may stand in several fields."""
+    return ", ".join(headers.getall("Content-Encoding", ()))
 
 
 def recorded(
@@ -116,6 +123,10 @@ def without_secrets(value: JsonValue, names: frozenset[str]) -> JsonValue:
         else without_secrets(each, names)
         for name, each in value.items()
     }
+
+
+def _keyed(key: bytes, data: bytes) -> "hmac.HMAC":
+    return hmac.new(key, DOMAIN + data, hashlib.sha256)
 
 
 def _unpacked(data: bytes, coding: str, most: int) -> bytes | None:

@@ -23,6 +23,9 @@ KEY_BYTES: Final = 32
 MAX_CREDENTIAL: Final = 16 * 1024
 MAX_CLAIM: Final = 256
 DIGEST_CHARACTERS: Final = 32
+DOMAIN: Final = b"caller\0"
+"""What stands before a credential in its digest: bodies have digests as well, and
+whoever sends one must not learn what a credential's would be."""
 
 _SUBJECTS = ("sub", "client_id", "azp", "appid")
 
@@ -63,7 +66,8 @@ class Callers:
 
     def digest(self, text: str) -> str:
         """Return the keyed digest of a credential."""
-        made = hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256)
+        data = DOMAIN + text.encode("utf-8", "replace")
+        made = hmac.new(self._key, data, hashlib.sha256)
         return f"hmac:{made.hexdigest()[:DIGEST_CHARACTERS]}"
 
     def _named(self, caller: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -18,7 +18,12 @@ from provlog.server.http.addresses import (
 )
 from provlog.server.scim_proxy.answers import Refusal
 from provlog.server.scim_proxy.callers import Callers, peer_certificate
-from provlog.server.scim_proxy.headers import OVERRIDES, Origin, request_fields
+from provlog.server.scim_proxy.headers import (
+    OVERRIDES,
+    Origin,
+    named_in_connection,
+    request_fields,
+)
 from provlog.server.scim_proxy.paths import TargetError, is_search, upstream_url
 from provlog.server.scim_proxy.settings import ProxySettings
 
@@ -28,6 +33,10 @@ MAX_FIELD: Final = 512
 NUMBER: Final = web.RequestKey("number", str)
 """The id under which a request is recorded, once it was admitted."""
 
+_SINGLE = ("Authorization", "Content-Encoding", "Content-Type", "Host", "If-Match")
+_FOR_ALL = frozenset(
+    {"authorization", "content-encoding", "content-length", "content-type", "host"}
+)
 _SECRET_QUERY = re.compile(r"(?i)(token|secret|password|key|code|signature)=[^&]*")
 
 
@@ -121,6 +130,11 @@ def _require_plain(request: web.Request) -> None:
         raise Refusal(405, "method", "this method is not passed on")
     if any(name in headers for name in OVERRIDES):
         raise Refusal(400, "method", "fields that stand for another method are refused")
+    if any(len(headers.getall(name, ())) > 1 for name in _SINGLE):
+        raise Refusal(400, "malformed", "a field that stands alone came twice")
+    if named_in_connection(headers) & _FOR_ALL:
+        # The SCIM server would read another request than was recorded.
+        raise Refusal(400, "malformed", "Connection names a field that is for all")
     codings = headers.getall("Transfer-Encoding", ())
     if codings and ("Content-Length" in headers or request.version < (1, 1)):
         raise Refusal(400, "malformed", "a body has one length")

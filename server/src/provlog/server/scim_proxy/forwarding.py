@@ -17,7 +17,13 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import UnavailableError
 from provlog.server.intake.connectors.scim_exchange import split_path
 from provlog.server.scim_proxy.answers import Refusal, error_response
-from provlog.server.scim_proxy.bodies import Body, empty_body, read_body, recorded
+from provlog.server.scim_proxy.bodies import (
+    Body,
+    coding_of,
+    empty_body,
+    read_body,
+    recorded,
+)
 from provlog.server.scim_proxy.callers import Callers
 from provlog.server.scim_proxy.calls import Call, admit, caller_of, only_reads
 from provlog.server.scim_proxy.figures import Figures
@@ -25,7 +31,12 @@ from provlog.server.scim_proxy.recording import Recorder
 from provlog.server.scim_proxy.records import Passage
 from provlog.server.scim_proxy.relaying import relay
 from provlog.server.scim_proxy.settings import ProxySettings
-from provlog.server.scim_proxy.upstream import Upstream, UpstreamError, translated
+from provlog.server.scim_proxy.upstream import (
+    Upstream,
+    UpstreamError,
+    bounded,
+    translated,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -149,17 +160,15 @@ class Proxy:
         """Send a request whose attempt is recorded, record its outcome, answer."""
         began = time.perf_counter()
         failed: UpstreamError | None = None
+        sending = self._upstream.send(
+            call.request.method, call.url, call.fields, body, length=_length(call)
+        )
+        # How long a body takes that is passed on in pieces is its caller's doing.
+        whole = body is None or body.whole
         try:
-            answer = await stack.enter_async_context(
-                self._upstream.send(
-                    call.request.method,
-                    call.url,
-                    call.fields,
-                    body,
-                    length=_length(call),
-                )
-            )
-            start = await self._keep(passage, answer)
+            async with bounded(self._settings.upstream_seconds if whole else None):
+                answer = await stack.enter_async_context(sending)
+                start = await self._keep(passage, answer)
         except UpstreamError as error:
             failed, passage.error = error, error.kind
         spent.elsewhere(began)
@@ -182,7 +191,7 @@ class Proxy:
             body = await read_body(
                 answer.content, most, self._key, settings.upstream_seconds
             )
-        coding = headers.get("Content-Encoding", "")
+        coding = coding_of(headers)
         passage.response = passage.keep(
             "response", body, coding, most, settings.secret_names
         )
@@ -203,7 +212,7 @@ class Proxy:
             upstream=str(settings.upstream),
         )
         if body is not None:
-            coding = request.headers.get("Content-Encoding", "")
+            coding = coding_of(request.headers)
             passage.request = passage.keep(
                 "request", body, coding, settings.request_bytes, settings.secret_names
             )
@@ -223,14 +232,9 @@ class Proxy:
             fields.popall(name, None)
         fields["Accept"] = "application/scim+json, application/json"
         most = settings.before_bytes
+        asking = self._upstream.send("GET", call.url.with_query(None), fields, None)
         try:
-            async with self._upstream.send(
-                "GET",
-                call.url.with_query(None),
-                fields,
-                None,
-                seconds=settings.before_seconds,
-            ) as answer:
+            async with bounded(settings.before_seconds), asking as answer:
                 if answer.status != 200:
                     return None
                 with translated():
@@ -239,8 +243,7 @@ class Proxy:
                     )
         except UpstreamError:
             return None
-        coding = answer.headers.get("Content-Encoding", "")
-        names = settings.secret_names
+        coding, names = coding_of(answer.headers), settings.secret_names
         return recorded(body.start, coding, most, names) if body.whole else None
 
     async def _read(self, call: Call) -> Body | None:

@@ -60,7 +60,7 @@ def request_fields(
     `host` replaces the name that was called, `untrusted` are dropped unless the peer is
     trusted. Length and coding of the body are for whoever sends it.
     """
-    dropped = HOP_BY_HOP | _OURS | _named(given)
+    dropped = HOP_BY_HOP | _OURS | named_in_connection(given)
     if not origin.trusted:
         dropped |= {each.lower() for each in (*_FORWARDED, *untrusted)}
     fields = _without(given, dropped)
@@ -73,7 +73,7 @@ def request_fields(
 
 def response_fields(given: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     """Return the fields of an answer as they are passed on; its length is kept."""
-    return _without(given, HOP_BY_HOP | _named(given))
+    return _without(given, HOP_BY_HOP | named_in_connection(given))
 
 
 def _add_forwarded(
@@ -90,7 +90,7 @@ def _add_forwarded(
         fields.setdefault("X-Forwarded-Host", origin.host)
 
 
-def _named(given: CIMultiDictProxy[str]) -> frozenset[str]:
+def named_in_connection(given: CIMultiDictProxy[str]) -> frozenset[str]:
     """Return the fields that are for this hop alone because Connection names them."""
     values = given.getall("Connection", ())
     return frozenset(

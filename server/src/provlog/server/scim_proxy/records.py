@@ -10,9 +10,12 @@ from typing import Final
 
 from provlog.merkle.encoding import JsonValue, format_time
 from provlog.merkle.redaction import cut_secrets
+from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.scim_proxy.bodies import Body, recorded
 
 MAX_TEXT: Final = 512
+
+_BODIES = frozenset({"request", "response", "before"})
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class Passage:
 
     def attempt(self) -> bytes:
         """Return the record of what is about to be passed on."""
-        return _encode(self._common("attempt", self.began))
+        return _fitting(self._common("attempt", self.began))
 
     def outcome(self, now: int) -> bytes:
         """Return the record of what became of it."""
@@ -69,7 +72,7 @@ class Passage:
         given = {"response": self.response, "status": self.status}
         texts = {"location": self.location, "etag": self.etag, "error": self.error}
         record |= {name: each for name, each in given.items() if each is not None}
-        return _encode(record | {name: each for name, each in texts.items() if each})
+        return _fitting(record | {name: each for name, each in texts.items() if each})
 
     def _common(self, phase: str, time: int) -> dict[str, JsonValue]:
         record: dict[str, JsonValue] = {
@@ -89,6 +92,20 @@ class Passage:
             **self.sizes,
         }
         return {name: each for name, each in record.items() if each is not None}
+
+
+def _fitting(record: dict[str, JsonValue]) -> bytes:
+    """Return a record that fits an event: without its bodies, if it has to be.
+
+    Each of them is bounded as it came, but numbers are written anew, and longer.
+    """
+    data = _encode(record)
+    if len(data) <= MAX_EVENT_BYTES:
+        return data
+    given = record.get("flags")
+    flags = [*(given if isinstance(given, list) else []), "bodies_not_kept"]
+    kept = {name: each for name, each in record.items() if name not in _BODIES}
+    return _encode(kept | {"flags": flags})
 
 
 def _encode(record: dict[str, JsonValue]) -> bytes:

@@ -5,7 +5,6 @@ Probes and metrics are on a listener of their own, because a path here is SCIM's
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -23,9 +22,6 @@ from provlog.server.scim_proxy.headers import REQUEST_ID
 from provlog.server.scim_proxy.relaying import UPSTREAM_SERVER
 
 logger = logging.getLogger(__name__)
-
-SHUTDOWN_SECONDS: Final = 40.0
-"""Longer than the SCIM server may take: what was passed on gets its outcome."""
 
 
 def create_proxy_app(proxy: Proxy) -> web.Application:
@@ -83,7 +79,7 @@ def create_proxy_runner(
     name: str,
     connections: int,
     *,
-    shutdown_timeout: float = SHUTDOWN_SECONDS,
+    shutdown_timeout: float,
 ) -> ConnectionRunner:
     """Return a runner that logs nothing of what passes, and unpacks nothing."""
     return ConnectionRunner(

@@ -33,6 +33,16 @@ class UpstreamError(Exception):
         self.kind = kind
 
 
+@asynccontextmanager
+async def bounded(seconds: float | None) -> AsyncIterator[None]:
+    """Raise `UpstreamError` if what is done within takes longer, unless it is None."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise UpstreamError("timed_out") from None
+
+
 class _LostError(Exception):
     """A connection that ended: of a kind that aiohttp does not send anew after."""
 
@@ -83,22 +93,20 @@ class Upstream:
         body: Body | None,
         *,
         length: str | None = None,
-        seconds: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield the answer to a request; raise `UpstreamError` where there is none.
 
-        `length` is the Content-Length of a body that is not whole. A request whose body
-        is whole may take `seconds` in all; for others that is how long the server may
-        be silent.
+        `length` is the Content-Length of a body that is not whole. The server may be
+        silent for the seconds this was made with, and an answer take as long as it
+        goes on.
         """
-        most = seconds or self._seconds
         whole = body is None or body.whole
         if length is not None and not whole:
             fields["Content-Length"] = length
         timeout = aiohttp.ClientTimeout(
-            total=most if whole else None,
-            sock_connect=min(CONNECT_SECONDS, most),
-            sock_read=most,
+            total=None,
+            sock_connect=min(CONNECT_SECONDS, self._seconds),
+            sock_read=self._seconds,
         )
         data = None if body is None else body.start if whole else body.pieces()
         with translated():
