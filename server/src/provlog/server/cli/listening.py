@@ -1,19 +1,15 @@
 """What `serve` listens on: addresses, TLS, proxies, and how many may come."""
 
-import asyncio
 import contextlib
 import functools
 import resource
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import click
-from aiohttp import web
-from prometheus_client import Gauge
 
-from provlog.server.cli.bound import Bound
 from provlog.server.cli.urls import (
     PUBLIC_URL_VARIABLE,
     Address,
@@ -23,15 +19,9 @@ from provlog.server.cli.urls import (
 )
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network, parse_network
-from provlog.server.http.app import create_runner
-from provlog.server.http.connections import ConnectionRunner
-from provlog.server.http.context import SERVICE, HttpSettings
-from provlog.server.http.listener import Listener
+from provlog.server.http.context import HttpSettings
 from provlog.server.http.roster import ConnectionSettings
-from provlog.server.tls import ServerCertificate
 
-SHUTDOWN_SECONDS: Final = 10.0
-RENEWAL_SECONDS: Final = 1.0
 METRICS_CONNECTIONS: Final = 64
 OTHER_FILES: Final = 192
 """Descriptors that are kept for databases, guards, keys and sockets that listen."""
@@ -101,10 +91,6 @@ class Listening:
                 " served as plain HTTP: serve them on 127.0.0.1, or add"
                 " --insecure-metrics"
             )
-
-    def without_tls(self) -> Self:
-        """Return the same for what is served as plain HTTP, as metrics are."""
-        return replace(self, tls=None)
 
     def settings(self, room: int) -> HttpSettings:
         """Return the bounds of the API, where `room` connections can be had.
@@ -244,74 +230,6 @@ _OPTIONS = (
         " names of logs and sources, and figures.",
     ),
 )
-
-
-async def serve_api(
-    stack: contextlib.AsyncExitStack,
-    app: web.Application,
-    listening: Listening,
-    bound: Bound,
-) -> str:
-    """Serve the API until the stack is left; return its URL."""
-    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name="api")
-    expires = app[SERVICE].metrics.certificate_expires.labels("api")
-    return await serve_runner(stack, runner, listening, bound, expires)
-
-
-async def serve_runner(
-    stack: contextlib.AsyncExitStack,
-    runner: ConnectionRunner,
-    listening: Listening,
-    bound: Bound,
-    expires: Gauge,
-    client_ca: Path | None = None,
-) -> str:
-    """Serve what a runner runs until the stack is left, as asked for; return its URL.
-
-    `expires` shows until when the certificate is valid. With `client_ca` clients may
-    show certificates that one of these authorities has signed.
-    """
-    if listening.tls is None:
-        await _serve(stack, runner, bound, None)
-        return bound.url()
-    certificate = ServerCertificate(*listening.tls, client_ca)
-    await _serve(stack, runner, bound, certificate)
-    renewing = asyncio.create_task(_renew(certificate, expires))
-    stack.callback(renewing.cancel)
-    return bound.url("https")
-
-
-async def serve_metrics(
-    stack: contextlib.AsyncExitStack,
-    make: Callable[[HttpSettings], web.Application],
-    bound: Bound,
-) -> str:
-    """Serve the metrics until the stack is left; return their URL."""
-    connections = ConnectionSettings(most=METRICS_CONNECTIONS)
-    app = make(HttpSettings(connections=connections))
-    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name="metrics")
-    await _serve(stack, runner, bound, None)
-    return bound.url()
-
-
-async def _serve(
-    stack: contextlib.AsyncExitStack,
-    runner: ConnectionRunner,
-    bound: Bound,
-    certificate: ServerCertificate | None,
-) -> None:
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    context = None if certificate is None else lambda: certificate.context
-    for each in bound.sockets:
-        await Listener(runner, each, context, shared=bound.shared).start()
-
-
-async def _renew(certificate: ServerCertificate, shown: Gauge) -> None:
-    while True:
-        shown.set(certificate.expires)
-        await asyncio.sleep(RENEWAL_SECONDS)
-        await asyncio.to_thread(certificate.refresh)
 
 
 def _raise_descriptors() -> int:

@@ -18,8 +18,9 @@ from yarl import URL
 from provlog.merkle.encoding import JsonValue
 from provlog.server.cli.bound import bind_all
 from provlog.server.cli.common import require_log
-from provlog.server.cli.listening import Listening, serve_runner
+from provlog.server.cli.listening import METRICS_CONNECTIONS, Listening
 from provlog.server.cli.serving import loop_factory
+from provlog.server.cli.sites import serve_plain, serve_tls
 from provlog.server.clock import Clock
 from provlog.server.delivery import Delivered, deliver
 from provlog.server.errors import ConfigurationError
@@ -45,7 +46,6 @@ from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
 from provlog.server.supervisor import STOPPING
 
-METRICS_CONNECTIONS = 64
 SETTLING_SECONDS = 10.0
 MAX_TOKEN = 8192
 
@@ -205,10 +205,7 @@ async def _listen(
         runner = create_proxy_runner(
             app, metrics, "metrics", METRICS_CONNECTIONS, shutdown_timeout=1.0
         )
-        shown = metrics.certificate_expires.labels("metrics")
-        watched = await serve_runner(
-            stack, runner, listening.without_tls(), other, shown
-        )
+        watched = await serve_plain(stack, runner, other)
     runner = create_proxy_runner(
         create_proxy_app(proxy),
         metrics,
@@ -217,8 +214,11 @@ async def _listen(
         # What was passed on gets its outcome.
         shutdown_timeout=plan.settings.upstream_seconds + SETTLING_SECONDS,
     )
+    if listening.tls is None:
+        return await serve_plain(stack, runner, bound), watched
     shown = metrics.certificate_expires.labels("scim")
-    url = await serve_runner(stack, runner, listening, bound, shown, plan.client_ca)
+    ca = plan.client_ca
+    url = await serve_tls(stack, runner, bound, listening.tls, shown, ca)
     return url, watched
 
 

@@ -13,7 +13,8 @@ from typing import Protocol
 from provlog.server.cli.announcing import Announcement, Announcer, OpenLog
 from provlog.server.cli.bound import Bound, bind_all
 from provlog.server.cli.common import require_log
-from provlog.server.cli.listening import Listening, serve_api, serve_metrics
+from provlog.server.cli.listening import Listening
+from provlog.server.cli.sites import serve_api, serve_metrics
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app
 from provlog.server.instance import Instance
