@@ -102,9 +102,6 @@ class SpoolRecorder:
             status = await self._post(batch)
             if status in _TAKEN:
                 self._done(batch)
-            elif status in _REFUSED and len(batch) == 1:
-                self._lose(f"refused_{status}", 1)
-                self._done(batch)
             elif status in _REFUSED:
                 # One of them may be the reason: each alone, then.
                 await self._post_each(batch)
