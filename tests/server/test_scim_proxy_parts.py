@@ -76,7 +76,7 @@ def test_another_credential_is_a_keyed_digest_and_is_not_kept(
     authorization: str,
 ) -> None:
     found = caller(authorization)
-    assert found["type"] == "token"
+    assert found["type"] == "credential"
     assert found["id"] == found["digest"]
     assert "s3cret" not in str(found)
     assert Callers(OTHER_KEY, {}).of_credentials(authorization)["id"] != found["id"]
@@ -92,7 +92,7 @@ def test_an_operator_names_callers_by_id_or_digest() -> None:
 
 def test_without_credentials_nobody_is_named() -> None:
     assert caller(None) == {"type": "anonymous"}
-    assert caller("Bearer " + "x" * 20_000) == {"type": "token"}
+    assert caller("Bearer " + "x" * 20_000) == {"type": "credential"}
 
 
 def test_the_key_is_made_once_and_has_to_be_private(tmp_path: Path) -> None:

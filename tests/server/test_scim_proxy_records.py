@@ -94,7 +94,7 @@ async def test_a_record_says_what_was_asked_by_whom_and_what_came_of_it(
         "etag": 'W/"1"',
     }
     assert proxy.scim.seen[0].field("Provlog-Request-Id") == attempt["id"]
-    assert attempt["caller"]["type"] == "token"
+    assert attempt["caller"]["type"] == "credential"
     assert "s3cret" not in json.dumps(proxy.book.records)
 
 

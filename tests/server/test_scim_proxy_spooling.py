@@ -113,6 +113,12 @@ async def test_records_arrive_in_order_with_format_source_and_token(
     assert spool.headers[0]["Content-Type"] == "application/x-ndjson"
 
 
+async def test_secrets_are_cut_before_a_spool_has_them(spool: Spool) -> None:
+    async with recording(spool.url) as made:
+        await made.take('{"request":{"urn:x:User":{"apiKey":"s3cret-key"}}}')
+    assert spool.records == ['{"request":{"urn:x:User":{"apiKey":"[redacted]"}}}']
+
+
 async def test_while_the_spool_fails_records_wait_and_readiness_says_so(
     spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,7 +37,7 @@ def exchange(method: str, path: str, **members: Any) -> dict[str, Any]:  # noqa:
         "method": method,
         "path": path,
         "status": {"POST": 201, "DELETE": 204}.get(method, 200),
-        "caller": {"id": "hmac:01", "type": "token", "name": "Entra"},
+        "caller": {"id": "hmac:01", "type": "credential", "name": "Entra"},
         "ip": "192.0.2.7",
         "user_agent": "test",
         **members,

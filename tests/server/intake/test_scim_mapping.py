@@ -42,7 +42,7 @@ def test_a_created_account_is_named_by_the_answer() -> None:
     assert data_of(event)["outcome"] == {"result": "success", "status": "201"}
     assert data_of(event)["actor"] == {
         "id": "hmac:01",
-        "type": "token",
+        "type": "credential",
         "name": "Entra",
     }
     assert {"op": "add", "path": "externalId", "value": "E-7"} in data_of(event)[

@@ -40,14 +40,16 @@ class Callers:
     def of_credentials(self, authorization: str | None) -> dict[str, JsonValue]:
         """Return what is recorded of the field `Authorization`."""
         if not authorization or len(authorization) > MAX_CREDENTIAL:
-            return self._named({"type": "anonymous" if not authorization else "token"})
+            return self._named(
+                {"type": "anonymous" if not authorization else "credential"}
+            )
         scheme, _, credential = authorization.strip().partition(" ")
         digest = self.digest(f"{scheme.lower()} {credential.strip()}")
         claims = _claims(credential.strip()) if scheme.lower() == "bearer" else {}
         subject = next((claims[each] for each in _SUBJECTS if each in claims), None)
         caller: dict[str, JsonValue] = {
             "id": subject or digest,
-            "type": "client" if subject else "token",
+            "type": "client" if subject else "credential",
             "digest": digest,
         }
         if "iss" in claims:

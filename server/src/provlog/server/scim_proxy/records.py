@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from provlog.merkle.encoding import JsonValue, format_time
-from provlog.merkle.redaction import cut_secrets
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.scim_proxy.bodies import Body, recorded
 
@@ -109,10 +108,6 @@ def _fitting(record: dict[str, JsonValue]) -> bytes:
 
 
 def _encode(record: dict[str, JsonValue]) -> bytes:
-    """Return a record as one line, for NDJSON.
-
-    The server cuts secrets out of what it is given; nothing else does on the way to it,
-    and a spool keeps what it takes on disk.
-    """
+    """Return a record as one line, for NDJSON."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return cut_secrets(text.encode()).record
+    return text.encode()

@@ -15,6 +15,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from provlog.merkle.redaction import cut_secrets
 from provlog.server.scim_proxy.figures import Figures
 
 logger = logging.getLogger(__name__)
@@ -68,8 +69,12 @@ class SpoolRecorder:
         """Return at once: requests pass whatever becomes of their records."""
 
     async def outcome(self, record: bytes, *, sent: bool = True) -> None:  # noqa: ARG002  all are sent
-        """Take a record, or count it as lost where there is no room."""
-        settings = self._settings
+        """Take a record, or count it as lost where there is no room.
+
+        The server cuts secrets out of what it is given; nothing does on the way there,
+        and a spool keeps what it takes on disk.
+        """
+        settings, record = self._settings, cut_secrets(record).record
         full = self._bytes + len(record) > settings.most_bytes
         if full or len(self._waiting) >= settings.most_records:
             self._lose("no_room", 1)
