@@ -260,25 +260,6 @@ async def test_a_caller_that_goes_away_changes_nothing_about_the_outcome(
     assert proxy.book.last["status"] == 201
 
 
-async def test_no_more_changes_are_in_hand_than_are_allowed(scim: FakeScim) -> None:
-    held, arrived = asyncio.Event(), asyncio.Event()
-
-    async def answer(_: web.Request) -> web.Response:
-        arrived.set()
-        await held.wait()
-        return web.Response(status=201)
-
-    scim.handler = answer
-    async with proxied(scim, ProxySettings(URL(), changes=1)) as proxy:
-        first = asyncio.create_task(proxy.change())
-        await arrived.wait()
-        assert await proxy.change() == 503
-        assert proxy.count("refused_total", reason="too_many") == 1
-        held.set()
-        assert await first == 201
-        assert await proxy.change() == 201
-
-
 async def test_a_long_body_passes_in_pieces_and_leaves_size_and_digest(
     scim: FakeScim,
 ) -> None:

@@ -19,7 +19,7 @@ from provlog.server.metrics import Metrics
 from provlog.server.scim_proxy.callers import Callers
 from provlog.server.scim_proxy.figures import Figures
 from provlog.server.scim_proxy.forwarding import Proxy
-from provlog.server.scim_proxy.recording import LogRecorder
+from provlog.server.scim_proxy.recording import LogRecorder, Write
 from provlog.server.scim_proxy.serving import create_proxy_app, create_proxy_runner
 from provlog.server.scim_proxy.settings import ProxySettings
 from provlog.server.scim_proxy.upstream import Upstream
@@ -191,16 +191,22 @@ async def fake_scim() -> AsyncIterator[FakeScim]:
 
 @asynccontextmanager
 async def proxied(
-    scim: FakeScim, settings: ProxySettings | None = None, book: Book | None = None
+    scim: FakeScim,
+    settings: ProxySettings | None = None,
+    book: Book | None = None,
+    write: Write | None = None,
 ) -> AsyncIterator[Proxied]:
-    """Serve a proxy before a SCIM server; the settings' upstream is that server."""
+    """Serve a proxy before a SCIM server; the settings' upstream is that server.
+
+    Records go to `write`, without it into a book.
+    """
     chosen = replace(
         settings or ProxySettings(upstream=URL(scim.url)), upstream=URL(scim.url)
     )
     registry, kept = CollectorRegistry(), book or Book()
     figures = Figures(registry)
     recorder = LogRecorder(
-        kept.write, figures, lambda: kept.trouble, chosen.log_seconds
+        write or kept.write, figures, lambda: kept.trouble, chosen.log_seconds
     )
     upstream = Upstream(chosen.upstream_seconds)
     proxy = Proxy(

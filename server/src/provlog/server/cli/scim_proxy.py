@@ -82,6 +82,11 @@ _OPTIONS = (
         help="How long the SCIM server may take to answer.",
     ),
     click.option(
+        "--rate",
+        type=click.FloatRange(min=0.01, max=1e6),
+        help="Changes a second that each address may ask for.  [default: no bound]",
+    ),
+    click.option(
         "--own-host",
         is_flag=True,
         help="Call the SCIM server by its own name, not by the one callers use.",
@@ -139,6 +144,7 @@ class Options:
     spool_token_file: Path | None
     before: str | None
     timeout: str
+    rate: float | None
     own_host: bool
     upstream_ca: Path | None
     insecure_upstream: bool
@@ -248,6 +254,7 @@ def _settings(options: Options, listening: Listening) -> ProxySettings:
         certificate_header=header,
         secret_names=frozenset(each.lower() for each in said.secret_attributes),
         callers=said.callers,
+        rate=options.rate,
         upstream_seconds=parse_duration(options.timeout, "--timeout") / 1000,
     )
 

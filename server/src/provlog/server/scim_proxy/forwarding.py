@@ -16,6 +16,7 @@ from aiohttp import web
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import UnavailableError
 from provlog.server.intake.connectors.scim_exchange import split_path
+from provlog.server.scim_proxy.admission import Admission
 from provlog.server.scim_proxy.answers import Refusal, error_response
 from provlog.server.scim_proxy.bodies import (
     Body,
@@ -91,7 +92,9 @@ class Proxy:
         self._figures = figures
         self._now = now
         self._key = key
-        self._changes = 0
+        self._admission = Admission(
+            settings.changes, settings.long_changes, settings.rate
+        )
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to a request, whatever it is."""
@@ -124,16 +127,12 @@ class Proxy:
     async def _change(self, call: Call, spent: Spent) -> web.StreamResponse:
         """Record and pass on what changes something, if not too much is in hand."""
         body = await self._read(call)
-        if self._changes >= self._settings.changes:
-            raise Refusal(503, "too_many", "too many changes are in hand")
-        self._changes += 1
-        try:
+        long = body is not None and not body.whole
+        with self._admission.change(call.ip, long=long):
             passage = await self._passage(call, body)
             await self._attempt(passage)
             async with AsyncExitStack() as stack:
                 return await self._forward(stack, call, body, passage, spent)
-        finally:
-            self._changes -= 1
 
     async def _attempt(self, passage: Passage) -> None:
         """Return when the request may be passed on, or raise its refusal."""

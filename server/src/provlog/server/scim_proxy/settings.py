@@ -23,7 +23,9 @@ class ProxySettings:
     is kept for a record; longer ones are passed on piece by piece. `upstream_seconds`
     is how long the SCIM server may take to answer, `log_seconds` how long the log may
     take for one record, `body_seconds` how long the next piece of a body may take. At
-    most `changes` requests that change something are in hand at a time.
+    most `changes` requests that change something are in hand at a time, `long_changes`
+    of them with a body longer than `request_bytes`; `rate` is how many a second there
+    may be from one address, None for any number.
 
     `before`: the state of a resource is asked for before it is changed. `own_host`: the
     SCIM server is called by its own name, not by the one that the proxy was called by.
@@ -43,6 +45,8 @@ class ProxySettings:
     body_seconds: float = 30.0
     before_seconds: float = 5.0
     changes: int = 256
+    long_changes: int = 16
+    rate: float | None = None
     request_bytes: int = 128 * 1024
     response_bytes: int = 64 * 1024
     before_bytes: int = 48 * 1024
