@@ -10,10 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from provlog.server.errors import UnavailableError
 from provlog.server.scim_proxy.answers import SCHEMA
+from provlog.server.scim_proxy.figures import Figures
+from provlog.server.scim_proxy.recording import LogRecorder
 from provlog.server.scim_proxy.settings import ProxySettings
 from provlog.server.storage.base import StorageError
 from support.fake_scim import (
@@ -131,8 +134,10 @@ async def test_what_cannot_be_recorded_is_refused_and_not_passed_on(
         assert scim.seen == []
         assert (await proxy.ask("GET", "/Users"))[0] == 200
         # The attempt might have become durable: what follows says that none was made.
-        await until(lambda: proxy.book.records)
-        assert [each["error"] for each in proxy.book.records] == ["not_sent"]
+        await until(lambda: len(proxy.book.records) == 2)
+        assert proxy.book.phases == ["attempt", "outcome"]
+        assert proxy.book.last["error"] == "not_sent"
+        assert proxy.book.records[0]["id"] == proxy.book.last["id"]
 
 
 async def test_a_log_that_does_not_answer_is_waited_for_and_then_refused(
@@ -144,9 +149,29 @@ async def test_a_log_that_does_not_answer_is_waited_for_and_then_refused(
         assert scim.seen == []
         assert book.held is not None
         book.held.set()
-        # Both became durable late: the attempt, and that nothing came of it.
-        await until(lambda: len(book.records) >= 2)
-        assert {each.get("error") for each in book.records} == {None, "not_sent"}
+        # Both became durable late: the attempt, perhaps twice, and what came of it.
+        await until(lambda: book.records and book.last.get("error") == "not_sent")
+        assert {each["phase"] for each in book.records[:-1]} == {"attempt"}
+
+
+async def test_refusals_leave_room_for_outcomes_and_are_counted(
+    scim: FakeScim,
+) -> None:
+    figures = Figures(registry := CollectorRegistry())
+    book = Book(held=asyncio.Event())
+    recorder = LogRecorder(book.write, figures, lambda: None, 0.01, most=4)
+    for number in range(3):
+        recorder.refused(b'{"phase":"attempt"}', b'{"phase":"outcome"}')
+        assert len(recorder._waiting) == 2
+        name = "provlog_scim_proxy_unrecorded_total"
+        lost = registry.get_sample_value(name, {"reason": "refusal"})
+        assert (lost or 0) == number
+    for _ in range(2):
+        await recorder.outcome(b'{"phase":"outcome"}')
+    assert book.held is not None
+    book.held.set()
+    await until(lambda: recorder.trouble() is None)
+    await recorder.close()
 
 
 async def test_an_outcome_the_log_does_not_take_is_answered_and_tried_again(
@@ -156,7 +181,7 @@ async def test_an_outcome_the_log_does_not_take_is_answered_and_tried_again(
     async with proxied(scim, book=book) as proxy:
         assert await proxy.change() == 201
         assert book.phases == ["attempt"]
-        assert "1 outcomes" in (proxy.recorder.trouble() or "")
+        assert "1 records" in (proxy.recorder.trouble() or "")
         assert proxy.count("waiting") == 1
         await until(lambda: len(book.records) == 2)
         assert book.last["status"] == 201
@@ -172,7 +197,7 @@ async def test_outcomes_that_are_never_taken_are_counted_at_the_end(
     async with proxied(scim, book=book) as proxy:
         assert await proxy.change() == 201
     assert proxy.count("unrecorded_total", reason="stopped") == 1
-    assert "1 outcomes that are not in the log" in caplog.text
+    assert "1 records that are not in the log" in caplog.text
 
 
 async def test_a_server_that_cannot_be_reached_is_a_failure(scim: FakeScim) -> None:

@@ -136,14 +136,13 @@ class Proxy:
 
     async def _attempt(self, passage: Passage) -> None:
         """Return when the request may be passed on, or raise its refusal."""
+        attempt = passage.attempt()
         try:
-            await self._recorder.attempt(passage.attempt())
+            await self._recorder.attempt(attempt)
         except UnavailableError as error:
             logger.warning("a change was refused: %s", error)
-            # The attempt may become durable all the same: it must not look as if
-            # something had been passed on.
             passage.error = "not_sent"
-            await self._recorder.outcome(passage.outcome(self._now()), sent=False)
+            self._recorder.refused(attempt, passage.outcome(self._now()))
             raise Refusal(
                 503, "not_recorded", "changes cannot be recorded now; none was made"
             ) from None

@@ -38,10 +38,13 @@ class Recorder(Protocol):
     async def attempt(self, record: bytes) -> None:
         """Return when the request may be passed on; else raise `UnavailableError`."""
 
-    async def outcome(self, record: bytes, *, sent: bool = True) -> None:
-        """Take what became of a request; never raises.
+    async def outcome(self, record: bytes) -> None:
+        """Take what became of a request that was passed on; never raises."""
 
-        Not `sent`: it was refused. What is more important has the room.
+    def refused(self, attempt: bytes, outcome: bytes) -> None:
+        """Take both records of a request whose attempt was not taken; never raises.
+
+        It was not passed on.
         """
 
     def trouble(self) -> str | None:
@@ -71,7 +74,6 @@ class LogRecorder:
         self._seconds = seconds
         self._most = most
         self._waiting: deque[bytes] = deque()
-        self._arrived = asyncio.Event()
         self._retrying: asyncio.Task[None] | None = None
         self._writing: set[asyncio.Task[object]] = set()
 
@@ -79,22 +81,29 @@ class LogRecorder:
         """Return once the record is durable; see `Recorder`."""
         await self._write_in_time(record)
 
-    async def outcome(self, record: bytes, *, sent: bool = True) -> None:
+    async def outcome(self, record: bytes) -> None:
         """Return once the record is durable, or waits to be tried again."""
-        if sent:
-            try:
-                await self._write_in_time(record)
-            except UnavailableError as error:
-                logger.error("an outcome is not in the log yet: %s", error)
-            else:
-                return
-        # Those that were sent are as many as can be in hand, and always have room.
-        if len(self._waiting) >= (self._most if sent else self._most // 2):
-            self._figures.unrecorded("no_room")
+        try:
+            await self._write_in_time(record)
+        except UnavailableError as error:
+            logger.error("an outcome is not in the log yet: %s", error)
+            self._keep([record], self._most, "no_room")
+
+    def refused(self, attempt: bytes, outcome: bytes) -> None:
+        """Keep both: the attempt may have become durable all the same.
+
+        Then it must not look as if something had been passed on; and an outcome without
+        its attempt would hide another attempt that has none.
+        """
+        # Of what was passed on there is as much as can be in hand, and has the room.
+        self._keep([attempt, outcome], self._most // 2, "refusal")
+
+    def _keep(self, records: list[bytes], most: int, reason: str) -> None:
+        if len(self._waiting) + len(records) > most:
+            self._figures.unrecorded(reason)
             return
-        self._waiting.append(record)
+        self._waiting += records
         self._figures.waiting.set(len(self._waiting))
-        self._arrived.set()
         if self._retrying is None or self._retrying.done():
             self._retrying = asyncio.create_task(self._retry())
 
@@ -102,11 +111,11 @@ class LogRecorder:
         """See `Recorder`."""
         found = self._log_trouble()
         if found is None and self._waiting:
-            return f"{len(self._waiting)} outcomes are not in the log yet"
+            return f"{len(self._waiting)} records are not in the log yet"
         return found
 
     async def close(self) -> None:
-        """Try what waits for `CLOSING_SECONDS`, then say how many outcomes are lost."""
+        """Try what waits for `CLOSING_SECONDS`, then say how many records are lost."""
         if self._retrying is not None:
             await asyncio.wait({self._retrying}, timeout=CLOSING_SECONDS)
             self._retrying.cancel()
@@ -115,7 +124,7 @@ class LogRecorder:
         if self._waiting:
             self._figures.unrecorded("stopped", len(self._waiting))
             logger.error(
-                "stopped with %d outcomes that are not in the log; the attempts are",
+                "stopped with %d records that are not in the log (see the metrics)",
                 len(self._waiting),
             )
 
@@ -158,4 +167,4 @@ class LogRecorder:
             pause = FIRST_PAUSE
             self._waiting.popleft()
             self._figures.waiting.set(len(self._waiting))
-        logger.warning("all outcomes are in the log again")
+        logger.warning("all that waited is in the log")

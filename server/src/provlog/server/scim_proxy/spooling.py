@@ -68,7 +68,7 @@ class SpoolRecorder:
     async def attempt(self, record: bytes) -> None:
         """Return at once: requests pass whatever becomes of their records."""
 
-    async def outcome(self, record: bytes, *, sent: bool = True) -> None:  # noqa: ARG002  all are sent
+    async def outcome(self, record: bytes) -> None:
         """Take a record, or count it as lost where there is no room.
 
         The server cuts secrets out of what it is given; nothing does on the way there,
@@ -82,6 +82,9 @@ class SpoolRecorder:
         self._waiting.append(record)
         self._bytes += len(record)
         self._show()
+
+    def refused(self, attempt: bytes, outcome: bytes) -> None:
+        """Do nothing: no request is refused for its records."""
 
     def trouble(self) -> str | None:
         """See `Recorder`."""
