@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from provlog.merkle.encoding import JsonValue
@@ -19,6 +20,7 @@ from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors.scim_states import HIDDEN
 from provlog.server.scim_proxy.bodies import recorded, without_secrets
 from provlog.server.scim_proxy.callers import Callers, load_key
+from provlog.server.scim_proxy.figures import UNRECORDED, Figures
 from provlog.server.scim_proxy.paths import TargetError, upstream_url
 from provlog.server.scim_proxy.settings import read_settings_file
 from support.events import json_values
@@ -280,3 +282,15 @@ def test_the_settings_file_names_callers_and_secrets(tmp_path: Path) -> None:
             read_settings_file(path)
     with pytest.raises(ConfigurationError):
         read_settings_file(tmp_path / "absent.toml")
+
+
+def test_what_alerts_ask_for_is_there_before_it_happens() -> None:
+    registry = CollectorRegistry()
+    figures = Figures(registry)
+    name = "provlog_scim_proxy_unrecorded_total"
+    for reason in UNRECORDED:
+        assert registry.get_sample_value(name, {"reason": reason}) == 0
+    figures.unrecorded("stopped", 2)
+    assert registry.get_sample_value(name, {"reason": "stopped"}) == 2
+    name = "provlog_scim_proxy_refused_total"
+    assert registry.get_sample_value(name, {"reason": "not_recorded"}) == 0

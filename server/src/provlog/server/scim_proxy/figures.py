@@ -5,6 +5,15 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+UNRECORDED: Final = (
+    "no_room",
+    "refusal",
+    "refused_400",
+    "refused_413",
+    "refused_422",
+    "stopped",
+)
+"""Why there is no record."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
@@ -41,6 +50,11 @@ class Figures:
             "Records that wait to be logged, or to be taken by the spool.",
             registry=registry,
         )
+
+        # A counter that is not there before its first event has not increased by it.
+        for reason in UNRECORDED:
+            self._unrecorded.labels(reason)
+        self._refused.labels("not_recorded")
 
     def answered(self, method: str, status: int) -> None:
         """Count an answer."""
