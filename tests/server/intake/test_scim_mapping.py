@@ -271,7 +271,7 @@ def test_an_attempt_has_a_type_and_an_id_of_its_own_and_is_pending() -> None:
     record = exchange("POST", "/Users", phase="attempt", request=ANN)
     del record["status"]
     event = scim_event(record)
-    assert (event.id, event.type) == ("b7f0.attempt", "attempt.account.create")
+    assert (event.id, event.type) == ("b7f0/attempt", "attempt.account.create")
     assert data_of(event)["outcome"] == {"result": "pending"}
     outcome = scim_event(exchange("POST", "/Users", request=ANN, response=ANN))
     assert (

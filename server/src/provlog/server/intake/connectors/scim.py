@@ -106,7 +106,8 @@ def facts_of(record: JsonValue) -> Facts:
         data.append({**common, **members, "outcome": outcome})
     identifier = record.get("id")
     if attempted and isinstance(identifier, str):
-        identifier += ".attempt"
+        # Both parts stand in the record, by which a client finds its entry.
+        identifier += "/attempt"
     return Facts(
         id=identifier,
         time=record.get("time"),
