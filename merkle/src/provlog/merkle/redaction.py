@@ -24,13 +24,18 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from provlog.merkle.redaction_scan import MARK, Place, Scan, unquote
+from provlog.merkle.redaction_scan import (
+    MARK,
+    MAX_POINTER_LENGTH,
+    Place,
+    Scan,
+    unquote,
+)
 from provlog.merkle.secret_names import is_secret_name, may_hold_secrets, normalise
 
 __all__ = ["MARK", "MAX_POINTERS", "MAX_POINTER_LENGTH", "Cut", "cut_secrets"]
 
 MAX_POINTERS: Final = 100
-MAX_POINTER_LENGTH: Final = 512
 MAX_STRINGS: Final = 2
 """How many strings deep JSON in strings is cut in part; deeper it is cut whole."""
 
@@ -101,14 +106,10 @@ def _spliced(record: bytes, places: list[Place]) -> bytes:
 
 def _pointers(places: list[Place]) -> tuple[str, ...]:
     found = dict.fromkeys(place.pointer for place in places)
-    pointers = [each for each in found if each is not None and _is_told(each)]
+    pointers = [each for each in found if each is not None and _is_unicode(each)]
     if len(pointers) < len(found) or len(pointers) > MAX_POINTERS:
         return ("",)
     return tuple(pointers)
-
-
-def _is_told(pointer: str) -> bool:
-    return len(pointer) <= MAX_POINTER_LENGTH and _is_unicode(pointer)
 
 
 def _look_into(raw: bytes, headers: bool, strings: int) -> bytes | None:
