@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -275,6 +276,17 @@ def steps_of(record: bytes) -> int:
     finally:
         sys.setprofile(None)
     return len(calls)
+
+
+def test_long_names_around_many_secrets_take_no_room_for_each() -> None:
+    record = b'{"%b":{%b"b":1}}' % (b"a" * 50_000, b'"pin":1,' * 5_000)
+    tracemalloc.start()
+    try:
+        assert cut_bytes(record).pointers == ("",)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 16 << 20
 
 
 def test_after_a_number_of_tokens_the_rest_is_cut() -> None:
