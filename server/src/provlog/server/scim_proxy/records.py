@@ -108,6 +108,10 @@ def _fitting(record: dict[str, JsonValue]) -> bytes:
 
 
 def _encode(record: dict[str, JsonValue]) -> bytes:
-    """Return a record as one line, for NDJSON."""
+    """Return a record as one line, for NDJSON.
+
+    Fields of a header need not be UTF-8, and whatever they are an outcome is recorded:
+    what cannot be written becomes a question mark.
+    """
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+    return text.encode("utf-8", "replace")
