@@ -33,6 +33,7 @@ from provlog.server.http.signed_hooks import (
     require_signature,
     require_signed_hook,
     signed_settings,
+    unproven,
 )
 from provlog.server.intake.connectors import Hook
 from provlog.server.intake.problems import EventError
@@ -103,9 +104,10 @@ async def _take(
     require_any_rate(service, caller)
     token, limit = caller.token.id, request.app[SETTINGS].batch_bytes
     length, crowd = request.content_length, request.app[CROWD]
-    with crowd.place(caller.log, token, length, limit):
+    settings = signed_settings(request)
+    holder = token if settings is None else unproven(request, caller)
+    with crowd.place(caller.log, holder, length, limit):
         body = await read_body(request, limit)
-        settings = signed_settings(request)
         if settings is not None:
             require_signature(request, settings, body)
         # How a body is cut may be a matter of the source's settings.
