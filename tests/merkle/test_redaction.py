@@ -103,6 +103,27 @@ def test_a_value_that_says_nothing_stays(value: JsonValue) -> None:
             {"url": f"https://x/y?a=1&access_token={MARK}&b=2#c"},
             "/url",
         ),
+        (
+            {"s": f"Server=a;Password={S}&b=2"},
+            {"s": f"Server=a;Password={MARK}&b=2"},
+            "/s",
+        ),
+        ({"m": f"user=ann,pin={S} b=2"}, {"m": f"user=ann,pin={MARK} b=2"}, "/m"),
+        (
+            {"f": f"user[name]=a&user[password]={S}&b=2"},
+            {"f": f"user[name]=a&user[password]={MARK}&b=2"},
+            "/f",
+        ),
+        (
+            {"f": f"a=1&user%5Bpassword%5D={S}"},
+            {"f": f"a=1&user%5Bpassword%5D={MARK}"},
+            "/f",
+        ),
+        (
+            {"p": [{"name": "token", "msgValue": {"parameter": [{"value": S}]}}]},
+            {"p": [{"name": "token", "msgValue": MARK}]},
+            "/p/0/msgValue",
+        ),
         ({"m": f"got {{'password': '{S}'"}, {"m": f"got {{'password':{MARK}"}, "/m"),
         ({"m": f'a: {{"pin":"{S}", 7'}, {"m": f'a: {{"pin":{MARK}'}, "/m"),
         (
