@@ -51,6 +51,10 @@ class Facts:
     is the counterpart in provlog's vocabulary, None if there is none. `data` holds the
     members of one event for each target, at least one. A member that several events
     share is one object in all of them.
+
+    Where the events of a record are of several types, `types` and `native_types` hold
+    what `type` and `native_type` are for each of `data`, in its order.
+    `media_type` is what the record is, where it is text.
     """
 
     id: JsonValue = None
@@ -59,6 +63,17 @@ class Facts:
     type: str | None = None
     data: list[dict[str, JsonValue]] = field(default_factory=lambda: [{}])
     flags: tuple[str, ...] = ()
+    types: Sequence[str | None] | None = None
+    native_types: Sequence[JsonValue] | None = None
+    media_type: str = "application/json"
+
+    def kinds(self) -> list[tuple[str | None, JsonValue]]:
+        """Return the type and the native type of each event."""
+        count = len(self.data)
+        types = [self.type] * count if self.types is None else self.types
+        natives = self.native_types
+        natives = [self.native_type] * count if natives is None else natives
+        return list(zip(types, natives, strict=True))
 
 
 def build_events(
@@ -78,29 +93,32 @@ def build_events(
     """
     digest = sha256(record).digest()
     time, flags = _event_time(facts.time, now_ms)
-    original = _original(record) if len(record) <= MAX_EVENT_BYTES else None
+    original = None
+    if len(record) <= MAX_EVENT_BYTES:
+        original = _original(record, facts.media_type)
     if original is None or (len(record) > MAX_TRUSTED_BYTES and _swells(facts)):
         facts = _without_details(facts)
         cut = "record_too_large" if original is None else "details_too_large"
         flags = (*flags, cut)
     identifier = _record_id(facts.id, digest)
     several = len(facts.data) > 1
-    native_type = facts.native_type if isinstance(facts.native_type, str) else None
     return [
         Event(
             id=f"{identifier}#{number}" if several else identifier,
             source=source,
-            type=facts.type or other_type(native_type),
+            type=kind or other_type(native if isinstance(native, str) else None),
             time=time,
             time_sent=_fitting_time(facts.time),
             data=data,
             original=original if number == 1 else None,
             flags=(*facts.flags, *flags),
-            native_type=_short(native_type),
+            native_type=_short(native),
             connector=connector,
             raw_digest=digest,
         )
-        for number, data in enumerate(_told_once(facts.data), start=1)
+        for number, (data, (kind, native)) in enumerate(
+            zip(_told_once(facts.data), facts.kinds(), strict=True), start=1
+        )
     ]
 
 
@@ -172,7 +190,8 @@ def _swells(facts: Facts) -> bool:
     Numbers are written anew, and 1e15 becomes 1000000000000000.0.
     """
     members = [each for data in facts.data for each in data.values()]
-    distinct = {id(each): each for each in (*members, facts.native_type)}
+    natives = [facts.native_type, *(facts.native_types or ())]
+    distinct = {id(each): each for each in (*members, *natives)}
     return any(
         len(json.dumps(each, ensure_ascii=False).encode()) > MAX_MEMBER_BYTES
         for each in distinct.values()
@@ -206,7 +225,7 @@ def _fitting_time(value: JsonValue) -> JsonValue:
     return _short(value) if isinstance(value, str) else value
 
 
-def _original(record: bytes) -> dict[str, JsonValue]:
+def _original(record: bytes, media_type: str) -> dict[str, JsonValue]:
     try:
         text = record.decode("utf-8")
     except UnicodeDecodeError:
@@ -216,14 +235,16 @@ def _original(record: bytes) -> dict[str, JsonValue]:
             "media_type": "application/octet-stream",
             "body_base64": encode_base64(record),
         }
-    return {"media_type": "application/json", "body": text}
+    return {"media_type": media_type, "body": text}
 
 
 def _without_details(facts: Facts) -> Facts:
+    natives = facts.native_types
     return replace(
         facts,
         time=_short(facts.time),
         native_type=_short(facts.native_type),
+        native_types=None if natives is None else [_short(each) for each in natives],
         data=[_identities(data) for data in facts.data],
     )
 
