@@ -110,6 +110,26 @@ def verify_set(
     `SignatureError`, `WrongIssuerError` and `WrongAudienceError`.
     """
     token, claims = open_unverified(text)
+    return verify_opened(
+        token,
+        claims,
+        keys,
+        issuer=issuer,
+        audiences=audiences,
+        algorithms=algorithms,
+    )
+
+
+def verify_opened(
+    token: Token,
+    claims: Claims,
+    keys: Sequence[IssuerKey],
+    *,
+    issuer: str | None = None,
+    audiences: Collection[str] = (),
+    algorithms: Collection[str] = ALGORITHMS,
+) -> VerifiedSet:
+    """Return what `open_unverified` has opened, verified as `verify_set` does."""
     key = verify(token, keys, algorithms)
     if issuer is not None and claims.iss != issuer:
         raise WrongIssuerError("token: of another issuer")

@@ -11,6 +11,7 @@ from typing import Protocol
 from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors.okta import OktaConnector
+from provlog.server.intake.connectors.secevent import SetConnector
 from provlog.server.intake.event import Event
 
 __all__ = ["CONNECTORS", "Connector", "Hook", "decode_records"]
@@ -64,7 +65,7 @@ class Connector(Protocol):
 
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (OktaConnector(),)
+    connector.name: connector for connector in (OktaConnector(), SetConnector())
 }
 
 

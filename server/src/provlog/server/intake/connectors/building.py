@@ -54,7 +54,8 @@ class Facts:
 
     Where the events of a record are of several types, `types` and `native_types` hold
     what `type` and `native_type` are for each of `data`, in its order.
-    `media_type` is what the record is, where it is text.
+    `media_type` is what the record is, where it is text. `compared` is what has to be
+    equal besides in a record that is the same (see `Event.comparison`).
     """
 
     id: JsonValue = None
@@ -66,6 +67,7 @@ class Facts:
     types: Sequence[str | None] | None = None
     native_types: Sequence[JsonValue] | None = None
     media_type: str = "application/json"
+    compared: str | None = None
 
     def kinds(self) -> list[tuple[str | None, JsonValue]]:
         """Return the type and the native type of each event."""
@@ -115,6 +117,7 @@ def build_events(
             native_type=_short(native),
             connector=connector,
             raw_digest=digest,
+            compared=facts.compared,
         )
         for number, (data, (kind, native)) in enumerate(
             zip(_told_once(facts.data), facts.kinds(), strict=True), start=1
