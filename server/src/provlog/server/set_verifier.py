@@ -7,12 +7,11 @@ keys are; the codes of a refusal are those of RFC 8935 section 2.4.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from yarl import URL
 
-from provlog.merkle.encoding import JsonValue
 from provlog.merkle.errors import MalformedError, MerkleError, SignatureError
 from provlog.merkle.event_tokens import (
     MAX_AUDIENCES,
@@ -23,8 +22,8 @@ from provlog.merkle.event_tokens import (
 )
 from provlog.merkle.jwk import ALGORITHMS
 from provlog.server.errors import ConfigurationError
+from provlog.server.hosts import is_loopback
 from provlog.server.issuer_keys import FileKeys, KeySource, RemoteKeys
-from provlog.server.polling.fetching import is_loopback
 
 MAX_ISSUERS: Final = 100
 
@@ -98,7 +97,7 @@ class SetVerifier:
             await issuer.source.close()
 
 
-def make_verifier(issuers: Sequence[JsonValue], folder: Path) -> SetVerifier:
+def make_verifier(issuers: Sequence[Mapping[str, Any]], folder: Path) -> SetVerifier:
     """Return what verifies a source's tokens; `folder` is where its files are.
 
     Raises `ConfigurationError` where there is no issuer, or one is not as it has to be.
@@ -111,7 +110,7 @@ def make_verifier(issuers: Sequence[JsonValue], folder: Path) -> SetVerifier:
     for place, each in enumerate(issuers, 1):
         where = f"[[issuers]] {place}"
         try:
-            settings = msgspec.convert(each, IssuerSettings)
+            settings = msgspec.convert(dict(each), IssuerSettings)
         except msgspec.ValidationError as error:
             raise ConfigurationError(f"{where}: {error}") from None
         if settings.issuer in made:

@@ -101,6 +101,7 @@ class SetConnector:
         return [_redacted(event, read.pointers) for event in events]
 
 
+CONNECTOR: Final = SetConnector()
 VERIFIED: Final = SetConnector(verified=True)
 """The connector of tokens whose signatures were verified before."""
 

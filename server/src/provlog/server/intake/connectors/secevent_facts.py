@@ -60,8 +60,7 @@ def facts_of(claims: JsonValue) -> Facts:
     return Facts(
         id=_identifier(claims),
         time=_time(claims, [*map(_object, events.values())]),
-        types=[kind for kind, _, _ in several],
-        native_types=[uri for _, uri, _ in several],
+        types=[(uri, kind) for kind, uri, _ in several],
         data=[members for _, _, members in several],
         flags=tuple(flags),
         compared=_digest(claims),
