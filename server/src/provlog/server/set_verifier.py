@@ -4,10 +4,9 @@ The `[[issuers]]` of the source's settings say who may issue, for whom, and wher
 keys are; the codes of a refusal are those of RFC 8935 section 2.4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from yarl import URL
@@ -21,9 +20,11 @@ from provlog.merkle.event_tokens import (
     verify_opened,
 )
 from provlog.merkle.jwk import ALGORITHMS
-from provlog.server.errors import ConfigurationError
+from provlog.server.errors import ConfigurationError, UnavailableError
 from provlog.server.hosts import is_loopback
 from provlog.server.issuer_keys import FileKeys, KeySource, RemoteKeys
+from provlog.server.service import Service
+from provlog.server.source_settings import SourceSettings
 
 MAX_ISSUERS: Final = 100
 
@@ -52,7 +53,7 @@ class IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audience: str | list[str]
     jwks_url: str | None = None
     keys_file: str | None = None
-    algorithms: list[str] = list(ALGORITHMS)
+    algorithms: tuple[str, ...] = ALGORITHMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,48 +98,77 @@ class SetVerifier:
             await issuer.source.close()
 
 
-def make_verifier(issuers: Sequence[Mapping[str, Any]], folder: Path) -> SetVerifier:
-    """Return what verifies a source's tokens; `folder` is where its files are.
+class SetVerifiers:
+    """What verifies the tokens of each source whose settings name issuers.
+
+    Raises `ConfigurationError` where one of them is not as it has to be.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._verifiers: dict[SourceSettings, SetVerifier] = {}
+        for settings in service.settings.sources.values():
+            if settings.issuers:
+                self._verifiers[settings] = make_verifier(settings)
+
+    def find(self, log: str, source: str) -> SetVerifier:
+        """Return the one of a source; `UnavailableError` where nobody may issue yet."""
+        settings = self._service.settings.find(log, source)
+        if settings is None or not settings.issuers:
+            raise UnavailableError("the source's settings name no issuers")
+        if settings not in self._verifiers:
+            self._verifiers[settings] = make_verifier(settings)
+        return self._verifiers[settings]
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for verifier in self._verifiers.values():
+            await verifier.close()
+
+
+def make_verifier(settings: SourceSettings) -> SetVerifier:
+    """Return what verifies a source's tokens.
 
     Raises `ConfigurationError` where there is no issuer, or one is not as it has to be.
     """
-    if not 1 <= len(issuers) <= MAX_ISSUERS:
+    if not 1 <= len(settings.issuers) <= MAX_ISSUERS:
         raise ConfigurationError(
-            f"a source of tokens has 1 to {MAX_ISSUERS} [[issuers]] in its settings"
+            f"{settings.path}: 1 to {MAX_ISSUERS} tables [[issuers]] say who issues"
+            " tokens"
         )
     made: dict[str, Issuer] = {}
-    for place, each in enumerate(issuers, 1):
-        where = f"[[issuers]] {place}"
+    for place, each in enumerate(settings.issuers, 1):
+        where = f"{settings.path}: [[issuers]] {place}"
         try:
-            settings = msgspec.convert(dict(each), IssuerSettings)
+            issuer = msgspec.convert(dict(each), IssuerSettings)
         except msgspec.ValidationError as error:
             raise ConfigurationError(f"{where}: {error}") from None
-        if settings.issuer in made:
+        if issuer.issuer in made:
             raise ConfigurationError(f"{where}: the issuer is named twice")
-        made[settings.issuer] = _issuer(settings, folder, where)
+        made[issuer.issuer] = _issuer(issuer, settings, where)
     return SetVerifier(made)
 
 
-def _issuer(settings: IssuerSettings, folder: Path, where: str) -> Issuer:
+def _issuer(settings: IssuerSettings, source: SourceSettings, where: str) -> Issuer:
     named = settings.audience
     audiences = (named,) if isinstance(named, str) else tuple(named)
     if not 1 <= len(audiences) <= MAX_AUDIENCES or not all(audiences):
         raise ConfigurationError(f"{where}: audience names nobody, or too many")
-    algorithms = tuple(settings.algorithms)
+    algorithms = settings.algorithms
     if not algorithms or not set(algorithms) <= set(ALGORITHMS):
         allowed = ", ".join(ALGORITHMS)
         raise ConfigurationError(f"{where}: algorithms are among {allowed}")
-    return Issuer(audiences, algorithms, _source(settings, folder, where))
+    return Issuer(audiences, algorithms, _keys(settings, source, where))
 
 
-def _source(settings: IssuerSettings, folder: Path, where: str) -> KeySource:
+def _keys(settings: IssuerSettings, source: SourceSettings, where: str) -> KeySource:
     url, name = settings.jwks_url, settings.keys_file
     if (url is None) == (name is None):
         raise ConfigurationError(f"{where}: has jwks_url or keys_file")
     if url is not None:
         require_key_url(url, where)
         return RemoteKeys(url)
-    path = folder / str(name)
+    path = source.file(str(name))
     try:
         return FileKeys(path)
     except OSError as error:

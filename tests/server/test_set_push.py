@@ -1,0 +1,350 @@
+"""What a transmitter of security event tokens meets at its hook, with one or many."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from provlog.merkle.disclosures import parse_disclosure
+from provlog.server.errors import UnavailableError
+from provlog.server.http import set_push
+from provlog.server.http.app import HttpSettings
+from provlog.server.reader import LogReader
+from provlog.server.source_settings import SettingsBook, SourceSettings
+from provlog.server.storage.base import SourceRecord
+from provlog.server.tokens import mint_token
+from support.fake_set_transmitter import (
+    MEDIA_TYPE,
+    MEDIA_TYPE_OF_MANY,
+    FakeTransmitter,
+    fake_transmitter,
+)
+from support.instances import Reply, Served, served
+from support.sets import AUDIENCE, ISSUER, JWKS, PROV, claims_of, sign, unsigned
+
+SOURCE = "urn:set:idp"
+PATH = f"/logs/main/hooks/{quote(SOURCE, safe='')}"
+
+
+@dataclass
+class Hook:
+    """A served log with a source of tokens, and what opens its hook."""
+
+    log: Served
+    secret: str
+
+    @property
+    def url(self) -> str:
+        return str(self.log.client.make_url(PATH))
+
+    @property
+    def size(self) -> int:
+        return self.log.log.released.size
+
+    def configure(self, **issuer: Any) -> None:  # noqa: ANN401
+        """Say who may issue; by default the issuer whose keys stand in a file."""
+        (self.log.made.instance.folder / "keys.json").write_bytes(JWKS)
+        keys = {} if "jwks_url" in issuer else {"keys_file": "keys.json"}
+        table = {"issuer": ISSUER, "audience": AUDIENCE, **keys, **issuer}
+        path = self.log.made.instance.folder / "set.toml"
+        settings = SourceSettings(path, SOURCE, issuers=(table,))
+        self.log.service.settings = SettingsBook({("main", SOURCE): settings})
+
+    async def post(
+        self, body: str | bytes, media_type: str = MEDIA_TYPE, secret: str | None = None
+    ) -> Reply:
+        headers = {
+            "Authorization": f"Bearer {self.secret if secret is None else secret}",
+            "Content-Type": media_type,
+        }
+        sent = io.BytesIO(body.encode() if isinstance(body, str) else body)
+        async with self.log.client.post(PATH, data=sent, headers=headers) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def many(self, sets: dict[str, Any]) -> Reply:
+        return await self.post(json.dumps({"sets": sets}), MEDIA_TYPE_OF_MANY)
+
+    async def opened(self, index: int) -> dict[str, Any]:
+        """Return the type and the opened members of an entry."""
+        entry = await LogReader(self.log.log, self.log.service.storage).entry(index)
+        found = map(parse_disclosure, entry.disclosures or ())
+        return {each.name: each.value for each in found}
+
+
+@pytest.fixture
+async def hook(tmp_path: Path) -> AsyncIterator[Hook]:
+    async with served(tmp_path, settings=HttpSettings(hook_seconds=5)) as running:
+        source = SourceRecord(SOURCE, "idp", "set")
+        await running.service.register_source(running.log, source, "test")
+        now = running.service.clock.now()
+        minted = mint_token(
+            logs=[running.log.id], roles=["hook"], sources=[SOURCE], now=now
+        )
+        await running.service.store_token(running.log, minted.record, "test")
+        made = Hook(running, minted.text)
+        made.configure()
+        yield made
+
+
+def refusal(reply: Reply) -> str:
+    """Return the code of a refusal, which has the form of RFC 8935 section 2.3."""
+    assert reply.status == 400
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.headers["Content-Language"] == "en"
+    body = reply.json()
+    assert set(body) == {"err", "description"}
+    assert body["description"]
+    return str(body["err"])
+
+
+async def test_a_token_is_acknowledged_once_its_entry_is_durable(hook: Hook) -> None:
+    before, token = hook.size, sign(claims_of())
+    reply = await hook.post(token)
+    assert (reply.status, reply.body) == (202, b"")
+    assert hook.size == before + 1
+    opened = await hook.opened(before)
+    assert opened["original"] == {"media_type": MEDIA_TYPE, "body": token}
+    assert opened["event"]["id"] == f"4d3559ec@{ISSUER}"
+    assert opened["event"]["native_type"] == f"{PROV}:deactivate"
+    assert opened["target"] == {"id": "u-1", "ns": "idp", "type": "user"}
+    assert opened["context_details"] == {"transaction_id": "txn-7"}
+    assert opened["ingest"]["signature"] == "verified"
+    assert "flags" not in opened["ingest"]
+
+
+async def test_the_same_token_again_is_acknowledged_and_makes_no_second_entry(
+    hook: Hook,
+) -> None:
+    token = sign(claims_of())
+    assert (await hook.post(token)).status == 202
+    size = hook.size
+    assert (await hook.post(token)).status == 202
+    # Signed anew, as a retransmission may be, it says the same.
+    assert (await hook.post(sign(claims_of(), "ES256"))).status == 202
+    assert hook.size == size
+
+
+async def test_another_token_under_the_same_name_is_logged_beside(hook: Hook) -> None:
+    await hook.post(sign(claims_of()))
+    size = hook.size
+    data = {"data": {"schemas": [], "userName": "zoe"}}
+    changed = sign(claims_of(events={f"{PROV}:deactivate": data}))
+    assert (await hook.post(changed)).status == 202
+    assert hook.size == size + 1
+    opened = await hook.opened(size)
+    assert opened["event"]["id"].startswith(f"4d3559ec@{ISSUER}~")
+
+
+async def test_each_refusal_has_the_code_of_its_reason_and_is_not_logged(
+    hook: Hook,
+) -> None:
+    size = hook.size
+    good = sign(claims_of())
+    head, body, signature = good.split(".")
+    for sent, code in (
+        ("", "invalid_request"),
+        ("not a token", "invalid_request"),
+        (b"\xff\xfe" * 40, "invalid_request"),
+        (json.dumps(claims_of()), "invalid_request"),
+        (f"{head}.{body}", "invalid_request"),
+        (sign({**claims_of(), "events": {}}), "invalid_request"),
+        (sign(claims_of(), typ="JWT"), "invalid_request"),
+        (sign(claims_of(iss="https://evil.example.com")), "invalid_issuer"),
+        (sign(claims_of(aud="https://another.example.com")), "invalid_audience"),
+        (unsigned(claims_of()), "invalid_key"),
+        (f"{head}.{body}.{signature[:-4]}AAAA", "invalid_key"),
+        (sign(claims_of(), kid="unheard-of"), "invalid_key"),
+    ):
+        assert refusal(await hook.post(sent)) == code, sent
+    assert hook.size == size
+
+
+async def test_who_may_not_deliver_is_told_so_in_the_same_form(hook: Hook) -> None:
+    token = sign(claims_of())
+    assert refusal(await hook.post(token, secret="plt_x")) == "authentication_failed"
+    submitter = hook.log.made.tokens["submitter"]
+    assert refusal(await hook.post(token, secret=submitter)) == "access_denied"
+
+
+async def test_another_content_type_is_a_general_condition_of_http(hook: Hook) -> None:
+    reply = await hook.post(sign(claims_of()), "application/json")
+    assert (reply.status, reply.slug) == (415, "unsupported-media-type")
+    long = await hook.post(b"a" * (set_push.MAX_BYTES // 4 + 1))
+    assert (long.status, long.slug) == (413, "too-large")
+
+
+async def test_without_issuers_a_token_is_kept_by_its_transmitter(hook: Hook) -> None:
+    hook.log.service.settings = SettingsBook()
+    reply = await hook.post(sign(claims_of()))
+    assert (reply.status, reply.slug) == (503, "unavailable")
+
+
+async def test_what_cannot_be_logged_now_is_not_acknowledged(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise UnavailableError("not now")
+
+    monkeypatch.setattr(hook.log.service.sequencer, "submit", away)
+    assert (await hook.post(sign(claims_of()))).slug == "unavailable"
+    reply = await hook.many({"4d3559ec": sign(claims_of())})
+    assert (reply.status, reply.slug) == (503, "unavailable")
+
+
+async def test_algorithms_and_audiences_are_those_of_the_settings(hook: Hook) -> None:
+    hook.configure(algorithms=["ES256"], audience=["https://a.example", "urn:b"])
+    for algorithm, audience, code in (
+        ("Ed25519", "urn:b", "invalid_key"),
+        ("ES256", AUDIENCE, "invalid_audience"),
+    ):
+        reply = await hook.post(sign(claims_of(aud=audience), algorithm))
+        assert refusal(reply) == code
+    assert (await hook.post(sign(claims_of(aud="urn:b"), "ES256"))).status == 202
+
+
+async def test_keys_behind_a_url_are_fetched_once_and_again_when_they_rotate(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provlog.server.issuer_keys.BETWEEN", 0.0)
+    async with fake_transmitter() as fake:
+        hook.configure(jwks_url=fake.jwks_url)
+        for number in range(3):
+            token = fake.make(f"jti-{number}")
+            assert await fake.push(hook.url, token, hook.secret) == 202
+        assert fake.key_requests == 1
+        fake.rotate()
+        assert await fake.push(hook.url, fake.make("jti-new"), hook.secret) == 202
+        assert fake.key_requests == 2
+
+
+async def test_an_unknown_key_is_asked_for_once_a_minute_and_not_refused_unasked(
+    hook: Hook,
+) -> None:
+    async with fake_transmitter() as fake:
+        hook.configure(jwks_url=fake.jwks_url)
+        assert (await hook.post(fake.make("one"))).status == 202
+        fake.rotate()
+        replies = await asyncio.gather(
+            *(hook.post(fake.make(f"jti-{number}")) for number in range(20))
+        )
+        # Within the minute nothing can be said of the key: the tokens come again.
+        assert {each.status for each in replies} == {503}
+        assert all(int(each.headers["Retry-After"]) >= 1 for each in replies)
+        assert fake.key_requests == 1
+
+
+async def test_many_at_once_wait_for_one_fetch(hook: Hook) -> None:
+    async with fake_transmitter(hold=asyncio.Event()) as fake:
+        hook.configure(jwks_url=fake.jwks_url)
+        asked = [
+            asyncio.create_task(hook.post(fake.make(f"jti-{each}")))
+            for each in range(9)
+        ]
+        while not fake.key_requests:
+            await asyncio.sleep(0.01)
+        assert fake.hold is not None
+        fake.hold.set()
+        assert {(await each).status for each in asked} == {202}
+        assert fake.key_requests == 1
+
+
+async def test_keys_out_of_reach_refuse_no_token(hook: Hook) -> None:
+    async with fake_transmitter() as fake:
+        hook.configure(jwks_url=fake.jwks_url)
+        token = fake.make("one")
+    assert (await hook.post(token)).slug == "unavailable"
+    reply = await hook.many({"one": token})
+    assert reply.slug == "unavailable"
+    # What can be said of others is said.
+    reply = await hook.many({"one": token, "two": "not a token"})
+    assert reply.status == 202
+    assert reply.json()["ack"] == []
+    assert set(reply.json()["setErrs"]) == {"two"}
+
+
+async def test_many_tokens_are_acknowledged_each_for_itself(hook: Hook) -> None:
+    before = hook.size
+    stranger = sign(claims_of("evil", iss="https://evil.example.com"))
+    reply = await hook.many(
+        {
+            "one": sign(claims_of("one")),
+            "two": sign(claims_of("two"), "RS256"),
+            "evil": stranger,
+            "misnamed": sign(claims_of("three")),
+            "number": 7,
+            "nobody": sign(claims_of("nobody", aud="urn:x")),
+        }
+    )
+    assert reply.status == 202
+    assert reply.headers["Content-Language"] == "en"
+    answer = reply.json()
+    assert sorted(answer["ack"]) == ["one", "two"]
+    assert {jti: error["err"] for jti, error in answer["setErrs"].items()} == {
+        "evil": "invalid_issuer",
+        "misnamed": "invalid_request",
+        "number": "invalid_request",
+        "nobody": "invalid_audience",
+    }
+    assert hook.size == before + 2
+    again = await hook.many({"one": sign(claims_of("one"))})
+    assert again.json() == {"ack": ["one"]}
+    assert hook.size == before + 2
+
+
+async def test_no_tokens_are_answered_with_no_acknowledgement(hook: Hook) -> None:
+    reply = await hook.many({})
+    assert (reply.status, reply.json()) == (202, {"ack": []})
+
+
+async def test_a_request_of_many_that_is_refused_as_a_whole_says_why(
+    hook: Hook,
+) -> None:
+    token = sign(claims_of())
+    doubled = f'{{"sets":{{"4d3559ec":"{token}","4d3559ec":"{token}"}}}}'
+    for body in (doubled, "{}", "[]", '{"sets":[]}', "nothing", ""):
+        reply = await hook.post(body, MEDIA_TYPE_OF_MANY)
+        assert (reply.slug, reply.json()["err"]) == ("malformed", "invalid_request")
+    reply = await hook.many({str(each): "x" for each in range(set_push.MAX_SETS + 1)})
+    assert (reply.status, reply.json()["err"]) == (413, "too_many_sets")
+    reply = await hook.post('{"sets":{}}', MEDIA_TYPE_OF_MANY, secret="plt_x")
+    assert (reply.status, reply.json()["err"]) == (401, "authentication_failed")
+
+
+async def test_what_is_refused_is_counted_and_told_to_nobody_in_full(
+    hook: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    marker = "zoe-quux@example.org"
+    claims = claims_of("secret-jti", iss=f"https://{marker}")
+    reply = await hook.post(sign(claims))
+    many = await hook.many({"another": sign(claims)})
+    assert marker not in (reply.body + many.body).decode()
+    assert marker not in caplog.text
+    counted = hook.log.service.metrics.registry.get_sample_value(
+        "provlog_hook_refusals_total",
+        {"problem": "refused-token", "source": SOURCE},
+    )
+    assert counted == 2
+
+
+async def test_a_transmitter_that_had_no_answer_pushes_again(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, failures = hook.log.service.sequencer.submit, [True]
+
+    async def flaky(*given: Any, **named: Any) -> Any:  # noqa: ANN401
+        done = await submit(*given, **named)
+        if failures:
+            failures.pop()
+            raise UnavailableError("durable, and the answer is lost")
+        return done
+
+    monkeypatch.setattr(hook.log.service.sequencer, "submit", flaky)
+    before = hook.size
+    status = await FakeTransmitter().push(hook.url, sign(claims_of()), hook.secret)
+    assert (status, hook.size) == (202, before + 1)
