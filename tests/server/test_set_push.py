@@ -242,12 +242,9 @@ async def test_an_unknown_key_is_asked_for_once_a_minute_and_not_refused_unasked
 async def test_many_at_once_wait_for_one_fetch(hook: Hook) -> None:
     async with fake_transmitter(hold=asyncio.Event()) as fake:
         hook.configure(jwks_url=fake.jwks_url)
-        asked = [
-            asyncio.create_task(hook.post(fake.make(f"jti-{each}")))
-            for each in range(9)
-        ]
-        while not fake.key_requests:
-            await asyncio.sleep(0.01)
+        tokens = [fake.make(f"jti-{each}") for each in range(9)]
+        asked = [asyncio.create_task(hook.post(token)) for token in tokens]
+        await asyncio.wait_for(fake.keys_asked.wait(), 10)
         assert fake.hold is not None
         fake.hold.set()
         assert {(await each).status for each in asked} == {202}

@@ -59,7 +59,7 @@ class FakeTransmitter:
         """Return a token with the newest key."""
         key = self.keys[0]
         algorithm = {"EC": "ES256", "RSA": "RS256"}.get(key.key_type, "Ed25519")
-        return sign(claims_of(jti, iss=self.issuer, **changed), algorithm, key)
+        return sign(claims_of(jti, **{"iss": self.issuer, **changed}), algorithm, key)
 
     def queue(self, jti: str, **changed: Any) -> str:  # noqa: ANN401
         """Hold a token for whoever polls; return it."""

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from yarl import URL
 
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.errors import MalformedError, MerkleError, SignatureError
 from provlog.merkle.event_tokens import (
     MAX_AUDIENCES,
@@ -91,6 +92,18 @@ class SetVerifier:
             )
         except MerkleError as error:
             raise SetRefusedError(_code_of(error), str(error)) from None
+
+    async def verify_named(self, jti: str, text: JsonValue) -> VerifiedSet:
+        """Return what a token says that came under a name, which has to be its `jti`.
+
+        Raises as `verify` does.
+        """
+        if not isinstance(text, str):
+            raise SetRefusedError("invalid_request", "no token in compact form")
+        found = await self.verify(text)
+        if found.claims.jti != jti:
+            raise SetRefusedError("invalid_request", "the token has another jti")
+        return found
 
     async def close(self) -> None:
         """End what is under way."""

@@ -154,7 +154,7 @@ async def _judge(
     away: KeysUnavailableError | None = None
     for jti, text in sets.items():
         try:
-            await require_named(verifier, jti, text)
+            await verifier.verify_named(jti, text)
             taken.append(jti)
         except SetRefusedError as error:
             refused[jti] = error
@@ -164,18 +164,6 @@ async def _judge(
     if away is not None and not taken and not refused:
         raise away
     return taken, refused
-
-
-async def require_named(verifier: SetVerifier, jti: str, text: JsonValue) -> None:
-    """Return if a member's value is a token that verifies, and its name the `jti`.
-
-    Raises `SetRefusedError` and `KeysUnavailableError`.
-    """
-    if not isinstance(text, str):
-        raise SetRefusedError("invalid_request", "no token in compact form")
-    found = await verifier.verify(text)
-    if found.claims.jti != jti:
-        raise SetRefusedError("invalid_request", "the token has another jti")
 
 
 def _parse(body: bytes) -> dict[str, JsonValue]:

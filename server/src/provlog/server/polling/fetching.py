@@ -76,11 +76,19 @@ class Fetcher:
         return await self._ask("GET", url, most)
 
     async def post(
-        self, path: str, body: bytes, content_type: str, most: int
+        self,
+        path: str,
+        body: bytes,
+        content_type: str,
+        most: int,
+        language: str | None = None,
     ) -> Answer:
-        """Return the answer to a POST, as `get` does."""
+        """Return the answer to a POST, as `get` does; `language` is what it speaks."""
         url = URL(f"{self.origin}{path}", encoded=True)
-        return await self._ask("POST", url, most, body, content_type)
+        headers = {"Content-Type": content_type}
+        if language is not None:
+            headers["Content-Language"] = language
+        return await self._ask("POST", url, most, body, headers)
 
     async def post_form(
         self, path: str, fields: Mapping[str, str], most: int
@@ -95,9 +103,9 @@ class Fetcher:
         url: URL,
         most: int,
         body: bytes | None = None,
-        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = await self._headers(content_type)
+        headers = {**(headers or {}), **await self._authorized()}
         try:
             async with self._open().request(
                 method, url, headers=headers, data=body, allow_redirects=False
@@ -119,14 +127,11 @@ class Fetcher:
         except aiohttp.ClientError as error:
             raise self._error(_reason(error)) from None
 
-    async def _headers(self, content_type: str | None) -> dict[str, str]:
-        headers = {} if content_type is None else {"Content-Type": content_type}
+    async def _authorized(self) -> dict[str, str]:
         authorization = self._authorization()
         if not isinstance(authorization, str):
             authorization = await authorization
-        if authorization:
-            headers["Authorization"] = authorization
-        return headers
+        return {"Authorization": authorization} if authorization else {}
 
     async def close(self) -> None:
         """Close all connections."""
