@@ -6,7 +6,8 @@ the client holds against an answer all the same:
 - results come in the order of the records, at least one for each;
 - every entry is an event of the source, and opens its id and original;
 - its id, without ``#<n>`` and without ``~`` and digits of the record's digest, stands
-  in the record as the value of a string, or is ``sha256:`` and that digest;
+  in the record as the value of a string, or is ``sha256:`` and that digest; the id of a
+  security event token (a record in compact form, or its claims) is ``<jti>@<iss>``;
 - a new entry keeps the record byte for byte, or its SHA-256 where it is the second or a
   later one of the record, or where the record is too long to be kept;
 - an entry of old that keeps another form of the record has its id in the same place.
@@ -33,6 +34,7 @@ from provlog.client.matching import (
 )
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import ContentError, MalformedError
+from provlog.merkle.event_tokens import claims_unverified, event_id
 
 MAX_KEPT = 256 << 10
 """The longest record, in bytes, that an entry keeps (design section 5)."""
@@ -92,12 +94,15 @@ class _Record:
     def _strings(self) -> Mapping[str, set[Place]]:
         found: dict[str, set[Place]] = {}
         try:
-            value = loads_json(self.data)
+            value = loads_json(claims_unverified(self.data))
         except MalformedError:
             # No connector reads it either.
             return found
         for place, text in _strings(value):
             found.setdefault(text, set()).add(place)
+        named = event_id(value)
+        if named is not None:
+            found.setdefault(named, set()).add(("jti", "iss"))
         return found
 
     def places(self, text: str) -> set[Place]:

@@ -63,6 +63,26 @@ def is_token_shaped(text: str) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
+def claims_unverified(record: bytes) -> bytes:
+    """Return the claims in JSON that a record is, or that it has where it is a token.
+
+    Nothing is verified, and nothing is promised of the JSON. Raises `MalformedError`
+    for what is shaped as a token and is none.
+    """
+    if not record.isascii() or not is_token_shaped(record.decode("ascii")):
+        return record
+    return parse_token_unverified(record.decode("ascii")).payload
+
+
+def event_id(claims: JsonValue) -> str | None:
+    """Return ``<jti>@<iss>``, which RFC 8417 makes unique; None without either."""
+    if not isinstance(claims, dict):
+        return None
+    jti, iss = claims.get("jti"), claims.get("iss")
+    named = isinstance(jti, str) and isinstance(iss, str) and jti and iss
+    return f"{jti}@{iss}" if named else None
+
+
 def open_unverified(text: str) -> tuple[Token, Claims]:
     """Return a token and its claims, of which nothing was verified but the form.
 

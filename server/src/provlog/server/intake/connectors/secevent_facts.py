@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Final
 
 from provlog.merkle.encoding import JsonValue, format_time
+from provlog.merkle.event_tokens import event_id
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
 from provlog.server.intake.connectors.scim_patch import (
     patch_changes,
@@ -58,7 +59,7 @@ def facts_of(claims: JsonValue) -> Facts:
     if any(cut):
         flags.append("changes_cut")
     return Facts(
-        id=_identifier(claims),
+        id=event_id(claims),
         time=_time(claims, [*map(_object, events.values())]),
         types=[(uri, kind) for kind, uri, _ in several],
         data=[members for _, _, members in several],
@@ -178,13 +179,6 @@ def _outcome(payload: Object) -> Object:
         return {"result": "unknown"}
     reason = error.get("detail") or error.get("scimType")
     return {"result": result, **text_members(reason=reason)}
-
-
-def _identifier(claims: Object) -> JsonValue:
-    """Return ``<jti>@<iss>``, which RFC 8417 makes unique; None without either."""
-    jti, iss = claims.get("jti"), claims.get("iss")
-    named = isinstance(jti, str) and isinstance(iss, str) and jti and iss
-    return f"{jti}@{iss}" if named else None
 
 
 def _digest(claims: Object) -> str:
