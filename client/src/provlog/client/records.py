@@ -44,13 +44,13 @@ class Records:
             return b"\n".join(self.items)
         # What looks like a token is no JSON: it stood between quotation marks.
         return join_batch(
-            b'"%b"' % each if _is_token(each) else each for each in self.items
+            b'"%b"' % each if is_token_shaped(each) else each for each in self.items
         )
 
     @property
     def content_type(self) -> str:
         """The media type of `body`."""
-        if self.lines and self.items and _is_token(self.items[0]):
+        if self.lines and self.items and is_token_shaped(self.items[0]):
             return "text/plain"
         several = self.lines and len(self.items) > 1
         return "application/x-ndjson" if several else "application/json"
@@ -97,7 +97,7 @@ def cut_records(raw: bytes, *, tokens: bool = False) -> Records:
         items = [_unquoted(each) for each in elements] if tokens else elements
         return Records(items, lines=False)
     first = stripped.partition(b"\n")[0].rstrip()
-    if _is_object(first) or (tokens and _is_token(first)):
+    if _is_object(first) or (tokens and is_token_shaped(first)):
         lines = (line.strip(b" \t\r") for line in stripped.split(b"\n"))
         return Records([line for line in lines if line], lines=True)
     if _is_object(stripped):
@@ -154,14 +154,10 @@ def _is_object(data: bytes) -> bool:
         return False
 
 
-def _is_token(data: bytes) -> bool:
-    return data.isascii() and is_token_shaped(data.decode("ascii"))
-
-
 def _unquoted(element: bytes) -> bytes:
     """Return the token that an array's element is, or the element itself."""
     inner = element[1:-1]
-    return inner if element[:1] == b'"' and _is_token(inner) else element
+    return inner if element[:1] == b'"' and is_token_shaped(inner) else element
 
 
 def _length(item: bytes) -> int:
@@ -170,12 +166,12 @@ def _length(item: bytes) -> int:
 
 def _quoted(item: bytes) -> bytes:
     """Return an array's element: what looks like a token stood in quotation marks."""
-    return b'"%b"' % item if _is_token(item) else item
+    return b'"%b"' % item if is_token_shaped(item) else item
 
 
 def _can_lead(line: bytes) -> bool:
     """Tell whether a line makes the server take lines behind it."""
-    return _is_object(line.rstrip()) or _is_token(line.rstrip())
+    return _is_object(line.rstrip()) or is_token_shaped(line.rstrip())
 
 
 def _last_leader(items: Sequence[bytes]) -> bytes:

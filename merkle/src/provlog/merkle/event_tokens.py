@@ -21,7 +21,7 @@ MAX_EVENTS: Final = 64
 MAX_AUDIENCES: Final = 64
 
 _TYPE: Final = "secevent+jwt"
-_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", re.ASCII)
+_SHAPE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 
 
 class WrongIssuerError(ContentError):
@@ -55,12 +55,12 @@ class VerifiedSet:
     key: IssuerKey
 
 
-def is_token_shaped(text: str) -> bool:
-    """Tell whether `text` looks like a token: three parts, of which two may be empty.
+def is_token_shaped(record: bytes) -> bool:
+    """Tell whether a record looks like a token: three parts, of which two may be empty.
 
     No JSON value looks so.
     """
-    return _SHAPE.fullmatch(text) is not None
+    return _SHAPE.fullmatch(record) is not None
 
 
 def claims_unverified(record: bytes) -> bytes:
@@ -69,7 +69,7 @@ def claims_unverified(record: bytes) -> bytes:
     Nothing is verified, and nothing is promised of the JSON. Raises `MalformedError`
     for what is shaped as a token and is none.
     """
-    if not record.isascii() or not is_token_shaped(record.decode("ascii")):
+    if not is_token_shaped(record):
         return record
     return parse_token_unverified(record.decode("ascii")).payload
 

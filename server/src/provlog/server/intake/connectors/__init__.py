@@ -12,6 +12,7 @@ from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors import okta, secevent
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
+from provlog.server.intake.secrets import without_secrets
 from provlog.server.source_settings import SourceSettings
 
 __all__ = [
@@ -46,8 +47,13 @@ def configured(name: str | None, settings: SourceSettings | None) -> Connector:
 def events_of(
     connector: Connector, record: bytes, source: str, now_ms: int
 ) -> list[Event]:
-    """Return the events of one record, at least one, whatever its bytes are."""
-    return connector.to_events(record, source, now_ms)
+    """Return the events of one record, at least one, without its secrets.
+
+    Whatever its bytes are: what a secret is says `provlog.merkle.redaction`.
+    """
+    return without_secrets(
+        record, lambda kept: connector.to_events(kept, source, now_ms)
+    )
 
 
 def decode_records(

@@ -8,21 +8,22 @@ claims by themselves, or of ``alg: none``, the flag `unsigned`.
 
 The id is ``<jti>@<iss>``: RFC 8417 makes the two unique together.
 
-A token whose claims hold a secret is not kept: what is, is the claims with the secret
-cut out, and the flag `token_not_kept`. Its signature cannot be verified any more.
+Of a token whose claims hold a secret the claims come here, with the secret cut out: its
+signature cannot be verified any more, which `token_not_kept` says.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-import msgspec
-
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import MalformedError
-from provlog.merkle.event_tokens import MEDIA_TYPE, is_token_shaped
-from provlog.merkle.jws import Token, parse_token_unverified
+from provlog.merkle.event_tokens import (
+    MEDIA_TYPE,
+    claims_unverified,
+    is_token_shaped,
+)
+from provlog.merkle.jws import parse_token_unverified
 from provlog.server.intake.connectors.building import Facts, build_events
 from provlog.server.intake.connectors.secevent_facts import facts_of
 from provlog.server.intake.event import Event
@@ -34,12 +35,10 @@ from provlog.server.intake.records import (
     cut_lines,
     is_json_object,
 )
-from provlog.server.intake.secrets import cut_secrets
 
 NAME: Final = "set"
 VERSION: Final = "1"
 
-_QUOTED = re.compile(rb'"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*"')
 _BLANKS: Final = b" \t\r\n"
 
 
@@ -81,7 +80,7 @@ class SetConnector:
         if stripped.startswith(b"["):
             return _unquoted(cut_array(body))
         first = stripped.partition(b"\n")[0].rstrip()
-        if is_token(first) or is_json_object(first):
+        if is_token_shaped(first) or is_json_object(first):
             return cut_lines(stripped)
         if is_json_object(stripped):
             return iter([[stripped]])
@@ -92,13 +91,16 @@ class SetConnector:
     def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
         """Return the events of one token, or one set of claims."""
         read = _read(record)
-        flags = [*read.facts.flags, *read.flags]
-        if read.is_token and not self.verified and "unsigned" not in flags:
-            flags.append("signature_unverified")
-        facts = replace(read.facts, flags=tuple(flags))
+        facts = replace(read, flags=(*read.flags, *self._flags(record)))
         connector = (self.name, self.version)
-        events = build_events(facts, read.kept, source, now_ms, connector)
-        return [_redacted(event, read.pointers) for event in events]
+        return build_events(facts, record, source, now_ms, connector)
+
+    def _flags(self, record: bytes) -> tuple[str, ...]:
+        signed = is_token_shaped(record) and not _is_unsigned(record)
+        if self.verified:
+            # The claims of a token that held a secret: it was cut before it came here.
+            return () if signed else ("token_not_kept",)
+        return ("signature_unverified",) if signed else ("unsigned",)
 
 
 CONNECTOR: Final = SetConnector()
@@ -106,65 +108,30 @@ VERIFIED: Final = SetConnector(verified=True)
 """The connector of tokens whose signatures were verified before."""
 
 
-def is_token(record: bytes) -> bool:
-    """Tell whether a record looks like a token in compact form."""
-    return record.isascii() and is_token_shaped(record.decode("ascii"))
+def _is_unsigned(token: bytes) -> bool:
+    """Tell whether a token says itself that it has no signature."""
+    try:
+        named = parse_token_unverified(token.decode("ascii")).header.get("alg")
+    except MalformedError:
+        return False
+    return isinstance(named, str) and named.lower() == "none"
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A record as it is kept, what it says, and which secrets were cut out of it."""
-
-    facts: Facts
-    kept: bytes
-    is_token: bool = False
-    flags: tuple[str, ...] = ()
-    pointers: tuple[str, ...] = ()
-
-
-def _read(record: bytes) -> _Read:
+def _read(record: bytes) -> Facts:
     if len(record) > WINDOW:
         # It would hold up everybody else.
-        return _Read(Facts(type="other.unparsed"), record)
-    if not is_token(record):
-        return _Read(_claimed(record), record, flags=("unsigned",))
-    try:
-        token = parse_token_unverified(record.decode("ascii"))
-    except MalformedError:
-        facts = Facts(type="other.unparsed", media_type=MEDIA_TYPE)
-        return _Read(facts, record, is_token=True)
-    return _read_token(record, token)
-
-
-def _read_token(record: bytes, token: Token) -> _Read:
-    named = token.header.get("alg")
-    unsigned = isinstance(named, str) and named.lower() == "none"
-    flags = ("unsigned",) if unsigned else ()
-    cut = cut_secrets(token.payload)
-    facts = _claimed(cut.record)
-    if cut.pointers:
-        flags = (*flags, "token_not_kept")
-        return _Read(facts, cut.record, True, flags, cut.pointers)
-    return _Read(replace(facts, media_type=MEDIA_TYPE), record, True, flags)
-
-
-def _claimed(claims: bytes) -> Facts:
-    try:
-        return facts_of(loads_json(claims))
-    except MalformedError:
         return Facts(type="other.unparsed")
-
-
-def _redacted(event: Event, pointers: tuple[str, ...]) -> Event:
-    if not pointers or not isinstance(event.original, dict):
-        return event
-    original = {**event.original, "redacted": list[JsonValue](pointers)}
-    return msgspec.structs.replace(event, original=original)
+    try:
+        facts = facts_of(loads_json(claims_unverified(record)))
+    except MalformedError:
+        facts = Facts(type="other.unparsed")
+    return replace(facts, media_type=MEDIA_TYPE) if is_token_shaped(record) else facts
 
 
 def _unquoted(cut: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
     """Yield the records of an array, a token without the quotation marks around it."""
     for step in cut:
         yield [
-            each[1:-1] if _QUOTED.fullmatch(each) is not None else each for each in step
+            each[1:-1] if each[:1] == b'"' and is_token_shaped(each[1:-1]) else each
+            for each in step
         ]
