@@ -4,6 +4,7 @@ import json
 
 from provlog.server.intake.connectors import Connector, configured
 from support.okta import GROUP, USER, okta_record
+from support.sets import PROV, claims_of, sign
 
 
 def ready(name: str) -> Connector:
@@ -17,5 +18,9 @@ def _lines(*records: object) -> list[bytes]:
 
 SEEDS: dict[str, list[bytes]] = {
     "okta": _lines(okta_record(USER, GROUP)),
+    "set": [
+        sign(claims_of()).encode(),
+        *_lines(claims_of(events={f"{PROV}:put:full": {"data": {"userName": "zoe"}}})),
+    ],
 }
 """Records that a connector understands."""
