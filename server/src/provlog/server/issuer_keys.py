@@ -111,6 +111,7 @@ class RemoteKeys:
                 )
             self._tried = came
             self._fetch = asyncio.create_task(self._load())
+            self._fetch.add_done_callback(_look_at)
         # Whoever waits may give up; the fetch goes on for the next one.
         await asyncio.shield(self._fetch)
 
@@ -125,6 +126,12 @@ class RemoteKeys:
             raise KeysUnavailableError("the issuer's keys cannot be fetched") from None
         finally:
             self._fetch = None
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Take note of how a fetch ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def fetch(url: str) -> bytes:
