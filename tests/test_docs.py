@@ -13,7 +13,12 @@ from provlog.merkle.entries import KINDS
 from provlog.server.cli import commands
 from provlog.server.cli.init import DEV_SOURCE
 from provlog.server.http.problems import PROBLEMS
-from provlog.server.intake.connectors import CONNECTORS, decode_records, okta
+from provlog.server.intake.connectors import (
+    CONNECTORS,
+    decode_records,
+    okta,
+    secevent_types,
+)
 from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
 from provlog.server.moving.backup import MANIFEST as BACKUP_MANIFEST
@@ -47,9 +52,9 @@ PAGES = sorted(
 )
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
-TABLES = {"okta": okta.TYPES}
+TABLES = {"okta": okta.TYPES, "security-event-tokens": secevent_types.TYPES}
 # Pages that are not named as their connector.
-PAGE_OF: dict[str, str] = {}
+PAGE_OF: dict[str, str] = {"set": "security-event-tokens"}
 SINGLE = [
     name
     for name, each in commands.commands.items()

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from support.fake_okta import fake_okta
+from support.fake_set_transmitter import fake_transmitter
 from support.pages import (
     Snippet,
     make_checkout,
@@ -49,10 +50,22 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
         assert [each.status for each in fake.asked] == [200]
 
 
+@asynccontextmanager
+async def transmitter() -> AsyncIterator[Mapping[str, str]]:
+    issuer, audience = "https://signals.example.net", "https://log.example.com/set"
+    async with fake_transmitter(issuer=issuer) as fake:
+        for jti in ("one", "two"):
+            fake.queue(jti, aud=audience)
+        hosts = "https://keys.example.net", "https://streams.example.net"
+        yield dict.fromkeys(hosts, fake.url)
+        assert fake.acknowledged == ["one", "two"]
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
     "connect/okta.md": okta,
+    "connect/security-event-tokens.md": transmitter,
 }
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")
