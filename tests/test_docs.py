@@ -16,7 +16,9 @@ from provlog.server.http.problems import PROBLEMS
 from provlog.server.intake.connectors import (
     CONNECTORS,
     decode_records,
+    keycloak,
     okta,
+    onelogin,
     secevent_types,
 )
 from provlog.server.intake.connectors.okta import _RESULTS
@@ -52,7 +54,12 @@ PAGES = sorted(
 )
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
-TABLES = {"okta": okta.TYPES, "security-event-tokens": secevent_types.TYPES}
+TABLES = {
+    "keycloak": keycloak.TYPES,
+    "okta": okta.TYPES,
+    "onelogin": onelogin.TYPES,
+    "security-event-tokens": secevent_types.TYPES,
+}
 # Pages that are not named as their connector.
 PAGE_OF: dict[str, str] = {"set": "security-event-tokens"}
 SINGLE = [

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
 from support.fake_set_transmitter import fake_transmitter
 from support.pages import (
@@ -51,6 +52,15 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
 
 
 @asynccontextmanager
+async def keycloak() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_keycloak(secret="the-secret-of-the-client") as fake:
+        now = fake.now()
+        fake.store(now - 9000, now - 5000, now - 5000)
+        yield {"https://sso.example.com": fake.url}
+        assert {each.status for each in fake.asked} == {200}
+
+
+@asynccontextmanager
 async def transmitter() -> AsyncIterator[Mapping[str, str]]:
     issuer, audience = "https://signals.example.net", "https://log.example.com/set"
     async with fake_transmitter(issuer=issuer) as fake:
@@ -64,7 +74,9 @@ async def transmitter() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
+    "connect/onelogin.md": nobody,
     "connect/security-event-tokens.md": transmitter,
 }
 

@@ -3,7 +3,9 @@
 import json
 
 from provlog.server.intake.connectors import Connector, configured
+from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
+from support.onelogin import api_record, webhook_record
 from support.sets import PROV, claims_of, sign
 
 
@@ -17,7 +19,21 @@ def _lines(*records: object) -> list[bytes]:
 
 
 SEEDS: dict[str, list[bytes]] = {
+    "keycloak": _lines(
+        admin_event(representation={"username": "ann", "enabled": True}),
+        by_webhook(
+            admin_event(
+                "REALM_ROLE_MAPPING",
+                path="users/f:1:ann/role-mappings/realm",
+                representation=[{"id": ROLE, "name": "a"}, {"id": "b", "name": "b"}],
+            )
+        ),
+        user_event("UPDATE_EMAIL", details={"updated_email": "a@example.com"}),
+    ),
     "okta": _lines(okta_record(USER, GROUP)),
+    "onelogin": _lines(
+        api_record(147, role_id=7, role_name="Admins"), webhook_record("13")
+    ),
     "set": [
         sign(claims_of()).encode(),
         *_lines(claims_of(events={f"{PROV}:put:full": {"data": {"userName": "zoe"}}})),

@@ -5,8 +5,12 @@ delivered and remembered (`poller`), and is the same for all of them. A further 
 is one more kind in `FEEDS`, under the name of the connector that reads its records.
 """
 
-from provlog.server.polling import okta, sets
+from provlog.server.polling import keycloak, okta, sets
 from provlog.server.polling.kinds import FeedKind
 
-FEEDS: dict[str, FeedKind] = {"okta": okta.KIND, "set": sets.KIND}
+FEEDS: dict[str, FeedKind] = {
+    "keycloak": keycloak.KIND,
+    "okta": okta.KIND,
+    "set": sets.KIND,
+}
 """How the sources of a connector are polled."""
