@@ -345,3 +345,27 @@ async def test_a_transmitter_that_had_no_answer_pushes_again(
     before = hook.size
     status = await FakeTransmitter().push(hook.url, sign(claims_of()), hook.secret)
     assert (status, hook.size) == (202, before + 1)
+
+
+async def test_a_submitter_s_tokens_are_taken_and_flagged(hook: Hook) -> None:
+    submitter = mint_token(
+        logs=[hook.log.log.id],
+        roles=["submitter"],
+        sources=[SOURCE],
+        now=hook.log.service.clock.now(),
+    )
+    await hook.log.service.store_token(hook.log.log, submitter.record, "test")
+    before = hook.size
+    body = [sign(claims_of("one")), claims_of("two"), "no token"]
+    path = f"/logs/main/events?format=set&source={quote(SOURCE, safe='')}"
+    headers = {"Authorization": f"Bearer {submitter.text}"}
+    async with hook.log.client.post(path, json=body, headers=headers) as answer:
+        results = (await answer.json())["results"]
+    assert [each["status"] for each in results] == [201] * 3
+    opened = [await hook.opened(before + number) for number in range(3)]
+    assert [each["ingest"]["flags"] for each in opened] == [
+        ["signature_unverified"],
+        ["unsigned"],
+        ["unsigned", "time_missing"],
+    ]
+    assert [each["event"]["id"][:4] for each in opened] == ["one@", "two@", "sha2"]

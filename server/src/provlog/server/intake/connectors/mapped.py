@@ -97,7 +97,8 @@ def parse_records(
     first, _, rest = stripped.partition(b"\n")
     if rest.strip() and is_json_object(first.rstrip()):
         return cut_lines(stripped)
-    if is_json_object(stripped):
+    # As with lines, other blanks behind the object belong to the record.
+    if is_json_object(stripped.rstrip()):
         return _cut_object(stripped, envelopes, bound)
     raise EventError(400, "neither a JSON array, NDJSON nor one JSON object")
 
