@@ -15,6 +15,7 @@ from provlog.server.issuer_keys import (
     LONGEST,
     FileKeys,
     KeysUnavailableError,
+    KnownKeys,
     RemoteKeys,
 )
 from support.fake_set_transmitter import FakeTransmitter, fake_transmitter
@@ -37,9 +38,8 @@ async def fake() -> AsyncIterator[FakeTransmitter]:
         yield running
 
 
-def names(keys: object) -> list[str | None]:
-    assert isinstance(keys, tuple)
-    return [key.kid for key in keys]
+def names(known: KnownKeys) -> list[str | None]:
+    return [key.kid for key in known.keys]
 
 
 async def test_keys_are_fetched_again_when_they_are_old(fake: FakeTransmitter) -> None:
@@ -84,6 +84,21 @@ async def test_old_keys_are_used_for_a_day_while_no_newer_can_be_had(
         await source.keys("key-1")
     clock.now += BETWEEN
     assert names(await source.keys("key-1")) == ["key-1"]
+
+
+async def test_current_keys_are_fetched_after_they_were_asked_for(
+    fake: FakeTransmitter,
+) -> None:
+    clock = Clock()
+    source = RemoteKeys(fake.jwks_url, clock)
+    assert (await source.keys(None)).current
+    clock.now += BETWEEN
+    assert not (await source.keys(None)).current
+    assert (await source.keys(None, current=True)).current
+    assert fake.key_requests == 2
+    clock.now += 1
+    with pytest.raises(KeysUnavailableError):
+        await source.keys(None, current=True)
 
 
 async def test_an_unknown_key_is_asked_for_no_more_than_once_a_minute(
@@ -163,10 +178,10 @@ async def test_a_file_is_read_again_when_it_was_changed(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_bytes(JWKS)
     source = FileKeys(path)
-    assert len(await source.keys("anything")) == 3
+    assert len(names(await source.keys("anything"))) == 3
     path.write_bytes(key_set(make_key("ES256", "new")))
     os.utime(path, ns=(1, 1))
-    assert [key.kid for key in await source.keys("anything")] == ["new"]
+    assert names(await source.keys("anything")) == ["new"]
     path.write_bytes(b"{}")
     with pytest.raises(KeysUnavailableError):
         await source.keys("new")

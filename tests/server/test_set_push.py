@@ -1,106 +1,26 @@
 """What a transmitter of security event tokens meets at its hook, with one or many."""
 
-import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from provlog.merkle.disclosures import parse_disclosure
 from provlog.server.errors import UnavailableError
 from provlog.server.http import set_push
-from provlog.server.http.app import HttpSettings
-from provlog.server.reader import LogReader
-from provlog.server.source_settings import SettingsBook, SourceSettings
-from provlog.server.storage.base import SourceRecord
+from provlog.server.source_settings import SettingsBook
 from provlog.server.tokens import mint_token
-from support.fake_set_transmitter import (
-    MEDIA_TYPE,
-    MEDIA_TYPE_OF_MANY,
-    FakeTransmitter,
-    fake_transmitter,
-)
-from support.instances import Reply, Served, served
-from support.sets import AUDIENCE, ISSUER, JWKS, PROV, claims_of, sign, unsigned
-
-SOURCE = "urn:set:idp"
-PATH = f"/logs/main/hooks/{quote(SOURCE, safe='')}"
-
-
-@dataclass
-class Hook:
-    """A served log with a source of tokens, and what opens its hook."""
-
-    log: Served
-    secret: str
-
-    @property
-    def url(self) -> str:
-        return str(self.log.client.make_url(PATH))
-
-    @property
-    def size(self) -> int:
-        return self.log.log.released.size
-
-    def configure(self, **issuer: Any) -> None:  # noqa: ANN401
-        """Say who may issue; by default the issuer whose keys stand in a file."""
-        (self.log.made.instance.folder / "keys.json").write_bytes(JWKS)
-        keys = {} if "jwks_url" in issuer else {"keys_file": "keys.json"}
-        table = {"issuer": ISSUER, "audience": AUDIENCE, **keys, **issuer}
-        path = self.log.made.instance.folder / "set.toml"
-        settings = SourceSettings(path, SOURCE, issuers=(table,))
-        self.log.service.settings = SettingsBook({("main", SOURCE): settings})
-
-    async def post(
-        self, body: str | bytes, media_type: str = MEDIA_TYPE, secret: str | None = None
-    ) -> Reply:
-        headers = {
-            "Authorization": f"Bearer {self.secret if secret is None else secret}",
-            "Content-Type": media_type,
-        }
-        sent = io.BytesIO(body.encode() if isinstance(body, str) else body)
-        async with self.log.client.post(PATH, data=sent, headers=headers) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
-
-    async def many(self, sets: dict[str, Any]) -> Reply:
-        return await self.post(json.dumps({"sets": sets}), MEDIA_TYPE_OF_MANY)
-
-    async def opened(self, index: int) -> dict[str, Any]:
-        """Return the type and the opened members of an entry."""
-        entry = await LogReader(self.log.log, self.log.service.storage).entry(index)
-        found = map(parse_disclosure, entry.disclosures or ())
-        return {each.name: each.value for each in found}
+from support.fake_set_transmitter import MEDIA_TYPE, MEDIA_TYPE_OF_MANY, FakeTransmitter
+from support.set_hooks import SOURCE, Hook, hooked, refusal
+from support.sets import AUDIENCE, ISSUER, PROV, claims_of, sign, unsigned
 
 
 @pytest.fixture
 async def hook(tmp_path: Path) -> AsyncIterator[Hook]:
-    async with served(tmp_path, settings=HttpSettings(hook_seconds=5)) as running:
-        source = SourceRecord(SOURCE, "idp", "set")
-        await running.service.register_source(running.log, source, "test")
-        now = running.service.clock.now()
-        minted = mint_token(
-            logs=[running.log.id], roles=["hook"], sources=[SOURCE], now=now
-        )
-        await running.service.store_token(running.log, minted.record, "test")
-        made = Hook(running, minted.text)
-        made.configure()
+    async with hooked(tmp_path) as made:
         yield made
-
-
-def refusal(reply: Reply) -> str:
-    """Return the code of a refusal, which has the form of RFC 8935 section 2.3."""
-    assert reply.status == 400
-    assert reply.headers["Content-Type"] == "application/json"
-    assert reply.headers["Content-Language"] == "en"
-    body = reply.json()
-    assert set(body) == {"err", "description"}
-    assert body["description"]
-    return str(body["err"])
 
 
 async def test_a_token_is_acknowledged_once_its_entry_is_durable(hook: Hook) -> None:
@@ -206,63 +126,6 @@ async def test_algorithms_and_audiences_are_those_of_the_settings(hook: Hook) ->
         reply = await hook.post(sign(claims_of(aud=audience), algorithm))
         assert refusal(reply) == code
     assert (await hook.post(sign(claims_of(aud="urn:b"), "ES256"))).status == 202
-
-
-async def test_keys_behind_a_url_are_fetched_once_and_again_when_they_rotate(
-    hook: Hook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("provlog.server.issuer_keys.BETWEEN", 0.0)
-    async with fake_transmitter() as fake:
-        hook.configure(jwks_url=fake.jwks_url)
-        for number in range(3):
-            token = fake.make(f"jti-{number}")
-            assert await fake.push(hook.url, token, hook.secret) == 202
-        assert fake.key_requests == 1
-        fake.rotate()
-        assert await fake.push(hook.url, fake.make("jti-new"), hook.secret) == 202
-        assert fake.key_requests == 2
-
-
-async def test_an_unknown_key_is_asked_for_once_a_minute_and_not_refused_unasked(
-    hook: Hook,
-) -> None:
-    async with fake_transmitter() as fake:
-        hook.configure(jwks_url=fake.jwks_url)
-        assert (await hook.post(fake.make("one"))).status == 202
-        fake.rotate()
-        replies = await asyncio.gather(
-            *(hook.post(fake.make(f"jti-{number}")) for number in range(20))
-        )
-        # Within the minute nothing can be said of the key: the tokens come again.
-        assert {each.status for each in replies} == {503}
-        assert all(int(each.headers["Retry-After"]) >= 1 for each in replies)
-        assert fake.key_requests == 1
-
-
-async def test_many_at_once_wait_for_one_fetch(hook: Hook) -> None:
-    async with fake_transmitter(hold=asyncio.Event()) as fake:
-        hook.configure(jwks_url=fake.jwks_url)
-        tokens = [fake.make(f"jti-{each}") for each in range(9)]
-        asked = [asyncio.create_task(hook.post(token)) for token in tokens]
-        await asyncio.wait_for(fake.keys_asked.wait(), 10)
-        assert fake.hold is not None
-        fake.hold.set()
-        assert {(await each).status for each in asked} == {202}
-        assert fake.key_requests == 1
-
-
-async def test_keys_out_of_reach_refuse_no_token(hook: Hook) -> None:
-    async with fake_transmitter() as fake:
-        hook.configure(jwks_url=fake.jwks_url)
-        token = fake.make("one")
-    assert (await hook.post(token)).slug == "unavailable"
-    reply = await hook.many({"one": token})
-    assert reply.slug == "unavailable"
-    # What can be said of others is said.
-    reply = await hook.many({"one": token, "two": "not a token"})
-    assert reply.status == 202
-    assert reply.json()["ack"] == []
-    assert set(reply.json()["setErrs"]) == {"two"}
 
 
 async def test_many_tokens_are_acknowledged_each_for_itself(hook: Hook) -> None:

@@ -3,14 +3,17 @@
 A JWK Set behind a URL is kept for an hour and fetched anew where a token names a key
 that is not in it, but no more than once a minute, whoever asks: what comes from outside
 decides nothing about how often. While it is fetched, everybody waits for the same
-fetch. Whether a key is unknown is only ever said of a set that was fetched after the
-token came; until then there is nothing to say, and the token may come again.
+fetch. That a token is signed with no key of the set is only ever said of a set that was
+fetched after the token came; until then there is nothing to say, and the token may come
+again. Only where token and key bear the same name does a false signature speak for
+itself.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,13 +36,21 @@ class KeysUnavailableError(UnavailableError):
     """The keys cannot be had now, so that nothing can be said of a token."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """An issuer's keys; `current` if it showed them after they were asked for."""
+
+    keys: Sequence[IssuerKey]
+    current: bool
+
+
 class KeySource(Protocol):
     """Where the keys of one issuer come from."""
 
-    async def keys(self, kid: str | None) -> Sequence[IssuerKey]:
+    async def keys(self, kid: str | None, *, current: bool = False) -> KnownKeys:
         """Return the keys to verify a token with that names `kid`, or names none.
 
-        Raises `KeysUnavailableError`.
+        With `current`, none but current ones. Raises `KeysUnavailableError`.
         """
 
     async def close(self) -> None:
@@ -57,8 +68,13 @@ class FileKeys:
         self._state = _state_of(path)
         self._keys = parse_keys(_read(path))
 
-    async def keys(self, kid: str | None) -> Sequence[IssuerKey]:  # noqa: ARG002
-        """Return all keys of the file."""
+    async def keys(
+        self,
+        kid: str | None,  # noqa: ARG002
+        *,
+        current: bool = False,  # noqa: ARG002
+    ) -> KnownKeys:
+        """Return all keys of the file, which are always current."""
         try:
             state = _state_of(self._path)
             if state != self._state:
@@ -66,7 +82,7 @@ class FileKeys:
                 self._state = state
         except (OSError, MalformedError):
             raise KeysUnavailableError("a file of issuer keys is unreadable") from None
-        return self._keys
+        return KnownKeys(self._keys, current=True)
 
     async def close(self) -> None:
         """There is nothing under way."""
@@ -82,18 +98,20 @@ class RemoteKeys:
         self._fetched = self._tried = float("-inf")
         self._fetch: asyncio.Task[None] | None = None
 
-    async def keys(self, kid: str | None) -> Sequence[IssuerKey]:
+    async def keys(self, kid: str | None, *, current: bool = False) -> KnownKeys:
         """Return the set's keys, fetched anew where they are old or lack `kid`."""
         came = self._clock()
-        known = any(key.may_be(kid) for key in self._keys)
+        known = not current and any(key.may_be(kid) for key in self._keys)
         if known and came - self._fetched < LIFETIME:
-            return self._keys
+            return KnownKeys(self._keys, current=False)
         try:
             await self._refresh(came)
         except KeysUnavailableError:
             if not known or came - self._fetched >= LONGEST:
                 raise
-        return self._keys
+            return KnownKeys(self._keys, current=False)
+        # A fetch that was under way already may have begun before the token came.
+        return KnownKeys(self._keys, current=self._fetched >= came)
 
     async def close(self) -> None:
         """End a fetch that is under way."""

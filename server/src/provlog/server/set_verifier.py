@@ -15,15 +15,17 @@ from provlog.merkle.encoding import JsonValue
 from provlog.merkle.errors import MalformedError, MerkleError, SignatureError
 from provlog.merkle.event_tokens import (
     MAX_AUDIENCES,
+    Claims,
     VerifiedSet,
     WrongAudienceError,
     open_unverified,
     verify_opened,
 )
 from provlog.merkle.jwk import ALGORITHMS
+from provlog.merkle.jws import Token
 from provlog.server.errors import ConfigurationError, UnavailableError
 from provlog.server.hosts import is_loopback
-from provlog.server.issuer_keys import FileKeys, KeySource, RemoteKeys
+from provlog.server.issuer_keys import FileKeys, KeySource, KnownKeys, RemoteKeys
 from provlog.server.service import Service
 from provlog.server.source_settings import SourceSettings
 
@@ -82,14 +84,7 @@ class SetVerifier:
             issuer = self._issuers.get(claims.iss)
             if issuer is None:
                 raise SetRefusedError("invalid_issuer", "no issuer of this source")
-            keys = await issuer.source.keys(token.kid)
-            return verify_opened(
-                token,
-                claims,
-                keys,
-                audiences=issuer.audiences,
-                algorithms=issuer.algorithms,
-            )
+            return await _verify(token, claims, issuer)
         except MerkleError as error:
             raise SetRefusedError(_code_of(error), str(error)) from None
 
@@ -109,6 +104,29 @@ class SetVerifier:
         """End what is under way."""
         for issuer in self._issuers.values():
             await issuer.source.close()
+
+
+async def _verify(token: Token, claims: Claims, issuer: Issuer) -> VerifiedSet:
+    """Return a token that verifies, with keys as new as it takes to say that not."""
+
+    def judge(known: KnownKeys) -> VerifiedSet:
+        return verify_opened(
+            token,
+            claims,
+            known.keys,
+            audiences=issuer.audiences,
+            algorithms=issuer.algorithms,
+        )
+
+    known = await issuer.source.keys(token.kid)
+    try:
+        return judge(known)
+    except SignatureError:
+        named = any(key.kid == token.kid for key in known.keys)
+        accepted = token.algorithm in issuer.algorithms
+        if known.current or not accepted or (token.kid is not None and named):
+            raise
+    return judge(await issuer.source.keys(token.kid, current=True))
 
 
 class SetVerifiers:
