@@ -75,7 +75,7 @@ class Hook:
 @asynccontextmanager
 async def hooked(folder: Path) -> AsyncIterator[Hook]:
     """Serve a log with a source of tokens, whose issuer's keys stand in a file."""
-    async with served(tmp_path, settings=HttpSettings(hook_seconds=5)) as running:
+    async with served(folder, settings=HttpSettings(hook_seconds=5)) as running:
         source = SourceRecord(SOURCE, "idp", "set")
         await running.service.register_source(running.log, source, "test")
         now = running.service.clock.now()
