@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +116,23 @@ def test_the_algorithm_is_the_key_s() -> None:
                 head = header_of(alg=claimed, typ="secevent+jwt", kid=f"{algorithm}-1")
                 with pytest.raises(SignatureError):
                     verify_set(spoiled(token, 0, head), TRUSTED)
+
+
+def test_a_good_signature_under_another_algorithm_s_name_is_none() -> None:
+    key = KEYS["RS256"]
+    assert isinstance(key, RSAKey)
+    body = encode_base64url(json.dumps(claims_of()).encode())
+    for name, verifies in (("RS256", True), ("ES256", False), ("Ed25519", False)):
+        head = header_of(alg=name, typ="secevent+jwt", kid="RS256-1")
+        signature = key.private_key.sign(  # type: ignore[union-attr]
+            f"{head}.{body}".encode(), PKCS1v15(), SHA256()
+        )
+        token = f"{head}.{body}.{encode_base64url(signature)}"
+        if verifies:
+            verify_set(token, TRUSTED)
+            continue
+        with pytest.raises(SignatureError):
+            verify_set(token, TRUSTED)
 
 
 def test_an_algorithm_that_is_not_accepted_is_refused_with_a_good_signature() -> None:
@@ -322,8 +341,8 @@ def test_files_that_hold_no_keys(data: bytes) -> None:
 
 def test_a_weak_rsa_key_is_no_key() -> None:
     with pytest.warns(SecurityWarning):
-        weak = RSAKey.generate_key(1024)
-        assert parse_key_set(key_set(weak)) == ()
+        shown = key_set(RSAKey.generate_key(1024))
+    assert parse_key_set(shown) == ()
 
 
 @settings(max_examples=100)

@@ -149,7 +149,7 @@ async def test_a_fetch_under_way_ends_when_the_source_is_closed(
     "answer",
     [
         lambda: web.Response(status=404),
-        lambda: web.Response(status=302, headers={"Location": "/elsewhere"}),
+        lambda: web.Response(status=302, headers={"Location": "/jwks"}),
         lambda: web.Response(body=b"<html>"),
         lambda: web.Response(body=b"[]"),
         lambda: web.Response(body=b"{" + b" " * 300_000),

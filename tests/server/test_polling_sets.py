@@ -195,6 +195,16 @@ async def test_a_round_of_refused_tokens_reports_them_before_it_ends(
     assert not stream.fake.pending
 
 
+async def test_a_transmitter_that_does_not_listen_is_left_alone_for_a_round(
+    stream: Stream,
+) -> None:
+    stream.fake.deaf, before = True, stream.size
+    stream.fake.queue("one")
+    await stream.poll()
+    assert [each.get("ack") for each in stream.fake.asked] == [None, ["one"]]
+    assert stream.size == before + 1
+
+
 async def test_without_keys_nothing_is_said_of_a_token(stream: Stream) -> None:
     stream.fake.queue("one")
     stream.fake.key_answers = [web.Response(status=500) for _ in range(9)]

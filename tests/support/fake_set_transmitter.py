@@ -39,6 +39,7 @@ class FakeTransmitter:
     key_answers: list[web.Response] = field(default_factory=list)
     poll_answers: list[web.Response] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    deaf: bool = False
 
     @property
     def jwks_url(self) -> str:
@@ -96,7 +97,7 @@ class FakeTransmitter:
         self.asked.append(asked)
         if self.poll_answers:
             return self.poll_answers.pop(0)
-        for jti in asked.get("ack", []):
+        for jti in () if self.deaf else asked.get("ack", []):
             if self.pending.pop(jti, None) is not None:
                 self.acknowledged.append(jti)
         for jti, error in asked.get("setErrs", {}).items():

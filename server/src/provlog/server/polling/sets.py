@@ -93,11 +93,14 @@ class SetFeed:
         for jti in refused:
             del self._refused[jti]
         taken = await self._judge(_parse(answer.body))
+        # A transmitter that hands out again what it was just told of is left alone
+        # until the next round.
+        fresh = {*taken, *self._refused} - {*durable, *refused}
         self._number += 1
         return Page(
             [text.encode("ascii") for text, _ in taken.values()],
             [_milliseconds(claims) for _, claims in taken.values()],
-            str(self._number) if taken or self._refused else None,
+            str(self._number) if fresh else None,
             answer.clock,
             answer.pause,
             settles=False,
