@@ -17,12 +17,15 @@ from contextlib import (
     contextmanager,
 )
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.fake_google import fake_google
 from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
 from support.fake_set_transmitter import fake_transmitter
+from support.google import google_bytes
 from support.pages import (
     Snippet,
     make_checkout,
@@ -52,6 +55,20 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
 
 
 @asynccontextmanager
+async def google() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_google() as fake:
+        fake.store(google_bytes())
+        with TemporaryDirectory() as folder:
+            key = Path(folder) / "key.json"
+            key.write_text(fake.key_file())
+            yield {
+                "https://admin.googleapis.com": fake.url,
+                "~/Downloads/acme-audit-0f9a.json": str(key),
+            }
+        assert {each.status for each in fake.asked} == {200}
+
+
+@asynccontextmanager
 async def keycloak() -> AsyncIterator[Mapping[str, str]]:
     async with fake_keycloak(secret="the-secret-of-the-client") as fake:
         now = fake.now()
@@ -74,6 +91,8 @@ async def transmitter() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/google.md": google,
+    "silence.md": nobody,
     "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
     "connect/onelogin.md": nobody,

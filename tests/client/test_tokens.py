@@ -67,7 +67,7 @@ def quoted(token: bytes) -> bytes:
 async def test_tokens_are_submitted_in_any_form_and_each_is_accounted_for(
     raw: bytes, items: list[bytes], client: AsyncClient
 ) -> None:
-    assert [*cut_records(raw, tokens=True).items] == items == cut_as_server(raw, "set")
+    assert [*cut_records(raw, "set").items] == items == cut_as_server(raw, "set")
     results = await client.submit_records("set", SOURCE, raw)
     assert len(results) == len(items)
     assert all(isinstance(each, Receipt) and each.created for each in results)
@@ -108,7 +108,7 @@ def test_both_sides_cut_tokens_in_the_same_places(
     except EventError:
         theirs = None
     try:
-        records = cut_records(raw, tokens=True)
+        records = cut_records(raw, "set")
     except UsageError:
         assert theirs is None or not array
         return

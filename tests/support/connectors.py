@@ -3,6 +3,7 @@
 import json
 
 from provlog.server.intake.connectors import Connector, configured
+from support.google import activity, flattened, google_event
 from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
 from support.onelogin import api_record, webhook_record
@@ -18,7 +19,11 @@ def _lines(*records: object) -> list[bytes]:
     return [json.dumps(record).encode() for record in records]
 
 
+_CREATED = google_event("CREATE_USER", USER_EMAIL="ann@acme.example")
+_ASSIGNED = google_event("ASSIGN_ROLE", USER_EMAIL="ann@acme.example", ROLE_NAME="R")
+
 SEEDS: dict[str, list[bytes]] = {
+    "google": _lines(activity(_CREATED, _ASSIGNED), flattened(activity(_CREATED))),
     "keycloak": _lines(
         admin_event(representation={"username": "ann", "enabled": True}),
         by_webhook(

@@ -102,8 +102,7 @@ class AsyncClient(Reader):
         `format` names the server's connector (such as ``okta``), `source` is a
         registered one, `raw` a JSON array, lines of which the first is a JSON object,
         or one JSON object. Its records are sent as they are, also those that are not
-        JSON. With the format ``set``, tokens may stand in the place of objects. One
-        record may become several events.
+        JSON. One record may become several events.
 
         Every record is accounted for, as far as that can be told without the
         connector's knowledge (`provlog.client.accounting` says how). Results are in the
@@ -113,7 +112,7 @@ class AsyncClient(Reader):
         """
         await self._heads.recall()
         results: list[Result] = []
-        waiting = deque(cut_records(raw, tokens=format == "set").batches())
+        waiting = deque(cut_records(raw, format).batches())
         while waiting:
             records = waiting.popleft()
             try:
