@@ -33,6 +33,7 @@ from support.sets import (
     sign,
     unsigned,
 )
+from support.vectors import samples_root
 
 SOURCE = "urn:okta:acme"
 Run = Callable[..., Result]
@@ -82,6 +83,23 @@ async def test_a_token_with_a_secret_is_accounted_for_by_its_claims(
     assert isinstance(receipt, Receipt)
     assert "hunter2" not in str(log.disclosures)
     assert "zoe" in str(receipt.verified.disclosures["original"].value)
+
+
+@pytest.mark.needs("samples")
+async def test_the_figures_of_rfc_9967_are_each_accounted_for(
+    client: AsyncClient,
+) -> None:
+    folder = samples_root() / "security_event_tokens"
+    raw = (folder / "rfc9967-figures.json").read_bytes()
+    results = await client.submit_records("set", SOURCE, raw)
+    assert len(results) == len(json.loads(raw))
+    for each in results:
+        assert isinstance(each, Receipt)
+        entry = each.verified
+        assert not str(entry.entry.body["type"]).startswith("other.un")
+        ingest = entry.disclosures["ingest"].value
+        assert isinstance(ingest, dict)
+        assert ingest["flags"] == ["unsigned"]
 
 
 def test_without_the_format_tokens_are_no_records() -> None:

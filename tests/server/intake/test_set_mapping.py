@@ -344,6 +344,16 @@ def test_of_a_token_with_a_secret_the_claims_are_kept_without_it() -> None:
     assert {"op": "add", "path": "userName", "value": "zoe"} in made.data["changes"]  # type: ignore[operator]
 
 
+def test_claims_that_a_tool_shows_are_claims() -> None:
+    shown = {"header": {"alg": "ES256"}, "claims": claims_of()}
+    (made,) = events_of(CONNECTOR, json.dumps(shown).encode(), SOURCE, NOW_MS)
+    assert (made.id, made.type) == (f"4d3559ec@{ISSUER}", "account.disable")
+    # What has events of its own is itself the claims.
+    both = claims_of(claims={"jti": "another"})
+    (made,) = events_of(CONNECTOR, json.dumps(both).encode(), SOURCE, NOW_MS)
+    assert made.id == f"4d3559ec@{ISSUER}"
+
+
 @pytest.mark.needs("samples")
 def test_the_figures_of_rfc_9967_are_understood() -> None:
     folder = samples_root() / "security_event_tokens"

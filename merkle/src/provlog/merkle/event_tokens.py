@@ -74,10 +74,23 @@ def claims_unverified(record: bytes) -> bytes:
     return parse_token_unverified(record.decode("ascii")).payload
 
 
-def event_id(claims: JsonValue) -> str | None:
-    """Return ``<jti>@<iss>``, which RFC 8417 makes unique; None without either."""
-    if not isinstance(claims, dict):
+def claims_in(value: JsonValue) -> dict[str, JsonValue] | None:
+    """Return the claims that a decoded record is, or has in its member `claims`.
+
+    Tools that decode tokens show them so. None where it is no object.
+    """
+    if not isinstance(value, dict):
         return None
+    inner = value.get("claims")
+    return inner if "events" not in value and isinstance(inner, dict) else value
+
+
+def event_id(value: JsonValue) -> str | None:
+    """Return ``<jti>@<iss>`` of a decoded record; None where it has not both.
+
+    RFC 8417 makes the two unique together.
+    """
+    claims = claims_in(value) or {}
     jti, iss = claims.get("jti"), claims.get("iss")
     named = isinstance(jti, str) and isinstance(iss, str) and jti and iss
     return f"{jti}@{iss}" if named else None

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final
 
 from provlog.merkle.encoding import JsonValue, format_time
-from provlog.merkle.event_tokens import event_id
+from provlog.merkle.event_tokens import claims_in, event_id
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
 from provlog.server.intake.connectors.scim_patch import (
     patch_changes,
@@ -45,9 +45,10 @@ _WHOLE: Final = frozenset({f"{SCIM}prov:create:full", f"{SCIM}prov:put:full"})
 _NOT_ATTRIBUTES: Final = frozenset({"schemas", "id", "meta"})
 
 
-def facts_of(claims: JsonValue) -> Facts:
+def facts_of(value: JsonValue) -> Facts:
     """Return what a token's claims say; nothing of them has to be there."""
-    if not isinstance(claims, dict):
+    claims = claims_in(value)
+    if claims is None:
         return Facts()
     events = _object(claims.get("events"))
     told: list[_Told] = []
