@@ -63,9 +63,10 @@ class Event(msgspec.Struct, frozen=True):
     time of receipt and `flags` says so. `time_sent` is the time as it came, None if it
     did not. `data` holds the members of design section 5 that were sent, without
     nulls and without `original`, which stands apart. `extensions` are the CloudEvents
-    attributes that have no place of their own. Connectors set the last four: the
+    attributes that have no place of their own. Connectors set the last five: the
     provider's name for the type, the connector's name and version, the SHA-256 of the
-    record's bytes, and what else has to be equal in the same event.
+    record's bytes, what the time is compared as, None where that is `time_sent`, and
+    what else has to be equal in the same event.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Event(msgspec.Struct, frozen=True):
     native_type: str | None = None
     connector: tuple[str, str] | None = None
     raw_digest: bytes | None = None
+    compared_time: str | None = None
     compared: str | None = None
 
     def comparison(self) -> bytes:
@@ -100,7 +102,7 @@ class Event(msgspec.Struct, frozen=True):
             return [self.type, self.time_sent, self.data]
         members = [
             self.native_type or self.type,
-            self.time_sent,
+            self.compared_time or self.time_sent,
             self.data.get("actor"),
             self.data.get("target"),
             self.data.get("outcome"),

@@ -10,6 +10,7 @@ from functools import lru_cache
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors import (
+    entra,
     google,
     keycloak,
     okta,
@@ -33,6 +34,7 @@ __all__ = [
 CONNECTORS: dict[str, Connector] = {
     connector.name: connector
     for connector in (
+        entra.CONNECTOR,
         google.CONNECTOR,
         keycloak.CONNECTOR,
         okta.CONNECTOR,
