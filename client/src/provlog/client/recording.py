@@ -157,7 +157,7 @@ def _wrap_async(
     function: Callable[..., Any], recorder: _Recorder
 ) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  as above
-        begun = await asyncio.to_thread(recorder.begin, args, kwargs)
+        begun = await _begun(recorder, args, kwargs)
         try:
             returned = await function(*args, **kwargs)
         except BaseException as error:
@@ -167,3 +167,15 @@ def _wrap_async(
         return returned
 
     return call
+
+
+async def _begun(
+    recorder: _Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> _Call:
+    """Return a call whose attempt is on disk; cancelled meanwhile, it has an outcome."""
+    beginning = asyncio.ensure_future(asyncio.to_thread(recorder.begin, args, kwargs))
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError as error:
+        await asyncio.to_thread(recorder.end, await beginning, error)
+        raise

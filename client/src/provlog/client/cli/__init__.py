@@ -14,6 +14,7 @@ import click
 from provlog.client.cli.auditing import audit
 from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
+from provlog.client.cli.spooling import spool
 from provlog.client.cli.submitting import submit
 from provlog.client.cli.verifying import verify
 from provlog.client.errors import ClientError, UnavailableError
@@ -84,7 +85,7 @@ def cli() -> None:
     """
 
 
-for _command in (submit, verify, checkpoint, entry, proof, monitor, audit):
+for _command in (submit, verify, checkpoint, entry, proof, monitor, audit, spool):
     cli.add_command(_command)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -132,17 +133,20 @@ class Delivery:
             await self._events(sent[middle:], done)
 
     async def _records(self, batch: Sequence[Item], done: Delivered) -> None:
-        if len(batch) > 1 and all(_is_lines(each.body) for each in batch):
-            results = await self._joined(batch)
+        for are_lines, group in groupby(batch, lambda each: _is_lines(each.body)):
+            items = list(group)
+            results = None
+            if are_lines and len(items) > 1:
+                results = await self._joined(items)
             if results is not None:
                 # Every record has its entries; which are whose is of no interest here.
-                done.take(batch[0], results)
-                done.settled += [Settled(each.number) for each in batch[1:]]
-                return
-        for item in batch:
-            await self._one_body(item, done)
-            if done.error is not None:
-                return
+                done.take(items[0], results)
+                done.settled += [Settled(each.number) for each in items[1:]]
+                continue
+            for item in items:
+                await self._one_body(item, done)
+                if done.error is not None:
+                    return
 
     async def _joined(self, batch: Sequence[Item]) -> list[Result] | None:
         """Return the receipts of all items in one body, None if one was refused.

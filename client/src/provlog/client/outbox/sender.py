@@ -66,7 +66,7 @@ class Sender:
         self._delivery = delivery
         self._callbacks = callbacks or Callbacks()
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._ends = False
         self._failures = 0
         self._most = _ANY
         # Sources whose oldest item makes the server fail, and until when they rest.
@@ -89,8 +89,13 @@ class Sender:
         if self._task is not None:
             self._task.cancel()
 
+    def finish(self) -> None:
+        """Let `run` return as soon as nothing waits."""
+        self._ends = True
+        self._wake.set()
+
     async def run(self, *, once: bool = False) -> None:
-        """Send until it is stopped, or, with `once`, until nothing waits.
+        """Send until it is stopped or finished.
 
         Raises a `MerkleError` as soon as the log misbehaves and `SpoolError` when the
         file does; with `once` also whatever keeps the log from being reached.
@@ -137,9 +142,10 @@ class Sender:
             return True
         if once and self._resting:
             raise UnavailableError(self.trouble or "", status=_SERVER_ERROR)
-        if not once:
-            await self._pause(POLL_SECONDS)
-        return not once
+        if self._ends and not self._resting:
+            return False
+        await self._pause(POLL_SECONDS)
+        return True
 
     async def _send(self, batch: Sequence[Item]) -> None:
         """Send a batch; settle all of it that can be settled, then raise for the rest.

@@ -1,0 +1,429 @@
+"""The file of an outbox: durable, bounded, private, and never made anew."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provlog.client.errors import (
+    OutboxFullError,
+    SpoolError,
+    UnavailableError,
+    UsageError,
+)
+from provlog.client.outbox import files, views
+from provlog.client.outbox.items import (
+    Failure,
+    Item,
+    Settled,
+    StoredReceipt,
+    event_item,
+    record_items,
+)
+from provlog.client.outbox.spool import Spool
+from support.outboxes import SOURCE, item, meddle, small, until
+
+REFUSED = Failure(422, "not valid", "invalid-event", "/type")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "box" / "spool"
+
+
+def ids(spool: Spool) -> list[str | None]:
+    return [each.id for each in spool.batch()]
+
+
+def test_what_was_put_is_there_for_the_next_process_in_its_order(path: Path) -> None:
+    spool = Spool(path)
+    spool.put([item(1), item(2)])
+    spool.put([item(3)])
+    spool.close()
+    again = Spool(path, create=False)
+    assert ids(again) == ["s1", "s2", "s3"]
+    assert [each.number for each in again.batch()] == [1, 2, 3]
+    again.close()
+
+
+def test_its_files_are_private_and_its_commits_flushed(path: Path) -> None:
+    spool = Spool(path)
+    spool.put([item(1)])
+    modes = {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    assert modes == {0o600}
+    ask = spool._connection.execute
+    assert ask("PRAGMA synchronous").fetchone() == (3,)
+    assert ask("PRAGMA journal_mode").fetchone() == ("truncate",)
+    assert ask("PRAGMA secure_delete").fetchone() == (1,)
+    spool.close()
+
+
+def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
+    Spool(path).close()
+    path.chmod(0o640)
+    with pytest.raises(UsageError, match="chmod 600"):
+        Spool(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100])
+def test_a_file_that_is_no_outbox_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(SpoolError):
+        Spool(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_file_is_said_to_be_and_not_made_anew(path: Path) -> None:
+    spool = Spool(path)
+    spool.put([item(number) for number in range(200)])
+    spool.close()
+    data = path.read_bytes()
+    broken = data[:4096] + b"\xff" * 8192 + data[12288:]
+    path.write_bytes(broken)
+    damaged = Spool(path)
+    with pytest.raises(SpoolError, match="damaged"):
+        views.check(damaged)
+    damaged.close()
+    assert path.read_bytes() == broken
+
+
+def test_an_event_with_a_flipped_bit_is_not_sent(path: Path) -> None:
+    spool = Spool(path)
+    spool.put([item(1)])
+    meddle(path, "UPDATE items SET body = CAST(replace(body, 'lock', 'mock') AS BLOB)")
+    for ask in (spool.batch, lambda: views.check(spool)):
+        with pytest.raises(SpoolError, match="item 1 is damaged"):
+            ask()
+    meddle(path, "UPDATE items SET body = 'a text'")
+    with pytest.raises(SpoolError, match="damaged"):
+        spool.batch()
+    spool.close()
+
+
+def test_a_newer_version_is_refused(path: Path) -> None:
+    Spool(path).close()
+    meddle(path, "PRAGMA user_version = 2")
+    with pytest.raises(SpoolError, match="version 2"):
+        Spool(path)
+
+
+def test_a_journal_without_its_file_is_not_built_upon(path: Path) -> None:
+    path.parent.mkdir()
+    journal = path.with_name("spool-journal")
+    journal.write_bytes(b"what was under way")
+    with pytest.raises(SpoolError, match="its journal is there"):
+        Spool(path)
+    assert not path.exists()
+
+
+def test_a_file_that_was_moved_away_takes_no_more(path: Path) -> None:
+    spool = Spool(path)
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(SpoolError, match="moved away"):
+        spool.put([item(1)])
+    Spool(path).close()
+    with pytest.raises(SpoolError, match="replaced"):
+        spool.put([item(1)])
+    spool.close()
+
+
+def test_a_missing_file_is_an_error_to_who_only_looks(path: Path) -> None:
+    with pytest.raises(UsageError, match="no outbox"):
+        Spool(path, create=False)
+    assert not path.exists()
+
+
+def test_it_is_not_used_across_a_fork(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(path)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(UsageError, match="fork"):
+        spool.put([item(1)])
+    monkeypatch.undo()
+    spool.close()
+    with pytest.raises(UsageError, match="closed"):
+        spool.put([item(1)])
+
+
+def test_a_full_spool_refuses_all_of_a_put(path: Path) -> None:
+    spool = Spool(path, max_events=3)
+    spool.put([item(1), item(2)])
+    with pytest.raises(OutboxFullError, match="nothing was put"):
+        spool.put([item(3), item(4)])
+    assert ids(spool) == ["s1", "s2"]
+    spool.put([item(5)])
+    spool.settle([Settled(1, failure=REFUSED)])
+    with pytest.raises(OutboxFullError):  # what failed has to be decided upon
+        spool.put([item(6)])
+    views.drop(spool)
+    spool.put([item(6)])
+    assert ids(spool) == ["s2", "s5", "s6"]
+    spool.close()
+
+
+def test_bytes_are_bounded_as_well(path: Path) -> None:
+    size = len(item(1).body)
+    spool = Spool(path, max_bytes=2 * size)
+    spool.put([item(1), item(2)])
+    with pytest.raises(OutboxFullError):
+        spool.put([item(3)])
+    assert views.read_status(spool).bytes == 2 * size
+    spool.close()
+
+
+def test_a_full_disk_leaves_nothing_half_put(path: Path) -> None:
+    spool = Spool(path)
+    spool.put([item(1)])
+    pages = spool._connection.execute("PRAGMA page_count").fetchone()[0]
+    spool._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(OutboxFullError, match="disk is full"):
+        spool.put([item(number) for number in range(2, 500)])
+    assert ids(spool) == ["s1"]
+    spool._connection.execute("PRAGMA max_page_count = 10000")
+    spool.put([item(2)])
+    assert ids(spool) == ["s1", "s2"]
+    views.check(spool)
+    spool.close()
+
+
+def test_a_file_that_another_program_holds_is_unavailable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BUSY_SECONDS", 0.05)
+    spool = Spool(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UnavailableError, match="does not let go"):
+        spool.put([item(1)])
+    other.execute("ROLLBACK")
+    other.close()
+    spool.put([item(1)])
+    spool.close()
+
+
+def test_threads_share_a_commit_and_each_learns_its_own_fate(path: Path) -> None:
+    spool = Spool(path, max_events=6)
+    outcomes: list[bool] = []
+
+    def put(number: int) -> None:
+        try:
+            spool.put([item(number)])
+            outcomes.append(True)
+        except OutboxFullError:
+            outcomes.append(False)
+
+    commits: list[str] = []
+    spool._connection.set_trace_callback(
+        lambda text: commits.append(text) if text == "COMMIT" else None
+    )
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    with spool._turn:
+        for thread in threads:
+            thread.start()
+        until(lambda: len(spool._tickets) == 8)
+    for thread in threads:
+        thread.join()
+    assert (outcomes.count(True), outcomes.count(False)) == (6, 2)
+    assert len(spool.batch()) == 6
+    assert len(commits) == 1
+    spool.close()
+
+
+def test_an_interrupted_commit_is_nobodys_success(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(path)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(spool, "_put_one", interrupt)
+    with spool._turn:
+        # Somebody else's put, which waits for its turn.
+        errors: list[Exception] = []
+
+        def other() -> None:
+            try:
+                spool.put([item(2)])
+            except SpoolError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        until(lambda: spool._tickets)
+        with pytest.raises(KeyboardInterrupt):
+            spool.put([item(1)])
+    thread.join()
+    assert len(errors) == 1
+    assert spool.batch() == []
+    spool.close()
+
+
+def test_several_processes_make_one_file(path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from provlog.client import Outbox\n"
+        "outbox = Outbox(sys.argv[1])\n"
+        "for number in range(20):\n"
+        "    outbox.put({'source': 'urn:a', 'type': 'account.lock'})\n"
+        "outbox.close()\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [each.wait(60) for each in processes] == [0, 0, 0]
+    spool = Spool(path)
+    assert len(set(ids(spool))) == 60
+    spool.close()
+
+
+def test_failed_items_are_listed_retried_in_their_place_and_dropped(
+    path: Path,
+) -> None:
+    spool = Spool(path)
+    spool.put([item(1), item(2), item(3)])
+    spool.settle([Settled(1, failure=REFUSED), Settled(2, failure=REFUSED)])
+    assert ids(spool) == ["s3"]
+    found = views.read_failed(spool)
+    assert [(each.id, each.failure) for each in found] == [
+        ("s1", REFUSED),
+        ("s2", REFUSED),
+    ]
+    assert views.read_failed(spool, after=1)[0].id == "s2"
+    assert views.retry(spool, [1]) == 1
+    assert ids(spool) == ["s1", "s3"]
+    with pytest.raises(UsageError, match="number 3"):
+        views.drop(spool, [2, 3])
+    assert views.drop(spool, [2]) == 1
+    status = views.read_status(spool)
+    assert (status.waiting, status.failed, status.refused) == (2, 0, 2)
+    assert status.dropped == 1
+    spool.close()
+
+
+def test_items_are_batched_by_kind_and_size(path: Path) -> None:
+    spool = Spool(path)
+    spool.put([item(1), item(2)])
+    spool.put(list(record_items(b'{"a":1}', "okta", "urn:okta:a")))
+    spool.put(list(record_items(b'{"a":2}', "okta", "urn:okta:b")))
+    assert [each.id for each in spool.batch()] == ["s1", "s2"]
+    spool.settle([Settled(1), Settled(2)])
+    assert [each.source for each in spool.batch()] == ["urn:okta:a"]
+    assert [e.source for e in spool.batch(["urn:okta:a"])] == ["urn:okta:b"]
+    spool.settle([Settled(3), Settled(4)])
+    large = "x" * (5 << 20)
+    spool.put([item(number, data=large) for number in range(2)])
+    assert len(spool.batch()) == 1
+    spool.close()
+
+
+def test_one_spool_is_of_one_log(path: Path) -> None:
+    spool = Spool(path)
+    spool.bind("log.example/main")
+    spool.bind("log.example/main")
+    with pytest.raises(UsageError, match="another log"):
+        spool.bind("other.example/main")
+    spool.close()
+
+
+def test_receipts_move_to_a_folder_and_write_over_no_stranger(
+    path: Path, tmp_path: Path
+) -> None:
+    spool = Spool(path)
+    spool.put([item(1), item(2)])
+    data = b'{"origin":"log.example/main"}'
+    kept = [StoredReceipt(number, SOURCE, f"s{number}", data) for number in (1, 2)]
+    spool.settle([Settled(each.index, (each,)) for each in kept])
+    assert views.find_receipts(spool, SOURCE, "s2") == [kept[1]]
+    folder = tmp_path / "kept"
+    assert views.move_receipts(spool, folder, remove=False) == 2
+    assert views.move_receipts(spool, folder, remove=True) == 2
+    assert views.read_status(spool).receipts == 0
+    assert (folder / "2.receipt.json").read_bytes() == data + b"\n"
+    assert stat.S_IMODE((folder / "2.receipt.json").stat().st_mode) == 0o600
+    (folder / "3.receipt.json").write_bytes(b'{"origin":"other.example/main"}')
+    spool.put([item(3)])
+    spool.settle([Settled(3, (StoredReceipt(3, SOURCE, "s3", data),))])
+    with pytest.raises(UsageError, match="not overwritten"):
+        views.move_receipts(spool, folder, remove=True)
+    assert views.read_status(spool).receipts == 1
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        small(1, source=None),
+        small(1, type=7),
+        small(1, id="x" * 257),
+        small(1, data="x" * (8 << 20)),
+        {"source": float("nan"), "type": "account.lock"},
+    ],
+    ids=["no source", "no type", "long id", "long", "not JSON"],
+)
+def test_what_no_log_takes_is_refused_before_it_is_put(
+    event: dict[str, object],
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        event_item(event)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 200
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(1, 4)),
+            st.tuples(st.just("settle"), st.integers(0, 3)),
+            st.tuples(st.just("fail"), st.integers(0, 3)),
+            st.tuples(st.sampled_from(["retry", "drop", "reopen"]), st.just(0)),
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=30)
+def test_whatever_is_done_its_counts_and_items_are_those_of_a_model(
+    steps: list[tuple[str, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Spool(Path(folder) / "spool")
+        waiting: dict[int, Item] = {}
+        failed: dict[int, Item] = {}
+        count = 0
+        for what, number in steps:
+            some = dict(sorted(waiting.items())[:number])
+            if what == "put":
+                spool.put([item(count + each) for each in range(number)])
+                waiting |= {count + e + 1: item(count + e) for e in range(number)}
+                count += number
+            elif what in ("settle", "fail"):
+                failure = REFUSED if what == "fail" else None
+                spool.settle([Settled(each, failure=failure) for each in some])
+                failed |= some if what == "fail" else {}
+                waiting = {k: v for k, v in waiting.items() if k not in some}
+            elif what == "reopen":
+                spool.close()
+                spool = Spool(Path(folder) / "spool", create=False)
+            elif what == "retry":
+                assert views.retry(spool) == len(failed)
+                waiting, failed = waiting | failed, {}
+            else:
+                assert views.drop(spool) == len(failed)
+                failed = {}
+        status = views.read_status(spool)
+        bodies = [each.body for each in (*waiting.values(), *failed.values())]
+        assert (status.waiting, status.failed) == (len(waiting), len(failed))
+        assert status.bytes == sum(map(len, bodies))
+        assert {e.number: e.body for e in spool.batch()} == {
+            key: value.body for key, value in sorted(waiting.items())
+        }
+        spool.close()
