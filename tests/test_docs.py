@@ -13,8 +13,8 @@ from provlog.merkle.entries import KINDS
 from provlog.server.cli import commands
 from provlog.server.cli.init import DEV_SOURCE
 from provlog.server.http.problems import PROBLEMS
-from provlog.server.intake.connectors import CONNECTORS, decode_records
-from provlog.server.intake.connectors.okta import _RESULTS, TYPES
+from provlog.server.intake.connectors import CONNECTORS, decode_records, okta
+from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
 from provlog.server.moving.backup import MANIFEST as BACKUP_MANIFEST
 from provlog.server.moving.backup import Backup
@@ -40,12 +40,16 @@ PAGES = sorted(
     for path in (
         *REPOSITORY.glob("*.md"),
         *DOCS.glob("*.md"),
-        *DOCS.glob("adr/*.md"),
+        *DOCS.glob("*/*.md"),
         *REPOSITORY.glob("*/*.md"),
     )
     if ".venv" not in path.parts
 )
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+# The types of each provider, by the name of its page in docs/connect.
+TABLES = {"okta": okta.TYPES}
+# Pages that are not named as their connector.
+PAGE_OF: dict[str, str] = {}
 SINGLE = [
     name
     for name, each in commands.commands.items()
@@ -153,10 +157,27 @@ def test_every_command_explains_itself_with_an_example() -> None:
                 assert f"{name} {command.name}" in command.help
 
 
-def test_the_tables_of_okta_are_the_connector_s() -> None:
-    documented = dict(rows("connectors.md"))
-    for native, ours in {**TYPES, **_RESULTS}.items():
-        assert documented.pop(native) == ours
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_the_table_of_a_provider_s_types_is_the_connector_s(name: str) -> None:
+    text = (DOCS / "connect" / f"{name}.md").read_text()
+    [section] = re.findall(
+        r"^## What becomes of each type\n(.*?)(?=^## |\Z)", text, re.M | re.S
+    )
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    cells = [[cell.strip(" `") for cell in line.split("|")[1:3]] for line in lines]
+    assert cells == [[native, ours] for native, ours in sorted(TABLES[name].items())]
+
+
+def test_every_connector_has_a_page_and_a_line() -> None:
+    named = dict(rows("connectors.md"))
+    for name in CONNECTORS:
+        assert f"(connect/{PAGE_OF.get(name, name)}.md)" in named[name]
+
+
+def test_the_results_of_okta_are_the_connector_s() -> None:
+    documented = dict(rows("connect/okta.md"))
+    for native, ours in _RESULTS.items():
+        assert documented[native] == ours
 
 
 def test_every_module_has_a_place_on_the_map() -> None:

@@ -1,7 +1,5 @@
 """Every record that was sent has its entry, and no entry is of anything else."""
 
-import json
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -10,20 +8,15 @@ from msgspec.structs import replace
 
 from provlog.client import AsyncClient, Receipt, RefusedError
 from provlog.client.accounting import MAX_KEPT, require_records
-from provlog.client.answers import read_batch
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.errors import ContentError
-from provlog.server.intake.event import MAX_EVENT_BYTES, Event
+from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.members import split_members
-from support.lying_log import NS, LyingLog, connect, cut_as_server
-from support.okta import APP, GROUP, USER, okta_record
+from support.accounted import Log, events, new, old, record
+from support.lying_log import NS, cut_as_server
+from support.okta import APP, GROUP, SOURCE, USER
 
-SOURCE = "urn:okta:acme"
 OTHER_USER = {**USER, "id": "00u8"}
-
-
-def record(uuid: str, *targets: dict[str, Any], **members: Any) -> bytes:  # noqa: ANN401
-    return json.dumps(okta_record(*targets, uuid=uuid, **members)).encode()
 
 
 ONE = record("u1", USER)
@@ -34,64 +27,9 @@ MENTIONS = record("u5", USER, transaction={"id": "u1"})
 BROKEN = b'{"uuid":"u6"'
 
 
-class Log(LyingLog):
-    """A log that answers records, truly or not."""
-
-    def log_records(self, *records: bytes) -> list[int]:
-        """Log records as the connector does; return the indexes of their events."""
-        return [self.append_event(each)[1] for each in events(*records)]
-
-    def log_entry(self, source: Event, **members: JsonValue) -> int:
-        """Log the entry of an event with some members changed, None to have none."""
-        whole = split_members(source, NS, {}) | members
-        return self.append_members(
-            source, {name: value for name, value in whole.items() if value is not None}
-        )
-
-    def check(
-        self, records: Sequence[bytes], *outcomes: tuple[int, int], source: str = SOURCE
-    ) -> None:
-        """Hold an answer of these statuses and indexes against what was sent."""
-        size = len(self.leaves)
-        body = {
-            "checkpoint": self.note().decode(),
-            "results": [
-                {
-                    "status": status,
-                    "index": index,
-                    "leaf": encode_base64(self.leaves[index]),
-                    "disclosures": list(self.disclosures[index]),
-                    "hashes": [encode_base64(h) for h in self.inclusion(index, size)],
-                }
-                if status < 400
-                else {"status": status, "problem": {"index": index}}
-                for status, index in outcomes
-            ],
-        }
-        answer = read_batch(json.dumps(body).encode(), None, self.trust)
-        require_records(answer, source, records)
-
-    def refuses(self, records: Sequence[bytes], *outcomes: tuple[int, int]) -> None:
-        """Assert that such an answer is none."""
-        with pytest.raises(ContentError):
-            self.check(records, *outcomes)
-
-
 @pytest.fixture
 def log() -> Log:
     return Log()
-
-
-def events(*records: bytes) -> list[Event]:
-    return [made for each in records for made in connect(b"[%b]" % each, SOURCE)]
-
-
-def new(*indexes: int) -> list[tuple[int, int]]:
-    return [(201, index) for index in indexes]
-
-
-def old(*indexes: int) -> list[tuple[int, int]]:
-    return [(200, index) for index in indexes]
 
 
 def test_the_longest_record_kept_is_the_servers() -> None:

@@ -40,7 +40,7 @@ from provlog.merkle.proof_file import format_proof
 from provlog.merkle.receipts import receipt_json
 from provlog.merkle.tiles import parse_path
 from provlog.merkle.trust import Trust
-from provlog.server.intake.connectors import CONNECTORS
+from provlog.server.intake.connectors import CONNECTORS, events_of
 from provlog.server.intake.draft import variant_id
 from provlog.server.intake.event import Event, EventError, parse_event
 from provlog.server.intake.members import split_members
@@ -340,7 +340,7 @@ def connect(body: bytes, source: str, name: str = "okta") -> list[Event]:
     return [
         event
         for record in records
-        for event in CONNECTORS[name].to_events(record, source, 0)
+        for event in events_of(CONNECTORS[name], record, source, 0)
     ]
 
 

@@ -9,6 +9,9 @@ the client holds against an answer all the same:
   in the record as the value of a string, or is ``sha256:`` and that digest;
 - a new entry keeps the record byte for byte, or its SHA-256 where it is the second or a
   later one of the record, or where the record is too long to be kept;
+- where the record holds secrets, what is kept and digested is what
+  `provlog.merkle.redaction` leaves of it, with the places listed: the rule is the same
+  here, so nothing else can be left out or altered under this pretext;
 - an entry of old that keeps another form of the record has its id in the same place.
 
 What an entry of old says beyond its id is not compared: providers send one record again
@@ -20,6 +23,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
+from itertools import product
 from typing import TypeAlias
 
 from provlog.client.answers import Receipt
@@ -28,14 +32,18 @@ from provlog.client.events import MAX_BATCH_EVENTS
 from provlog.client.matching import (
     event_member,
     original_bytes,
+    original_redacted,
     require_opened,
     require_source,
 )
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import ContentError, MalformedError
+from provlog.merkle.redaction import Cut, cut_secrets
 
 MAX_KEPT = 256 << 10
 """The longest record, in bytes, that an entry keeps (design section 5)."""
+MAX_READ = 512 << 10
+"""The longest record, in bytes, that a log reads and cuts secrets out of."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _DIGEST_PARTS = (16, 64)
@@ -85,8 +93,15 @@ class _Record:
         self.data = data
 
     @cached_property
-    def digest(self) -> str:
-        return sha256(self.data).hexdigest()
+    def cut(self) -> Cut:
+        """The record without its secrets, as a log keeps it."""
+        return cut_secrets(self.data) if len(self.data) <= MAX_READ else Cut(self.data)
+
+    @cached_property
+    def digests(self) -> Sequence[str]:
+        """Of what a log keeps, and of what was sent: logs used to keep all of it."""
+        forms = dict.fromkeys((self.cut.record, self.data))
+        return [sha256(each).hexdigest() for each in forms]
 
     @cached_property
     def _strings(self) -> Mapping[str, set[Place]]:
@@ -107,8 +122,8 @@ class _Record:
     def readings(self, event_id: str) -> Iterator[tuple[str, int]]:
         """Yield what id of the record, and which of its events, an id may stand for."""
         names = [event_id]
-        for length in _DIGEST_PARTS:
-            suffix = f"~{self.digest[:length]}"
+        for digest, length in product(self.digests, _DIGEST_PARTS):
+            suffix = f"~{digest[:length]}"
             if event_id.endswith(suffix):
                 names.append(event_id.removesuffix(suffix))
         for name in names:
@@ -131,6 +146,7 @@ class _Entry:
         self._digest: JsonValue = event.get("record_sha256")
         original = original_bytes(verified)
         self._kept = None if original is None else _Record(original)
+        self._redacted = original_redacted(verified)
 
     def is_of(self, record: _Record, *, first: bool) -> bool:
         """Tell whether this is the entry of the record's first or of a later event."""
@@ -144,7 +160,7 @@ class _Entry:
         )
 
     def _is_named(self, base: str, record: _Record) -> bool:
-        if base == f"sha256:{record.digest}":
+        if base in [f"sha256:{each}" for each in record.digests]:
             return True
         places = record.places(base)
         if self._kept is None or self._kept.data == record.data:
@@ -153,9 +169,10 @@ class _Entry:
 
     def _keeps(self, record: _Record, number: int) -> bool:
         if self._kept is not None:
-            return self._kept.data == record.data
-        spared = number > 1 or len(record.data) > MAX_KEPT
-        return spared and self._digest == record.digest
+            kept = Cut(self._kept.data, self._redacted)
+            return kept in (record.cut, Cut(record.data))
+        spared = number > 1 or len(record.cut.record) > MAX_KEPT
+        return spared and self._digest in record.digests
 
 
 def _strings(value: JsonValue, place: Place = ()) -> Iterator[tuple[Place, str]]:

@@ -99,6 +99,16 @@ def original_bytes(receipt: VerifiedReceipt) -> bytes | None:
     raise MalformedError("receipt: the original record has no body")
 
 
+def original_redacted(receipt: VerifiedReceipt) -> tuple[str, ...]:
+    """Return the JSON pointers of what was cut out of the record a receipt opens."""
+    member = receipt.disclosures.get("original")
+    value = member.value if member else None
+    pointers = value.get("redacted", []) if isinstance(value, dict) else []
+    if not isinstance(pointers, list):
+        raise MalformedError("receipt: what the original record lost is no list")
+    return tuple(str(each) for each in pointers)
+
+
 def _require_members(
     receipt: VerifiedReceipt, event: JsonObject, *, fresh: bool
 ) -> None:

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import Appended, Erased, Outcome
-from provlog.server.errors import ConfigurationError
-from provlog.server.intake.connectors import CONNECTORS, Connector, Hook
+from provlog.server.intake.connectors import (
+    CONNECTORS,
+    Connector,
+    Hook,
+    configured,
+    events_of,
+)
 from provlog.server.intake.draft import EventDraft
 from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, in_steps
 from provlog.server.log import Log
@@ -30,11 +35,14 @@ class Delivered:
     erased: int = 0
 
 
-def connector_of(source: SourceRecord) -> Connector:
-    """Return a source's connector; `ConfigurationError` where it has none."""
-    if source.connector not in CONNECTORS:
-        raise ConfigurationError(f"source {source.uri} is registered without connector")
-    return CONNECTORS[source.connector]
+def connector_of(service: Service, log: Log, source: SourceRecord) -> Connector:
+    """Return a source's connector, as its settings make it.
+
+    `ConfigurationError` where it has none, or where the settings do not fit.
+    """
+    return configured(
+        source.connector, service.settings.find(log.record.name, source.uri)
+    )
 
 
 def hook_of(source: SourceRecord | None) -> Hook | None:
@@ -81,11 +89,11 @@ async def _groups(
     sender: str,
 ) -> AsyncIterator[list[EventDraft]]:
     """Yield drafts, those of one record together, as many as one submission takes."""
-    connector, now = connector_of(source), service.clock.now()
+    connector, now = connector_of(service, log, source), service.clock.now()
 
     def draft(record: bytes) -> list[list[EventDraft]]:
         with service.metrics.stage("parse"):
-            events = connector.to_events(record, source.uri, now)
+            events = events_of(connector, record, source.uri, now)
         with service.metrics.stage("draft"):
             return [[log.drafter.event(each, source.ns, ingest) for each in events]]
 

@@ -4,6 +4,7 @@
 
     provlog.db        the database, mode 0600, unless it is in PostgreSQL
     keys/<log>/…      the secrets of each log (keyring)
+    connect/*.toml    settings of single sources (source_settings), where there are any
     provlog.json      where guard and database are, and the version of this file
 """
 
@@ -52,6 +53,11 @@ class Instance:
     def keys(self) -> Path:
         """The folder of the logs' secrets."""
         return self.folder / "keys"
+
+    @property
+    def connect(self) -> Path:
+        """The folder of the settings of single sources; it need not be there."""
+        return self.folder / "connect"
 
 
 def default_guard() -> Path:

@@ -19,6 +19,7 @@ from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.guard.lineage import Lineage
 from provlog.server.guard.opening import open_guard, open_lineage
 from provlog.server.instance import Instance
+from provlog.server.intake.connectors import configured
 from provlog.server.intake.draft import AdminDraft
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
@@ -28,6 +29,7 @@ from provlog.server.queueing import QueueLimits
 from provlog.server.rates import LogRates, RateLimiter
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.sequencer import Sequencer
+from provlog.server.source_settings import SettingsBook, read_settings
 from provlog.server.storage.base import (
     Head,
     LogRecord,
@@ -60,8 +62,10 @@ class Service:
         clock: Clock,
         limits: QueueLimits | None = None,
         lineage: Lineage | None = None,
+        settings: SettingsBook | None = None,
     ) -> None:
         self.storage = storage
+        self.settings = settings or SettingsBook()
         self.clock = clock
         self.metrics = Metrics()
         # Which databases the logs may go on in; by default any.
@@ -94,6 +98,7 @@ class Service:
             Clock(),
             limits,
             open_lineage(instance),
+            read_settings(instance.connect),
         )
 
     async def __aenter__(self) -> Self:
@@ -101,6 +106,7 @@ class Service:
             await self.storage.open()
             await self.guard.prepare()
             await self.logs.open_all()
+            await self._check_settings()
         except BaseException:
             await self._close()
             raise
@@ -118,6 +124,14 @@ class Service:
             await self.guard.close()
         finally:
             await self.storage.close()
+
+    async def _check_settings(self) -> None:
+        """Raise `ConfigurationError` for settings that do not fit their source."""
+        for (name, uri), settings in self.settings.sources.items():
+            log = await self.log(name)
+            source = None if log is None else await self.storage.source(log.id, uri)
+            if source is not None and source.connector is not None:
+                configured(source.connector, settings)
 
     async def log(self, name: str) -> Log | None:
         """Return a log by name; one that another process made is opened."""

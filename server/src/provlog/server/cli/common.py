@@ -24,7 +24,6 @@ from provlog.server.storage.base import SchemaError, StorageError
 ACTOR = "provlog-server"
 """Who acts, in the entries of what is done by a command."""
 
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _RATE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _WRONG_PATH = (
     FileNotFoundError,
@@ -33,7 +32,6 @@ _WRONG_PATH = (
     NotADirectoryError,
     PermissionError,
 )
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 dir_option = click.option(
     "--dir",
@@ -175,16 +173,6 @@ async def require_log(service: Service, name: str) -> Log:
     if log is None:
         raise ConfigurationError(f"there is no log {name!r}; see `log list`")
     return log
-
-
-def parse_duration(text: str, option: str) -> int:
-    """Return milliseconds of a duration such as 90d, 12h or 30m, given as `option`."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ConfigurationError(
-            f"{option}: {text!r} is no duration; write 90d, 12h or 30m"
-        )
-    return int(match[1]) * _UNITS[match[2]] * 1000
 
 
 def parse_log_rates(texts: Sequence[str]) -> LogRates:

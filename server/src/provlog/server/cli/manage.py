@@ -11,15 +11,13 @@ from provlog.server.cli.common import (
     instance_options,
     log_option,
     opened,
-    parse_duration,
     print_json,
     print_table,
     require_log,
     run,
 )
-from provlog.server.cli.hooks import (
-    require_hook,
-)
+from provlog.server.cli.hooks import require_hook
+from provlog.server.durations import parse_duration
 from provlog.server.errors import ConfigurationError
 from provlog.server.instance import Instance
 from provlog.server.log import Log

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import re
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ from provlog.server.cli.common import (
     instance_options,
     log_option,
     opened,
-    parse_duration,
     require_log,
     run,
 )
 from provlog.server.delivery import Delivered, deliver
+from provlog.server.durations import parse_duration
 from provlog.server.errors import ConfigurationError
-from provlog.server.files import read_private
 from provlog.server.instance import Instance
 from provlog.server.intake.times import normalise_time
 from provlog.server.journal import set_up
@@ -33,14 +31,14 @@ from provlog.server.log import Log
 from provlog.server.polling import FEEDS
 from provlog.server.polling.cursors import SourceCursor
 from provlog.server.polling.feed import Feed
+from provlog.server.polling.kinds import OVERLAP, make_feed
 from provlog.server.polling.poller import Poller, Settings, Taken
 from provlog.server.polling.stopping import Stop
 from provlog.server.service import Service
+from provlog.server.source_settings import SourceSettings
 from provlog.server.storage.base import SourceRecord
 
 FIRST: Final = "7d"
-MAX_TOKEN: Final = 8192
-_TOKEN = re.compile(r"(?:(?:SSWS|Bearer) )?[!-~]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +46,26 @@ class Options:
     """The options, as given."""
 
     source: str
-    url: str
-    token_file: Path
+    url: str | None
+    token_file: Path | None
     once: bool
     since: str | None
     interval: str
-    overlap: str
+    overlap: str | None
 
 
 @click.command()
 @instance_options
 @log_option
 @click.option("--source", required=True, help="The registered source to poll for.")
-@click.option("--url", required=True, help="The provider's, as https://acme.okta.com.")
+@click.option(
+    "--url",
+    help="Okta's, as https://acme.okta.com; other providers: DIR/connect/NAME.toml.",
+)
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="File of mode 0600 with the provider's token; read for each request.",
+    help="With --url: file of mode 0600 with the token; read for each request.",
 )
 @click.option("--once", is_flag=True, help="End when there is nothing more to read.")
 @click.option(
@@ -78,9 +78,8 @@ class Options:
 )
 @click.option(
     "--overlap",
-    default="10m",
-    show_default=True,
-    help="How far before the cursor a round begins: for records that are stored late.",
+    help="How far before the cursor a round begins: for records that are stored late."
+    f"  [default: {OVERLAP}, more where a provider asks for it]",
 )
 def poll(
     instance: Instance,
@@ -114,12 +113,13 @@ async def _poll(
     service: Service, log: Log, options: Options, tell: Callable[[Taken], None]
 ) -> None:
     source = await _require_source(service, log, options.source)
+    kind = FEEDS[str(source.connector)]
     settings = Settings(
         parse_since(
             FIRST if options.since is None else options.since, service.clock.now()
         ),
         parse_duration(options.interval, "--interval") / 1000,
-        parse_duration(options.overlap, "--overlap"),
+        parse_duration(options.overlap or kind.overlap, "--overlap"),
         options.once,
     )
     stop = Stop()
@@ -130,7 +130,8 @@ async def _poll(
         service.clock,
         replace=options.since is not None,
     )
-    async with _feed(source, options) as feed, _tended(service, stop):
+    feed = make_feed(kind, _settings_of(service, log, options))
+    async with _closed(feed), _tended(service, stop):
         poller = Poller(
             feed,
             partial(_deliver, service, log, source),
@@ -171,13 +172,27 @@ async def _require_source(service: Service, log: Log, uri: str) -> SourceRecord:
     return source
 
 
+def _settings_of(service: Service, log: Log, options: Options) -> SourceSettings:
+    """Return how a source is polled: by the options, or by its file."""
+    name = log.record.name
+    if (options.url is None) != (options.token_file is None):
+        raise ConfigurationError("--url and --token-file go together")
+    if options.token_file is not None:
+        poll = {"url": options.url, "token_file": str(options.token_file.absolute())}
+        return SourceSettings(Path("the options"), options.source, name, poll=poll)
+    settings = service.settings.find(name, options.source)
+    if settings is None or not settings.poll:
+        raise ConfigurationError(
+            f"nothing says how to reach the provider of {options.source}: give --url"
+            " and --token-file, or write a table [poll] into DIR/connect/NAME.toml"
+        )
+    return settings
+
+
 @contextlib.asynccontextmanager
-async def _feed(source: SourceRecord, options: Options) -> AsyncIterator[Feed]:
-    read_token(options.token_file)
-    make = FEEDS[str(source.connector)]
-    feed = make(options.url, partial(read_token, options.token_file))
+async def _closed(feed: Feed) -> AsyncIterator[None]:
     try:
-        yield feed
+        yield
     finally:
         await feed.close()
 
@@ -195,20 +210,6 @@ async def _tended(service: Service, stop: Stop) -> AsyncIterator[None]:
     finally:
         tending.cancel()
         await asyncio.gather(tending, return_exceptions=True)
-
-
-def read_token(path: Path) -> str:
-    """Return a provider's token from its file; `ConfigurationError` without one."""
-    try:
-        token = read_private(path, MAX_TOKEN)
-    except ValueError:
-        token = ""
-    if _TOKEN.fullmatch(token) is None:
-        raise ConfigurationError(
-            f"{path} holds no token: one line of printable ASCII, with SSWS or Bearer"
-            " and a blank before it, or without"
-        )
-    return token
 
 
 def parse_since(text: str, now: int) -> int:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.delivery import deliver, hook_of
+from provlog.server.errors import ConfigurationError
 from provlog.server.http.access import SUBJECT
 from provlog.server.http.auth import (
     Caller,
@@ -27,6 +28,12 @@ from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, problem_of, unavailable
 from provlog.server.http.requests import read_body, read_query
 from provlog.server.http.responses import json_response
+from provlog.server.http.signed_hooks import (
+    AUTHENTICATION,
+    require_signature,
+    require_signed_hook,
+    signed_settings,
+)
 from provlog.server.intake.connectors import Hook
 from provlog.server.intake.problems import EventError
 from provlog.server.service import Service
@@ -52,6 +59,9 @@ async def post_hook(request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(request.app[SETTINGS].hook_seconds):
                 return await _take(request, caller, source, hook)
+        except ConfigurationError:
+            # The operator's to mend, not the provider's, who delivers again.
+            raise unavailable("the settings of the source do not fit") from None
         except TimeoutError:
             raise unavailable(
                 "not durable within the time there is; send again"
@@ -73,7 +83,10 @@ def _counted(request: web.Request) -> Iterator[None]:
 
 async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:
     """Return who delivers, for which source, and how its provider does it."""
-    caller = await require_hook(request)
+    if signed_settings(request) is None:
+        caller = await require_hook(request)
+    else:
+        caller = await require_signed_hook(request)
     read_query(request)
     source = await request.app[SOURCES].find(caller.log, request.match_info["source"])
     hook = hook_of(source)
@@ -92,11 +105,20 @@ async def _take(
     length, crowd = request.content_length, request.app[CROWD]
     with crowd.place(caller.log, token, length, limit):
         body = await read_body(request, limit)
+        settings = signed_settings(request)
+        if settings is not None:
+            require_signature(request, settings, body)
         records = await _cut(service, caller, hook, body)
         require_rate(service, caller, len(records))
         count = _charging(service, caller, len(records))
         delivered = await deliver(
-            service, caller.log, source, records, _ingest(token), token, count
+            service,
+            caller.log,
+            source,
+            records,
+            _ingest(token if settings is None else None),
+            token,
+            count,
         )
     return json_response(
         {
@@ -107,7 +129,9 @@ async def _take(
     )
 
 
-def _ingest(token: str) -> dict[str, JsonValue]:
+def _ingest(token: str | None) -> dict[str, JsonValue]:
+    if token is None:
+        return {"authentication": AUTHENTICATION}
     return {"token": token, "authentication": "shared_secret"}
 
 

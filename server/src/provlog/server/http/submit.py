@@ -6,8 +6,14 @@ room stands in the way; what becomes of its events stands in `submission`.
 
 from aiohttp import hdrs, web
 
+from provlog.server.errors import ConfigurationError
 from provlog.server.http.access import SUBJECT
-from provlog.server.http.auth import SUBMITTER, require_any_rate, require_caller
+from provlog.server.http.auth import (
+    SUBMITTER,
+    Caller,
+    require_any_rate,
+    require_caller,
+)
 from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem
 from provlog.server.http.requests import read_body, read_choice, read_query
@@ -18,7 +24,7 @@ from provlog.server.intake.cloudevents import (
     Submission,
     decode_submission,
 )
-from provlog.server.intake.connectors import CONNECTORS, decode_records
+from provlog.server.intake.connectors import CONNECTORS, configured, decode_records
 from provlog.server.intake.event import Event, EventError, is_event_name
 
 _PLAIN = Options()
@@ -38,7 +44,7 @@ async def post_events(request: web.Request) -> web.Response:
         length, crowd = request.content_length, request.app[CROWD]
         with crowd.place(caller.log, caller.token.id, length, limit):
             body = await read_body(request, limit)
-            sent = _parse(request, options, body)
+            sent = _parse(request, caller, options, body)
             if isinstance(sent, Submission):
                 return await intake.batch(sent)
             concerned = sent.source
@@ -81,12 +87,21 @@ def _body_limit(request: web.Request, options: Options) -> int:
     return settings.batch_bytes if many else settings.event_bytes
 
 
-def _parse(request: web.Request, options: Options, body: bytes) -> Event | Submission:
+def _parse(
+    request: web.Request, caller: Caller, options: Options, body: bytes
+) -> Event | Submission:
     service = request.app[SERVICE]
     content_type = request.headers.get(hdrs.CONTENT_TYPE)
     now = service.clock.now()
     with service.metrics.stage("parse"):
         if options.format is None:
             return decode_submission(content_type, request.headers, body, now)
-        connector = CONNECTORS[options.format]
+        name = caller.log.record.name
+        settings = service.settings.find(name, options.source)
+        try:
+            connector = configured(options.format, settings)
+        except ConfigurationError:
+            raise Problem(
+                "malformed", "this format needs settings that the source does not have"
+            ) from None
         return decode_records(connector, body, options.source, now)

@@ -8,6 +8,7 @@
 ``records``      cuts many records out of one body, byte for byte
 ``cloudevents``  HTTP bodies in the forms of CloudEvents 1.0
 ``members``      splits an event into the members and labels of its entry
+``secrets``      cuts secrets out of providers' records before anything sees them
 ``connectors``   turn providers' own formats into events
 
 Nothing here does I/O, reads a clock or makes randomness.

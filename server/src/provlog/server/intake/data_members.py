@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from provlog.merkle.encoding import JsonValue, decode_base64, is_canonical_text
 from provlog.merkle.errors import MalformedError
+from provlog.merkle.redaction import MAX_POINTER_LENGTH, MAX_POINTERS
 from provlog.server.intake.problems import fail, pointer
 
 MAX_IDENTIFIER_BYTES = 512
@@ -21,7 +22,7 @@ _PARTY_TEXTS = ("type", "name", "external_id")
 _RESOURCE_TEXTS = ("type", "name")
 _CHANGE_TEXTS = ("op", "path")
 _CONTEXT_TEXTS = ("ticket", "request_id", "reason", "ip", "user_agent")
-_ORIGINAL_MEMBERS = frozenset({"media_type", "body", "body_base64"})
+_ORIGINAL_MEMBERS = ("media_type", "body", "body_base64", "redacted")
 
 
 def parse_data(value: JsonValue) -> tuple[dict[str, JsonValue], JsonValue]:
@@ -146,7 +147,7 @@ def _check_original(value: JsonValue) -> None:
     original = _require_object(value, where)
     for name in original:
         if name not in _ORIGINAL_MEMBERS:
-            fail(pointer(where, name), "is none of media_type, body, body_base64")
+            fail(pointer(where, name), f"is none of {', '.join(_ORIGINAL_MEMBERS)}")
     if not isinstance(original.get("media_type"), str):
         fail(f"{where}/media_type", "must be a string")
     bodies = [name for name in ("body", "body_base64") if name in original]
@@ -157,6 +158,29 @@ def _check_original(value: JsonValue) -> None:
         fail(f"{where}/{bodies[0]}", "must be a string")
     if bodies == ["body_base64"]:
         _check_base64(body, f"{where}/body_base64")
+    if "redacted" in original:
+        _check_redacted(original["redacted"], f"{where}/redacted")
+
+
+def _check_redacted(value: JsonValue, where: str) -> None:
+    """Check what a submitter says it has cut out of the body itself."""
+    pointers = value if isinstance(value, list) else []
+    told = {each for each in pointers if isinstance(each, str) and _is_pointer(each)}
+    if not 1 <= len(pointers) <= MAX_POINTERS or len(told) < len(pointers):
+        fail(
+            where,
+            f"must be an array of 1 to {MAX_POINTERS} different JSON pointers of at "
+            f"most {MAX_POINTER_LENGTH} characters",
+        )
+
+
+def _is_pointer(text: str) -> bool:
+    escaped = text.replace("~0", "").replace("~1", "")
+    return (
+        len(text) <= MAX_POINTER_LENGTH
+        and "~" not in escaped
+        and (text == "" or text.startswith("/"))
+    )
 
 
 def _check_base64(text: str, where: str) -> None:

@@ -25,7 +25,9 @@ class Page:
     `times` are the Unix milliseconds the provider dates the records with, of those that
     have a readable date. `next` leads to the page after this one, None where there is
     none. `clock` is the provider's own time, None where it did not tell. `pause` is how
-    many seconds the provider has to be left alone now.
+    many seconds the provider has to be left alone now. With `settles`, everything that
+    the provider dates before the page's oldest record has been handed out; without it,
+    as where the newest come first, that is so only at the end of a round.
     """
 
     records: Sequence[bytes]
@@ -33,13 +35,14 @@ class Page:
     next: str | None = None
     clock: int | None = None
     pause: float = 0.0
+    settles: bool = True
 
 
 class Feed(Protocol):
     """A provider's records from a moment on, as its API hands them out.
 
-    Records are in the order in which the provider stored them, or dated them. The same
-    record may come any number of times.
+    Records are in the order in which the provider stored them, or dated them, but for
+    pages that do not settle. The same record may come any number of times.
     """
 
     async def page(self, since: int, link: str | None) -> Page:

@@ -7,10 +7,11 @@ token cannot leave the origin that the operator named. Redirects are not followe
 import ipaddress
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
@@ -45,20 +46,24 @@ class Answer:
 class Fetcher:
     """Connections to one origin.
 
-    `authorization` returns the header's value for each request. `seconds` is what an
-    answer may take. Raises `ConfigurationError` for a URL that cannot be.
+    `authorization` returns the header's value for each request, or what it is waited
+    for; an empty one is not sent. `seconds` is what an answer may take. Raises
+    `ConfigurationError` for a URL that cannot be. `refused` is called where the
+    authorization is not taken (401), and another is had for the next attempt.
     """
 
     def __init__(
         self,
         url: str,
-        authorization: Callable[[], str],
+        authorization: Callable[[], str | Awaitable[str]],
         seconds: float = ANSWER_SECONDS,
+        refused: Callable[[], None] | None = None,
     ) -> None:
         self.origin = parse_origin(url)
         self._name = f"{self.origin.host}:{self.origin.port}"
         self._authorization = authorization
         self._seconds = seconds
+        self._refused = refused
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, query: str, most: int) -> Answer:
@@ -68,10 +73,34 @@ class Fetcher:
         later, and `ConfigurationError` where the token is refused.
         """
         url = URL(f"{self.origin}{path}?{query}", encoded=True)
-        headers = {"Authorization": self._authorization()}
+        return await self._ask("GET", url, most)
+
+    async def post(
+        self, path: str, body: bytes, content_type: str, most: int
+    ) -> Answer:
+        """Return the answer to a POST, as `get` does."""
+        url = URL(f"{self.origin}{path}", encoded=True)
+        return await self._ask("POST", url, most, body, content_type)
+
+    async def post_form(
+        self, path: str, fields: Mapping[str, str], most: int
+    ) -> Answer:
+        """Return the answer to a form, as `get` does."""
+        body = urlencode(fields).encode("ascii")
+        return await self.post(path, body, "application/x-www-form-urlencoded", most)
+
+    async def _ask(
+        self,
+        method: str,
+        url: URL,
+        most: int,
+        body: bytes | None = None,
+        content_type: str | None = None,
+    ) -> Answer:
+        headers = await self._headers(content_type)
         try:
-            async with self._open().get(
-                url, headers=headers, allow_redirects=False
+            async with self._open().request(
+                method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
                 self._require_success(response)
                 return Answer(
@@ -89,6 +118,15 @@ class Fetcher:
             raise self._error("no answer in time") from None
         except aiohttp.ClientError as error:
             raise self._error(_reason(error)) from None
+
+    async def _headers(self, content_type: str | None) -> dict[str, str]:
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        authorization = self._authorization()
+        if not isinstance(authorization, str):
+            authorization = await authorization
+        if authorization:
+            headers["Authorization"] = authorization
+        return headers
 
     async def close(self) -> None:
         """Close all connections."""
@@ -115,10 +153,13 @@ class Fetcher:
 
     def _require_success(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
+        if status == 401 and self._refused is not None:
+            self._refused()
+            raise self._error("no longer takes the access token (HTTP 401)")
         if status in (401, 403):
             raise ConfigurationError(
                 f"{self._name} refuses the token (HTTP {status}): give one that may"
-                " read the log, in the file of --token-file"
+                " read the log, in the file that is named for it"
             )
         if 300 <= status < 400:
             raise self._error(

@@ -8,28 +8,40 @@ days; what is asked for before that begins there.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlencode
 
+import msgspec
 from yarl import URL
 
 from provlog.merkle.encoding import format_time, loads_json, parse_time
 from provlog.merkle.errors import MalformedError
-from provlog.server.intake.connectors import CONNECTORS
+from provlog.server.intake.connectors.okta import CONNECTOR
 from provlog.server.intake.problems import EventError
 from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, WINDOW
 from provlog.server.intake.times import normalise_time
-from provlog.server.polling.feed import FetchError, Page
+from provlog.server.polling.feed import Feed, FetchError, Page
 from provlog.server.polling.fetching import (
     ANSWER_SECONDS,
     Answer,
     Fetcher,
     TooLargeError,
 )
+from provlog.server.polling.kinds import FeedKind
+from provlog.server.polling.tokens import read_token
+from provlog.server.source_settings import SourceSettings
 
 PATH: Final = "/api/v1/logs"
 LARGEST_LIMIT: Final = MAX_BATCH_EVENTS
 MAX_QUERY: Final = 4096
+
+
+class OktaPoll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[poll]`: the organisation's URL, and the file of a token."""
+
+    url: str
+    token_file: str
 
 
 class OktaFeed:
@@ -127,7 +139,7 @@ async def _cut(body: bytes) -> list[bytes]:
         raise FetchError("a page is not a JSON array")
     records: list[bytes] = []
     try:
-        for step in CONNECTORS["okta"].parse(body):
+        for step in CONNECTOR.parse(body):
             records += step
             await asyncio.sleep(0)
     except EventError as error:
@@ -136,3 +148,12 @@ async def _cut(body: bytes) -> list[bytes]:
     if not all(record.startswith(b"{") for record in records):
         raise FetchError("a page holds something else than records")
     return records
+
+
+def _make(poll: OktaPoll, settings: SourceSettings) -> Feed:
+    path = settings.file(poll.token_file)
+    read_token(path)
+    return OktaFeed(poll.url, partial(read_token, path))
+
+
+KIND: Final = FeedKind(OktaPoll, _make)

@@ -164,7 +164,7 @@ class Poller:
         self._seen.add(page.records)
         # If we die here, the records are in the log and the cursor is older: they are
         # fetched again and found there.
-        times = self._believable(page)
+        times = self._believable(page) if page.settles else []
         cursor = await self._cursor.advance(min(times)) if times else None
         if fresh:
             self._tell(Taken(len(fresh), delivered, cursor))

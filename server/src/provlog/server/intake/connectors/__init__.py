@@ -5,67 +5,55 @@ each; `building` does what is the same for all of them. What cannot be mapped is
 as `other.…` with the record in `original`.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from functools import lru_cache
 
-from provlog.merkle.encoding import JsonValue
+from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
-from provlog.server.intake.connectors.okta import OktaConnector
+from provlog.server.intake.connectors import okta
+from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
+from provlog.server.intake.secrets import without_secrets
+from provlog.server.source_settings import SourceSettings
 
-__all__ = ["CONNECTORS", "Connector", "Hook", "decode_records"]
-
-
-class Hook(Protocol):
-    """How a provider delivers by itself, to an address and with a secret given to it.
-
-    Pure, like connectors.
-    """
-
-    def verification(self, headers: Mapping[str, str]) -> JsonValue:
-        """Return the answer to a GET that asks whose the address is, None if none."""
-
-    def cut(self, body: bytes) -> Iterator[list[bytes]]:
-        """Yield the records of a POST in steps, each exactly as it was sent.
-
-        Raises `EventError`, also on the way, when the body is no delivery; it is one
-        record then, since nothing of what a provider sends is dropped.
-        """
-
-
-class Connector(Protocol):
-    """What turns one provider's format into events. Pure: no I/O, no clock, no state.
-
-    `version` changes whenever the same record would become another event; it is
-    written into every entry.
-    """
-
-    @property
-    def name(self) -> str:
-        """The name in `?format=` and in the `ingest` member."""
-
-    @property
-    def version(self) -> str:
-        """The version of the mapping."""
-
-    @property
-    def hook(self) -> Hook | None:
-        """How the provider delivers by itself, if it does."""
-
-    def parse(self, body: bytes) -> Iterator[list[bytes]]:
-        """Yield the body's records in steps, each exactly as it was sent.
-
-        Raises `EventError`, also on the way: 400 when the body is not in the provider's
-        format at all and 413 when it is too large. Nothing of it has been taken then.
-        """
-
-    def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
-        """Return the events of one record, at least one, whatever its bytes are."""
-
+__all__ = [
+    "CONNECTORS",
+    "Connector",
+    "Hook",
+    "configured",
+    "decode_records",
+    "events_of",
+]
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (OktaConnector(),)
+    connector.name: connector for connector in (okta.CONNECTOR,)
 }
+
+
+@lru_cache(maxsize=4096)
+def configured(name: str | None, settings: SourceSettings | None) -> Connector:
+    """Return the connector of a name, as the settings of its source make it.
+
+    `ConfigurationError` where there is none of that name, or where it cannot work
+    without settings, or with these.
+    """
+    if name not in CONNECTORS:
+        raise ConfigurationError("the source is registered without connector")
+    connector = CONNECTORS[name]
+    if isinstance(connector, Configurable):
+        return connector.configured(settings)
+    return connector
+
+
+def events_of(
+    connector: Connector, record: bytes, source: str, now_ms: int
+) -> list[Event]:
+    """Return the events of one record, at least one, without its secrets.
+
+    Whatever its bytes are: what a secret is says `provlog.merkle.redaction`.
+    """
+    return without_secrets(
+        record, lambda kept: connector.to_events(kept, source, now_ms)
+    )
 
 
 def decode_records(
@@ -79,5 +67,5 @@ def decode_records(
     """
     return Submission(
         connector.parse(body),
-        lambda record: [*connector.to_events(record, source, now_ms)],
+        lambda record: [*events_of(connector, record, source, now_ms)],
     )

@@ -15,7 +15,14 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from provlog.merkle.disclosures import MAX_CONTENT
-from provlog.merkle.encoding import JsonValue, encode_base64, format_time
+from provlog.merkle.encoding import (
+    MAX_SAFE_INTEGER,
+    JsonValue,
+    encode_base64,
+    format_time,
+    parse_decimal,
+)
+from provlog.merkle.errors import MalformedError
 from provlog.server.intake.data_members import is_identifier
 from provlog.server.intake.event import (
     MAX_EVENT_BYTES,
@@ -34,6 +41,7 @@ MAX_REPEATED_LENGTH = 256
 MAX_TRUSTED_BYTES = 128 * 1024
 """A record up to this length fits disclosures, however its numbers are spelled."""
 MAX_MEMBER_BYTES = MAX_CONTENT // 2
+MAX_DIGITS = len(str(MAX_SAFE_INTEGER))
 
 _UNFIT_FOR_TYPE = re.compile(r"[^a-z0-9_.-]")
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.I | re.ASCII)
@@ -51,6 +59,10 @@ class Facts:
     is the counterpart in provlog's vocabulary, None if there is none. `data` holds the
     members of one event for each target, at least one. A member that several events
     share is one object in all of them.
+
+    `types` has the provider's type and its counterpart for each event, where one record
+    tells of events of several types; without it all are of `native_type` and `type`.
+    `seq` is the source's own number of the record: the first of its events carries it.
     """
 
     id: JsonValue = None
@@ -59,6 +71,8 @@ class Facts:
     type: str | None = None
     data: list[dict[str, JsonValue]] = field(default_factory=lambda: [{}])
     flags: tuple[str, ...] = ()
+    types: Sequence[tuple[JsonValue, str | None]] = ()
+    seq: JsonValue = None
 
 
 def build_events(
@@ -85,22 +99,26 @@ def build_events(
         flags = (*flags, cut)
     identifier = _record_id(facts.id, digest)
     several = len(facts.data) > 1
-    native_type = facts.native_type if isinstance(facts.native_type, str) else None
+    seq, flags = _sequence(facts.seq, flags)
+    types = facts.types or [(facts.native_type, facts.type)] * len(facts.data)
     return [
         Event(
             id=f"{identifier}#{number}" if several else identifier,
             source=source,
-            type=facts.type or other_type(native_type),
+            type=ours or other_type(_text(native)),
             time=time,
             time_sent=_fitting_time(facts.time),
+            seq=seq if number == 1 else None,
             data=data,
             original=original if number == 1 else None,
             flags=(*facts.flags, *flags),
-            native_type=_short(native_type),
+            native_type=_short(native),
             connector=connector,
             raw_digest=digest,
         )
-        for number, data in enumerate(_told_once(facts.data), start=1)
+        for number, (data, (native, ours)) in enumerate(
+            zip(_told_once(facts.data), types, strict=True), start=1
+        )
     ]
 
 
@@ -172,7 +190,8 @@ def _swells(facts: Facts) -> bool:
     Numbers are written anew, and 1e15 becomes 1000000000000000.0.
     """
     members = [each for data in facts.data for each in data.values()]
-    distinct = {id(each): each for each in (*members, facts.native_type)}
+    natives = [native for native, _ in facts.types]
+    distinct = {id(each): each for each in (*members, facts.native_type, *natives)}
     return any(
         len(json.dumps(each, ensure_ascii=False).encode()) > MAX_MEMBER_BYTES
         for each in distinct.values()
@@ -200,6 +219,30 @@ def _event_time(value: JsonValue, now_ms: int) -> tuple[str, tuple[str, ...]]:
         return format_time(now_ms), ("time_unreadable",)
 
 
+def _sequence(
+    value: JsonValue, flags: tuple[str, ...]
+) -> tuple[int | None, tuple[str, ...]]:
+    if value is None:
+        return None, flags
+    try:
+        return parse_decimal(_decimal(value), maximum=MAX_SAFE_INTEGER), flags
+    except MalformedError:
+        return None, (*flags, "seq_unreadable")
+
+
+def _decimal(value: JsonValue) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return ""
+    # Longer ones are none that are taken, and slow to read or to write out.
+    if isinstance(value, str):
+        return value if len(value) <= MAX_DIGITS else ""
+    return str(value) if abs(value) <= MAX_SAFE_INTEGER else ""
+
+
+def _text(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _fitting_time(value: JsonValue) -> JsonValue:
     if isinstance(value, list | dict):
         return None
@@ -224,6 +267,7 @@ def _without_details(facts: Facts) -> Facts:
         facts,
         time=_short(facts.time),
         native_type=_short(facts.native_type),
+        types=[(_short(native), ours) for native, ours in facts.types],
         data=[_identities(data) for data in facts.data],
     )
 

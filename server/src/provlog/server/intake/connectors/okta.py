@@ -23,28 +23,17 @@ Flags: `time_missing`, `time_unreadable`, `record_too_large`, `details_too_large
 substitute for reading it, as not every type is eligible for hooks.
 """
 
-from collections.abc import Iterator
 from itertools import islice, product
 
-from provlog.merkle.encoding import JsonValue, loads_json
-from provlog.merkle.errors import MalformedError
+from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.building import (
     Facts,
-    build_events,
     fitting_id,
     text_members,
 )
+from provlog.server.intake.connectors.mapped import MappedConnector
 from provlog.server.intake.connectors.okta_hook import OktaHook
 from provlog.server.intake.data_members import MAX_CHANGES
-from provlog.server.intake.event import Event
-from provlog.server.intake.problems import EventError
-from provlog.server.intake.records import (
-    WINDOW,
-    check_batch_size,
-    cut_array,
-    cut_lines,
-    is_json_object,
-)
 
 MAX_EVENTS_OF_RECORD = 64
 
@@ -115,43 +104,6 @@ _KINDS = {
 }
 _TARGETS = ("User", "AppUser", "UserGroup")
 _RESOURCES = ("UserGroup", "AppInstance")
-
-
-class OktaConnector:
-    """The connector for Okta's System Log; see the module for the mapping."""
-
-    name = "okta"
-    version = "1"
-    hook = OktaHook()
-
-    def parse(self, body: bytes) -> Iterator[list[bytes]]:
-        """Yield the records of an array, of NDJSON or of a single object.
-
-        The first line decides between a single object and NDJSON: if it is an object,
-        each line is a record, readable or not. `EventError` 400 when it is neither.
-        """
-        check_batch_size(body)
-        stripped = body.strip(b" \t\r\n")
-        if stripped.startswith(b"["):
-            return cut_array(body)
-        if is_json_object(stripped.partition(b"\n")[0].rstrip()):
-            return cut_lines(stripped)
-        if is_json_object(stripped):
-            return iter([[stripped]])
-        raise EventError(400, "neither a JSON array, NDJSON nor one JSON object")
-
-    def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:
-        """Return the events of one record; see `Connector.to_events`.
-
-        A record longer than `WINDOW` is not read: it would hold up everybody else.
-        """
-        try:
-            value = loads_json(record if len(record) <= WINDOW else b"")
-        except MalformedError:
-            facts = Facts(type="other.unparsed")
-        else:
-            facts = facts_of(value)
-        return build_events(facts, record, source, now_ms, (self.name, self.version))
 
 
 def facts_of(record: JsonValue) -> Facts:
@@ -297,3 +249,7 @@ def _context(record: _Entity) -> _Entity:
         severity=record.get("severity"),
         privilege_granted=debug_data.get("privilegeGranted"),
     )
+
+
+CONNECTOR = MappedConnector("okta", "1", facts_of, OktaHook())
+"""The connector for Okta's System Log."""

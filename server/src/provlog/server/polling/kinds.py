@@ -1,0 +1,36 @@
+"""What can be polled: for each connector, its settings and what makes its feed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from provlog.server.errors import ConfigurationError
+from provlog.server.polling.feed import Feed
+from provlog.server.source_settings import SourceSettings
+
+OVERLAP: Final = "10m"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedKind:
+    """How a provider is polled.
+
+    `settings` is the struct that its table `[poll]` is read as, `make` makes the feed
+    of that struct and of the source's settings, whose `secret` reads a file that the
+    struct names. `overlap` is how far before the cursor a round begins by default.
+    """
+
+    settings: type[msgspec.Struct]
+    make: Callable[[Any, SourceSettings], Feed]
+    overlap: str = OVERLAP
+
+
+def make_feed(kind: FeedKind, settings: SourceSettings) -> Feed:
+    """Return the feed of a source; `ConfigurationError` where settings do not fit."""
+    try:
+        poll = msgspec.convert(dict(settings.poll), kind.settings)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{settings.path}: [poll]: {error}") from None
+    return kind.make(poll, settings)

@@ -1,0 +1,117 @@
+"""Files that say what is special about a source: strict, and clear where not."""
+
+from pathlib import Path
+
+import pytest
+
+from provlog.server.errors import ConfigurationError
+from provlog.server.service import Service
+from provlog.server.source_settings import MAX_BYTES, read_settings, read_source
+from support.services import make_instance, running
+
+WHOLE = """
+source = "urn:keycloak:acme"
+log = "other"
+heartbeat = "1h"
+[hook]
+hmac_header = "X-Keycloak-Signature"
+hmac_secret_file = "secret"
+[poll]
+realm = "acme"
+[[issuers]]
+issuer = "https://idp.example.com"
+[mapping]
+id = "/id"
+[types]
+made = "account.create"
+"""
+
+
+def write(folder: Path, text: str, name: str = "one.toml") -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_whole_file_is_read_and_found_by_its_source(tmp_path: Path) -> None:
+    write(tmp_path, WHOLE)
+    book = read_settings(tmp_path)
+    found = book.find("other", "urn:keycloak:acme")
+    assert found is not None
+    assert found.heartbeat == 3_600_000
+    assert found.hook is not None
+    assert (found.hook.hmac_encoding, found.hook.hmac_prefix) == ("hex", "")
+    assert found.poll == {"realm": "acme"}
+    assert found.issuers == ({"issuer": "https://idp.example.com"},)
+    assert (found.mapping, found.types) == ({"id": "/id"}, {"made": "account.create"})
+    assert book.find("main", "urn:keycloak:acme") is None
+
+
+def test_no_folder_is_no_settings(tmp_path: Path) -> None:
+    assert read_settings(tmp_path / "nowhere").sources == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "missing required field `source`"),
+        ('source = "a"\nsecret = "hunter2"', "unknown field `secret`"),
+        ("source = 1", "Expected `str`, got `int` - at `$.source`"),
+        ('source = "a"\n[hook]\nhmac_header = "X"', "missing required field"),
+        ('source = "a"\nheartbeat = "often"', "heartbeat"),
+        ('source = "a', "Unterminated string"),
+        ("#" * (MAX_BYTES + 1), "longer than"),
+        ('source = "a"\n[hook]\nhmac_header="X"\nhmac_secret_file="f"\n'
+         'hmac_encoding="rot13"', "Invalid enum value"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_right_is_refused(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigurationError) as refused:
+        read_source(path)
+    assert said in str(refused.value)
+    assert str(path) in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_two_files_of_one_source_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, 'source = "a"', "one.toml")
+    write(tmp_path, 'source = "a"', "two.toml")
+    with pytest.raises(ConfigurationError, match=r"one\.toml already"):
+        read_settings(tmp_path)
+
+
+def test_a_secret_is_read_anew_from_a_file_that_is_the_owner_s(tmp_path: Path) -> None:
+    settings = read_source(write(tmp_path, 'source = "a"'))
+    secret = tmp_path / "secret"
+    secret.write_text("one\n")
+    with pytest.raises(ConfigurationError, match="open to others"):
+        settings.secret("secret")
+    secret.chmod(0o600)
+    assert settings.secret("secret") == "one"
+    secret.write_text("two\n")
+    assert settings.secret("secret") == "two"
+    for text in ("", " \n", "ümlaut", "x" * 20_000):
+        secret.write_text(text)
+        with pytest.raises(ConfigurationError, match="holds no secret"):
+            settings.secret("secret")
+    with pytest.raises(ConfigurationError, match="No such file"):
+        settings.secret("nowhere")
+
+
+async def test_a_service_starts_with_its_instance_s_settings(tmp_path: Path) -> None:
+    instance = await make_instance(tmp_path)
+    write(instance.connect, WHOLE)
+    async with Service.of(instance) as service:
+        assert service.settings.find("other", "urn:keycloak:acme") is not None
+    write(instance.connect, "nonsense = 1")
+    with pytest.raises(ConfigurationError):
+        Service.of(instance)
+
+
+async def test_without_settings_nothing_is_different(tmp_path: Path) -> None:
+    async with running(await make_instance(tmp_path)) as (service, _):
+        assert service.settings.sources == {}
