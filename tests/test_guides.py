@@ -49,10 +49,16 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
         assert [each.status for each in fake.asked] == [200]
 
 
+@asynccontextmanager
+async def spool() -> AsyncIterator[Mapping[str, str]]:
+    yield {"127.0.0.1:8480": f"127.0.0.1:{free_port()}"}
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
     "connect/okta.md": okta,
+    "connect/spool.md": spool,
 }
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")

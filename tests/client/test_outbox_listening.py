@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -263,7 +262,9 @@ def test_other_machines_are_let_in_only_on_purpose() -> None:
             parse_address(text, insecure=False)
 
 
-def test_a_token_is_read_from_a_private_file_only(tmp_path: Path) -> None:
+def test_a_token_is_read_from_a_private_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\n")
     path.chmod(0o600)
@@ -271,7 +272,12 @@ def test_a_token_is_read_from_a_private_file_only(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(UsageError, match="chmod 600"):
         read_token(path)
-    path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    # What systemd hands to a service alone may show an access list as the group's.
+    path.chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_token(path) == TOKEN
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    path.chmod(0o600)
     for text in ("short", "", "no token of sixteen\nlines"):
         path.write_text(text)
         with pytest.raises(UsageError, match="not a token"):

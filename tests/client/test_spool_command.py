@@ -127,7 +127,7 @@ def test_lines_are_read_from_a_file_and_a_pipe(
     done = subprocess.run(
         program,
         input=piped,
-        env=environment() | _variables(run),
+        env=environment() | variables,
         timeout=60,
         check=True,
     )

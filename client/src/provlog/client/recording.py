@@ -172,7 +172,7 @@ def _wrap_async(
 async def _begun(
     recorder: _Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> _Call:
-    """Return a call whose attempt is on disk; cancelled meanwhile, it has an outcome."""
+    """Return a call whose attempt is on disk; if cancelled meanwhile, end it."""
     beginning = asyncio.ensure_future(asyncio.to_thread(recorder.begin, args, kwargs))
     try:
         return await asyncio.shield(beginning)

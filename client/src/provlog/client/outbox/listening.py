@@ -20,6 +20,9 @@ import contextlib
 import hmac
 import ipaddress
 import json
+import os
+import re
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +47,9 @@ MAX_IN_HAND: Final = 16
 BODY_SECONDS: Final = 30.0
 FULL_SECONDS: Final = 10
 MIN_TOKEN: Final = 16
+MAX_TOKEN: Final = 512
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)
 _OPEN = frozenset({"/healthz", "/metrics"})
 _SINGLE = ("application/json", "application/cloudevents+json")
 _BATCH = "application/cloudevents-batch+json"
@@ -203,14 +208,27 @@ def read_token(path: Path) -> str:
     """Return the token in a file that nobody else may read; one line."""
     try:
         mode = path.stat().st_mode
-        token = path.read_text("utf-8")[:4096].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({type(error).__name__})") from None
-    if mode & 0o077:
+        with path.open("rb") as file:
+            token = file.read(MAX_TOKEN + 1).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    if stat.S_IMODE(mode) & (0o037 if _is_handed(path) else 0o077):
         raise UsageError(f"{path}: others may read it; chmod 600 it")
-    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable():
-        raise UsageError(f"{path}: not a token of {MIN_TOKEN} or more ASCII characters")
+    if not MIN_TOKEN <= len(token) <= MAX_TOKEN or not _TOKEN.fullmatch(token):
+        raise UsageError(
+            f"{path}: not a token of {MIN_TOKEN} to {MAX_TOKEN} characters: letters, "
+            "digits and -._~+/="
+        )
     return token
+
+
+def _is_handed(path: Path) -> bool:
+    """Tell whether systemd hands a file to this service alone.
+
+    Where an access list says so, its mode shows the right to read as the group's.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return folder is not None and path.absolute().is_relative_to(folder)
 
 
 async def _read_body(request: web.Request) -> bytes:
