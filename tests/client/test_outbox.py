@@ -1,8 +1,6 @@
 """An outbox and its log: order, refusals, patience, and lies."""
 
 import asyncio
-import json
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,8 @@ from provlog.client import (
 )
 from provlog.client.outbox import sender
 from provlog.client.outbox.items import Item
-from provlog.merkle.errors import InconsistencyError, MerkleError
 from provlog.merkle.receipts import verify_receipt
-from support.lying_log import Json, LyingLog, Served
+from support.lying_log import LyingLog, Served
 from support.outboxes import SOURCE, logged_ids, sending, sent_ids, small, until
 
 
@@ -262,81 +259,6 @@ def test_a_refused_record_costs_the_others_nothing(
     [failed] = outbox.failed()
     assert failed.body == b'{"uuid":"u3"}'
     assert len(log.leaves) - 1 == 5
-
-
-@pytest.mark.parametrize(
-    "lie", [{"index": 0}, {"disclosures": []}, {"hashes": []}, {"status": "200"}]
-)
-def test_an_answer_that_is_not_true_settles_nothing_and_is_kept(
-    lie: Json, path: Path, served: Served, log: LyingLog
-) -> None:
-    def rewrite(_: str, body: Json) -> None:
-        results = body["results"]
-        assert isinstance(results, list)
-        last = results[-1]
-        assert isinstance(last, dict)
-        last.update(lie)
-
-    log.rewrite = rewrite
-    outbox = Outbox(path, served.url, log.trust, memory=VolatileMemory())
-    outbox.start()
-    outbox.put_many([small(1), small(2)])
-    with pytest.raises(MerkleError) as caught:
-        outbox.flush(20)
-    outbox.put(small(3))  # which goes on
-    status = outbox.status()
-    assert (status.waiting, status.receipts, status.sending) == (3, 0, False)
-    assert str(status.trouble).startswith("stopped: ")
-    with pytest.raises(MerkleError):
-        outbox.close()
-    [evidence] = path.parent.glob("*.evidence.json")
-    assert str(evidence) in "".join(caught.value.__notes__)
-    assert stat.S_IMODE(evidence.stat().st_mode) == 0o600
-    kept = json.loads(evidence.read_bytes())
-    assert kept["origin"] == log.origin
-    assert kept["request_base64"]
-    log.rewrite = lambda path, body: None
-    with sending(path, served, log) as again:
-        again.flush(20)
-    assert logged_ids(log) == ["s1", "s2", "s3"]
-
-
-def test_another_event_s_receipt_is_not_taken_for_this_one_s(
-    outbox: Outbox, path: Path, log: LyingLog
-) -> None:
-    outbox.put_many([small(1), small(2, type="account.unlock")])
-    outbox.flush(20)
-
-    def swap(_: str, body: Json) -> None:
-        results = body["results"]
-        assert isinstance(results, list)
-        results.reverse()
-
-    log.rewrite = swap
-    outbox.put_many([small(3), small(4, type="account.unlock")])
-    with pytest.raises(MerkleError):
-        outbox.flush(20)
-    assert outbox.status().waiting == 2
-
-
-def test_a_fork_stops_it_and_both_checkpoints_are_kept(
-    path: Path, served: Served, log: LyingLog
-) -> None:
-    memory = VolatileMemory()
-    fork = log.fork()
-    outbox = Outbox(path, served.url, log.trust, memory=memory)
-    outbox.start()
-    outbox.put(small(1))
-    outbox.flush(20)
-    fork.append({"specversion": "1.0", **small(2)})
-    served.switch(fork)
-    outbox.put(small(3))
-    with pytest.raises(InconsistencyError):
-        outbox.flush(20)
-    assert outbox.status().waiting == 1
-    assert len(memory.evidence) == 1
-    with pytest.raises(InconsistencyError):
-        outbox.close()
 
 
 def test_a_callback_that_raises_stops_nothing(

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     )
     from provlog.client.logging_handler import OutboxHandler
     from provlog.client.memory import Evidence, FileMemory, Memory, VolatileMemory
-    from provlog.client.outbox.box import AsyncOutbox, Outbox
+    from provlog.client.outbox.awaited import AsyncOutbox
+    from provlog.client.outbox.box import Outbox
     from provlog.client.recording import recorded
     from provlog.client.sync import Client
     from provlog.merkle.trust import SignedCheckpoint, Trust
@@ -60,7 +61,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncClient": "provlog.client.aio",
-    "AsyncOutbox": "provlog.client.outbox.box",
+    "AsyncOutbox": "provlog.client.outbox.awaited",
     "Client": "provlog.client.sync",
     "ClientError": "provlog.client.errors",
     "ConsistencyProof": "provlog.client.answers",

@@ -24,7 +24,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
 from provlog.client.errors import ClientError, UsageError
-from provlog.client.outbox.box import AsyncOutbox, Outbox
+from provlog.client.outbox.awaited import AsyncOutbox
+from provlog.client.outbox.box import Outbox
 from provlog.merkle.encoding import JsonValue, format_time
 
 P = ParamSpec("P")

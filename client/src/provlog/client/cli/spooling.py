@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provlog.client.cli.output import note, print_json
 from provlog.client.cli.settings import Settings, connecting, json_option
+from provlog.client.cli.spool_telling import Teller
 from provlog.client.cli.spool_views import (
     drop,
     failed,
@@ -18,15 +18,12 @@ from provlog.client.cli.spool_views import (
     spool_option,
     status,
 )
-from provlog.client.errors import ClientError, UsageError, printable
+from provlog.client.errors import UsageError
 
 if TYPE_CHECKING:
-    from provlog.client.answers import Receipt
     from provlog.client.outbox.daemon import Work
     from provlog.client.outbox.delivery import OutboxClient
     from provlog.client.outbox.following import Follower
-    from provlog.client.outbox.items import Item
-    from provlog.client.outbox.sender import Callbacks
     from provlog.client.outbox.spool import Spool
 
 PATIENCE = 10.0
@@ -132,7 +129,7 @@ def run(
 
     # What is to be said is said here, and not once more on standard error.
     logging.getLogger().addHandler(logging.NullHandler())
-    teller = _Teller(as_json=as_json)
+    teller = Teller(as_json=as_json)
     connect, origin = _connecting(settings)
     box = open_spool(spool_file, max_events, max_bytes)
     try:
@@ -177,7 +174,7 @@ def _connecting(settings: Settings) -> "tuple[Callable[[], OutboxClient], str]":
 def _work(
     box: "Spool",
     settings: Settings,
-    teller: "_Teller",
+    teller: "Teller",
     *,
     once: bool,
     from_: Path | None,
@@ -218,7 +215,7 @@ def _work(
 
 def _follower(
     box: "Spool",
-    teller: "_Teller",
+    teller: "Teller",
     path: Path | None,
     format_: str | None,
     source: str | None,
@@ -238,71 +235,3 @@ def _follower(
     if format_ is not None and source is not None:
         read = read_records(format_, source)
     return Follower(box, path, read, on_failed=teller.failed, on_full=teller.full)
-
-
-class _Teller:
-    """Says what happens: results to standard output, all else to standard error."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self.logged = self.known = self.refused = 0
-        self._full = False
-
-    def callbacks(self) -> "Callbacks":
-        from provlog.client.outbox.sender import Callbacks
-
-        return Callbacks(self.receipt, self.failed, self.trouble)
-
-    def receipt(self, receipt: "Receipt") -> None:
-        self._full = False
-        if receipt.created:
-            self.logged += 1
-        else:
-            self.known += 1
-        if self._as_json:
-            body = receipt.verified.entry.body
-            print_json(
-                {
-                    "event": "logged" if receipt.created else "known",
-                    "index": receipt.index,
-                    "source": body["source"],
-                    "type": body["type"],
-                }
-            )
-
-    def failed(self, item: "Item") -> None:
-        self.refused += 1
-        failure = item.failure
-        if failure is None:
-            return
-        if self._as_json:
-            number = item.number or None
-            print_json({"event": "refused", "item": number, **failure.to_json()})
-        else:
-            named = f"item {item.number}" if item.number else "a line"
-            note(f"refused: {named}: {printable(failure.detail)}")
-
-    def trouble(self, trouble: str | None) -> None:
-        if self._as_json:
-            print_json({"event": "trouble", "detail": trouble})
-        else:
-            note("sending again" if trouble is None else f"waiting: {trouble}")
-
-    def full(self, error: ClientError) -> None:
-        # Once, until something was sent.
-        if not self._full:
-            self._full = True
-            note(printable(str(error)))
-
-    def listening(self, url: str) -> None:
-        if self._as_json:
-            print_json({"event": "listening", "url": url})
-        else:
-            note(f"listening on {url}")
-
-    def finish(self) -> None:
-        if not self._as_json:
-            note(
-                f"{self.logged} logged, {self.known} known before, "
-                f"{self.refused} refused; all receipts verified"
-            )
