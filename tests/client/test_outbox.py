@@ -20,7 +20,7 @@ from provlog.client import (
 from provlog.client.outbox import sender
 from provlog.client.outbox.items import Item
 from provlog.merkle.receipts import verify_receipt
-from support.lying_log import LyingLog, Served
+from support.lying_log import Json, LyingLog, Served
 from support.outboxes import SOURCE, logged_ids, sending, sent_ids, small, until
 
 
@@ -117,6 +117,7 @@ def test_what_is_refused_is_kept_with_its_reason_and_holds_up_nobody(
             ("s2", 409),
             ("s3", 422),
         ]
+        until(lambda: len(told) == 2)
         assert [each.id for each in told] == ["s2", "s3"]
         assert logged_ids(log) == ["s2", "s1", "s4"]
         assert outbox.drop([failed[1].number]) == 1
@@ -182,9 +183,8 @@ def test_an_event_that_makes_the_server_fail_holds_up_its_source_only(
     log.faults.extend([fails] * 1000)
     events = [small(1), small(2), small(3), small(4, source="urn:other")]
     outbox.put_many(events)
-    until(lambda: "s4" in logged_ids(log))
+    until(lambda: outbox.status().waiting == 2)
     assert logged_ids(log) == ["s1", "s4"]
-    assert outbox.status().waiting == 2
     assert outbox.failed() == []
 
 
@@ -240,8 +240,61 @@ def test_records_of_a_provider_travel_together(outbox: Outbox, log: LyingLog) ->
     assert outbox.failed() == []
     assert outbox.status().receipts == len(log.leaves) - 1 == 9
     assert any(body.count(b"uuid") >= 4 for body in log.bodies)
+    assert sum(body.count(b'"u4"') for body in log.bodies) == 1
     with pytest.raises(UsageError):
         outbox.put_records(b"neither", format="okta", source="urn:okta:a")
+
+
+def result_of(body: Json, log: LyingLog, name: bytes) -> Json | None:
+    """Return the result of the event or record that holds `name`, if it was sent."""
+    results = body["results"]
+    assert isinstance(results, list)
+    sent = log.bodies[-1]
+    parts = sent.split(b"\n") if sent.startswith(b"{") else sent.split(b"},{")
+    for part, result in zip(parts, results, strict=True):
+        if name in part:
+            assert isinstance(result, dict)
+            return result
+    return None
+
+
+def answer_with(log: LyingLog, name: bytes, status: int) -> None:
+    """Let the log refuse one event or record of each body, and take the others."""
+
+    def rewrite(_: str, body: Json) -> None:
+        result = result_of(body, log, name)
+        if result is not None:
+            result.clear()
+            result |= {"status": status, "problem": {"detail": "not this one"}}
+
+    log.rewrite = rewrite
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_record_that_is_refused_among_others_is_found(
+    together: bool, outbox: Outbox, log: LyingLog
+) -> None:
+    answer_with(log, b'"u3"', 422)
+    records = [f'{{"uuid":"u{number}"}}'.encode() for number in range(5)]
+    with outbox.spool._turn:
+        for record in [b"\n".join(records)] if together else records:
+            outbox.put_record(record, format="okta", source="urn:okta:a")
+    outbox.flush(20)
+    [failed] = outbox.failed()
+    assert (failed.body == records[3]) is not together
+    assert outbox.status().receipts == 4
+
+
+def test_what_is_refused_for_now_waits_and_the_others_are_settled(
+    outbox: Outbox, log: LyingLog
+) -> None:
+    answer_with(log, b'"s2"', 503)
+    outbox.put_many([small(1), small(2), small(3)])
+    until(lambda: outbox.status().receipts == 2)
+    assert (outbox.status().waiting, outbox.failed()) == (1, [])
+    log.rewrite = lambda path, body: None
+    outbox.flush(20)
+    assert outbox.status().receipts == 3
 
 
 def test_a_refused_record_costs_the_others_nothing(

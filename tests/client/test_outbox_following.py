@@ -116,6 +116,7 @@ async def test_a_last_line_that_is_whole_without_its_end_is_taken_once(
     append(path, b"\n", line(3)[:-5])
     await read_once(spool, path)
     assert put_ids(spool) == ["s1", "s2"]
+    assert views.read_failed(spool) == []
 
 
 async def test_a_rotated_file_is_read_to_its_end_and_then_the_new_one(
@@ -216,6 +217,17 @@ async def test_records_go_with_the_lines_that_are_none(
     ]
     [failed] = views.read_failed(spool)
     assert failed.body == b"{bad"
+
+
+def test_a_line_that_is_too_long_is_one_line_however_it_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "MAX_LINE", 10)
+    cutter = LineCutter()
+    found = [each for _ in range(9) for each in cutter.feed(b"xxxxx")]
+    assert [each.is_whole for each in found] == [False]
+    [after] = cutter.feed(b"xx\nshort\n")
+    assert (after.text, after.end) == (b"short", 9 * 5 + 3 + 6)
 
 
 @given(
