@@ -81,9 +81,10 @@ def test_without_a_log_to_send_to_it_takes_what_another_one_sends(
 def test_only_one_of_two_sends_and_the_other_takes_over(
     path: Path, served: Served, log: LyingLog
 ) -> None:
+    told: list[str | None] = []
     with sending(path, served, log) as second:
         until(lambda: second.spool.lease.is_held)
-        with sending(path, served, log) as third:
+        with sending(path, served, log, on_trouble=told.append) as third:
             third.put(small(1))
             third.flush(20)
             assert not third.spool.lease.is_held
@@ -92,6 +93,7 @@ def test_only_one_of_two_sends_and_the_other_takes_over(
             third.put(small(2))
             third.flush(20)
     assert logged_ids(log) == ["s1", "s2"]
+    assert told == ["another process sends", None]
 
 
 def test_the_same_event_put_twice_has_one_entry_and_one_receipt(

@@ -105,8 +105,7 @@ class Sender:
         self._task = asyncio.current_task()
         try:
             await self._lead(once=once)
-            if self._spool.lease.is_held:
-                await asyncio.to_thread(self._spool.bind, self._delivery.origin)
+            await self._bind(once=once)
             while not self._stopping and await self._step(once=once):
                 pass
         except (MerkleError, SpoolError) as error:
@@ -117,10 +116,27 @@ class Sender:
 
     async def _lead(self, *, once: bool) -> None:
         """Wait until nobody else sends."""
+        waits = False
         while not self._stopping and not self._spool.lease.acquire():
             if once and self._is_late():
                 raise UnavailableError(f"{self._spool.path}: another process sends it")
+            if not waits:
+                self._call(self._callbacks.on_trouble, "another process sends")
+            waits = True
             await self._pause(POLL_SECONDS)
+        if waits:
+            self._call(self._callbacks.on_trouble, None)
+
+    async def _bind(self, *, once: bool) -> None:
+        """Make the spool this log's, as soon as it can be written."""
+        while not self._stopping:
+            try:
+                await asyncio.to_thread(self._spool.bind, self._delivery.origin)
+                return
+            except UnavailableError as error:
+                if once:
+                    raise
+                await self._back_off(error, [], pause=True)
 
     async def _step(self, *, once: bool) -> bool:
         """Send one batch if there is one; tell whether to go on."""
