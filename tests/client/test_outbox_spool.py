@@ -1,11 +1,13 @@
 """The file of an outbox: durable, bounded, private, and never made anew."""
 
+import json
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from provlog.client.outbox.items import (
     record_items,
 )
 from provlog.client.outbox.spool import Spool
+from provlog.merkle.encoding import parse_time
+from support.lying_log import Json
 from support.outboxes import item, meddle, small, until
 
 REFUSED = Failure(422, "not valid", "invalid-event", "/type")
@@ -305,6 +309,17 @@ def test_one_spool_is_of_one_log(path: Path) -> None:
     with pytest.raises(UsageError, match="another log"):
         spool.bind("other.example/main")
     spool.close()
+
+
+def test_an_event_is_dated_when_it_is_put_unless_it_may_be_put_again() -> None:
+    bare: Json = {"source": SOURCE, "type": "account.lock"}
+    begun = time.time_ns() // 1_000_000
+    dated = json.loads(event_item(bare).body)
+    assert begun <= parse_time(dated["time"]) <= time.time_ns() // 1_000_000
+    own = event_item({**bare, "time": "2026-01-01T00:00:00Z"})
+    assert json.loads(own.body)["time"] == "2026-01-01T00:00:00Z"
+    assert event_item(small(1)) == event_item(small(1))
+    assert "time" not in json.loads(event_item(small(1)).body)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,9 @@ class Outbox:
     def put(self, event: Event) -> str:
         """Keep one event, a CloudEvent 1.0 as a mapping, and return its id.
 
-        An event without `id` gets one (UUID 4). Raises `UsageError` for what can be no
+        An event without `id` gets one (UUID 4), and a `time` if it has none either: the
+        log may see it days later. One with an `id` of its own should have a `time` too,
+        the same whenever it is put again. Raises `UsageError` for what can be no
         event; all else is the log's to judge.
         """
         item = event_item(event)

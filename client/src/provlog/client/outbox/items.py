@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from provlog.client.errors import RefusedError, UsageError, printable
 from provlog.client.events import MAX_BATCH_BYTES, prepare
 from provlog.client.records import cut_records
-from provlog.merkle.encoding import JsonValue
+from provlog.merkle.encoding import JsonValue, format_time
 
 MAX_BODY = MAX_BATCH_BYTES - 2
 """The longest event in bytes: no body that a log takes has room for a longer one."""
@@ -134,9 +135,13 @@ class Status:
 def event_item(event: Mapping[str, JsonValue]) -> Item:
     """Return an event ready to be put, with an id (UUID 4) if it had none.
 
-    Raises `UsageError` for what no log takes: not JSON, without source or type, or too
+    An event without an id gets the present time as well, unless it has one: the log may
+    see it days later. With an id of its own it stays as it is, so that the same event
+    put again is the same. Raises `UsageError` for what no log takes: not JSON, without source or type, or too
     long to be sent. Everything else is the log's to judge.
     """
+    if event.get("id") is None and event.get("time") is None:
+        event = {**event, "time": format_time(time.time_ns() // 1_000_000)}
     submission = prepare(event)
     names = {}
     for name in ("id", "source", "type"):
