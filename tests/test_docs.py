@@ -13,7 +13,14 @@ from provlog.merkle.entries import KINDS
 from provlog.server.cli import commands
 from provlog.server.cli.init import DEV_SOURCE
 from provlog.server.http.problems import PROBLEMS
-from provlog.server.intake.connectors import CONNECTORS, decode_records, okta
+from provlog.server.intake.connectors import (
+    CONNECTORS,
+    decode_records,
+    google,
+    keycloak,
+    okta,
+    onelogin,
+)
 from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
 from provlog.server.moving.backup import MANIFEST as BACKUP_MANIFEST
@@ -47,7 +54,12 @@ PAGES = sorted(
 )
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
-TABLES = {"okta": okta.TYPES}
+TABLES = {
+    "google": google.TYPES,
+    "keycloak": keycloak.TYPES,
+    "okta": okta.TYPES,
+    "onelogin": onelogin.TYPES,
+}
 # Pages that are not named as their connector.
 PAGE_OF: dict[str, str] = {}
 SINGLE = [

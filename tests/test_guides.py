@@ -17,10 +17,14 @@ from contextlib import (
     contextmanager,
 )
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.fake_google import fake_google
+from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
+from support.google import google_bytes
 from support.pages import (
     Snippet,
     make_checkout,
@@ -54,10 +58,37 @@ async def spool() -> AsyncIterator[Mapping[str, str]]:
     yield {"127.0.0.1:8480": f"127.0.0.1:{free_port()}"}
 
 
+@asynccontextmanager
+async def google() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_google() as fake:
+        fake.store(google_bytes())
+        with TemporaryDirectory() as folder:
+            key = Path(folder) / "key.json"
+            key.write_text(fake.key_file())
+            yield {
+                "https://admin.googleapis.com": fake.url,
+                "~/Downloads/acme-audit-0f9a.json": str(key),
+            }
+        assert {each.status for each in fake.asked} == {200}
+
+
+@asynccontextmanager
+async def keycloak() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_keycloak(secret="the-secret-of-the-client") as fake:
+        now = fake.now()
+        fake.store(now - 9000, now - 5000, now - 5000)
+        yield {"https://sso.example.com": fake.url}
+        assert {each.status for each in fake.asked} == {200}
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/google.md": google,
+    "silence.md": nobody,
+    "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
+    "connect/onelogin.md": nobody,
     "connect/spool.md": spool,
 }
 

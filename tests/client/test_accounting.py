@@ -1,5 +1,7 @@
 """Every record that was sent has its entry, and no entry is of anything else."""
 
+import json
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +15,7 @@ from provlog.merkle.errors import ContentError
 from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.members import split_members
 from support.accounted import Log, events, new, old, record
+from support.google import activity, flattened, google_event
 from support.lying_log import NS, cut_as_server
 from support.okta import APP, GROUP, SOURCE, USER
 
@@ -54,6 +57,47 @@ async def test_what_the_server_makes_of_records_is_accepted_and_again(
     again = await client.submit_records("okta", SOURCE, body)
     assert len(first) == len(again) >= len(cut_as_server(body))
     assert all(isinstance(each, Receipt) and not each.created for each in again)
+
+
+async def test_the_id_of_a_record_may_be_made_of_values_of_it(
+    client: AsyncClient, log: Log
+) -> None:
+    created = google_event("CREATE_USER", USER_EMAIL="a@b.c")
+    several = activity(created, google_event("SUSPEND_USER", USER_EMAIL="a@b.c"))
+    several["id"] |= {"uniqueQualifier": 77}
+    records = [flattened(activity(created)), several, {"id": 7, "name": "x"}]
+    body = json.dumps({"kind": "admin#reports#activities", "items": records}).encode()
+    first = await client.submit_records("google", SOURCE, body)
+    again = await client.submit_records("google", SOURCE, json.dumps(records).encode())
+    nested = json.dumps(activity(created)).encode()
+    known = await client.submit_records("google", SOURCE, nested)
+    assert [created_of(each) for each in (first, again, known)] == [
+        [True] * 4,
+        [False] * 4,
+        [False],
+    ]
+
+
+def created_of(results: Sequence[Any]) -> list[bool]:
+    return [each.created for each in results if isinstance(each, Receipt)]
+
+
+def test_an_id_made_of_values_that_are_not_all_the_record_s(log: Log) -> None:
+    data = record("a/b", USER, published="2026-11-21 08:00:00Z")
+    [event] = events(data)
+    for name, named in (
+        ("a/b", True),
+        ("u1/00u9", False),
+        ("00u9/Ann", True),
+        ("00u9/2026-11-21T08:00:00.000Z", True),
+        ("00u9/2026-11-21T08:00:00.001Z", False),
+        ("00u9/", False),
+        ("/", False),
+        ("00u9/x", False),
+    ):
+        index = log.log_entry(replace(event, id=name))
+        check = log.check if named else log.refuses
+        check([data], *new(index))
 
 
 async def test_a_record_sent_again_in_another_form_is_known(

@@ -28,7 +28,7 @@ from provlog.client.outbox.items import (
 from provlog.client.outbox.spool import Spool
 from provlog.merkle.encoding import parse_time
 from support.lying_log import Json
-from support.outboxes import item, meddle, small, until
+from support.outboxes import SOURCE, item, meddle, small, until
 
 REFUSED = Failure(422, "not valid", "invalid-event", "/type")
 

@@ -7,8 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from provlog.client import AsyncClient, Receipt, RefusedError, UsageError
-from provlog.client.records import MAX_BATCH_RECORDS, Records, cut_records
+from provlog.client.records import (
+    ENVELOPES,
+    MAX_BATCH_RECORDS,
+    Records,
+    cut_records,
+)
 from provlog.merkle.encoding import JsonValue
+from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.intake.event import EventError
 from support.lying_log import LyingLog, cut_as_server
 
@@ -163,6 +169,37 @@ async def test_one_object_over_several_lines_is_one_record(
     await client.submit_records("okta", "urn:a", raw)
     assert log.bodies == [raw]
     assert len(log.leaves) == 2
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"kind": "k", "items": [{"a":1},\n {"a":"\xff"} ,7]}',
+        b'{"items": [{"a":1},7]}',
+        b'{\n "it\\u0065ms" : [ ] , "x": "]}" }',
+        b'{"items": {"items": [1]}}',
+        b'{"items": [1], "items": [2]}',
+        b'{"items": "[1]"}',
+        b'{"item": [1]}\n',
+        b'{"items": [1]}\n{"items": [2]}',
+        b'[{"items": [1]}]',
+        b"{}",
+    ],
+)
+def test_records_are_taken_out_of_what_an_api_wraps_them_in(raw: bytes) -> None:
+    records = cut_records(raw, "google")
+    assert list(records.items) == cut_as_server(raw, "google")
+    assert cut_as_server(records.body, "google") == list(records.items)
+    assert list(cut_records(raw, "okta").items) == cut_as_server(raw)
+
+
+def test_the_envelopes_are_the_connectors() -> None:
+    theirs = {
+        name: envelopes
+        for name, connector in CONNECTORS.items()
+        if (envelopes := getattr(connector, "envelopes", ()))
+    }
+    assert {name: tuple(map(tuple, each)) for name, each in ENVELOPES.items()} == theirs
 
 
 async def test_no_records_are_no_requests(client: AsyncClient, log: LyingLog) -> None:

@@ -198,7 +198,7 @@ async def test_an_outage_and_a_refused_token_have_their_own_exit_codes(
     ("options", "said"),
     [
         (["--source", "urn:plain"], "with no connector for good"),
-        (["--source", "urn:none"], "source create --log main --connector okta"),
+        (["--source", "urn:none"], "source create --log main --connector "),
         (["--log", "other"], "there is no log"),
         (["--url", "http://acme.okta.com"], "plain http"),
         (["--url", "https://acme.okta.com/x"], "without a path"),

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from provlog.server.cli.hooks import SignedAccess, mint_hook
 from provlog.server.errors import ConfigurationError
 from provlog.server.service import Service
 from provlog.server.source_settings import MAX_BYTES, read_settings, read_source
+from provlog.server.storage.base import SourceRecord
 from support.services import make_instance, running
 
 WHOLE = """
@@ -115,3 +117,27 @@ async def test_a_service_starts_with_its_instance_s_settings(tmp_path: Path) -> 
 async def test_without_settings_nothing_is_different(tmp_path: Path) -> None:
     async with running(await make_instance(tmp_path)) as (service, _):
         assert service.settings.sources == {}
+
+
+async def test_a_source_whose_deliveries_are_signed_gets_no_token(
+    tmp_path: Path,
+) -> None:
+    instance = await make_instance(tmp_path)
+    write(
+        instance.connect,
+        'source = "urn:okta:acme"\n[hook]\n'
+        'hmac_header = "X-Signature"\nhmac_secret_file = "secret"',
+    )
+    async with Service.of(instance) as service:
+        log = await service.log("main")
+        assert log is not None
+        before = len(await service.storage.tokens(log.id))
+        source = SourceRecord("urn:okta:acme", "urn:okta:acme", "okta")
+        access = await mint_hook(service, log, source, "https://log.example.com")
+        assert isinstance(access, SignedAccess)
+        assert access.json() == {
+            "url": "https://log.example.com/logs/main/hooks/urn%3Aokta%3Aacme",
+            "header": "X-Signature",
+            "secret_file": str(instance.connect / "secret"),
+        }
+        assert len(await service.storage.tokens(log.id)) == before

@@ -3,7 +3,10 @@
 import json
 
 from provlog.server.intake.connectors import Connector, configured
+from support.google import activity, flattened, google_event
+from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
+from support.onelogin import api_record, webhook_record
 
 
 def ready(name: str) -> Connector:
@@ -15,7 +18,25 @@ def _lines(*records: object) -> list[bytes]:
     return [json.dumps(record).encode() for record in records]
 
 
+_CREATED = google_event("CREATE_USER", USER_EMAIL="ann@acme.example")
+_ASSIGNED = google_event("ASSIGN_ROLE", USER_EMAIL="ann@acme.example", ROLE_NAME="R")
+
 SEEDS: dict[str, list[bytes]] = {
+    "google": _lines(activity(_CREATED, _ASSIGNED), flattened(activity(_CREATED))),
+    "keycloak": _lines(
+        admin_event(representation={"username": "ann", "enabled": True}),
+        by_webhook(
+            admin_event(
+                "REALM_ROLE_MAPPING",
+                path="users/f:1:ann/role-mappings/realm",
+                representation=[{"id": ROLE, "name": "a"}, {"id": "b", "name": "b"}],
+            )
+        ),
+        user_event("UPDATE_EMAIL", details={"updated_email": "a@example.com"}),
+    ),
     "okta": _lines(okta_record(USER, GROUP)),
+    "onelogin": _lines(
+        api_record(147, role_id=7, role_name="Admins"), webhook_record("13")
+    ),
 }
 """Records that a connector understands."""

@@ -115,19 +115,24 @@ class Polled:
 
     async def originals(self) -> list[bytes]:
         """Return every record that stands in the log, in order."""
-        found = []
-        head = await self.service.storage.head(self.log.id)
-        for index in range(head.size):
-            private = await self.service.storage.private(self.log.id, index)
-            for text in private.disclosures if private is not None else ():
-                disclosure = parse_disclosure(text)
-                if disclosure.name == "original":
-                    found.append(_bytes(disclosure.value))
-        return found
+        return await originals_of(self.service, self.log)
 
     async def require_all(self, *more: bytes) -> None:
         """Every record of Okta's has one entry, byte for byte, and nothing else has."""
         assert sorted(await self.originals()) == sorted([*self.okta.records, *more])
+
+
+async def originals_of(service: Service, log: Log) -> list[bytes]:
+    """Return every record that stands in a log, in order."""
+    found = []
+    head = await service.storage.head(log.id)
+    for index in range(head.size):
+        private = await service.storage.private(log.id, index)
+        for text in private.disclosures if private is not None else ():
+            disclosure = parse_disclosure(text)
+            if disclosure.name == "original":
+                found.append(_bytes(disclosure.value))
+    return found
 
 
 def _bytes(value: object) -> bytes:

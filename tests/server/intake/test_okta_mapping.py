@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.building import other_type
 from provlog.server.intake.connectors.okta import TYPES
+from provlog.server.intake.connectors.okta_types import COUNTERPARTS
 from provlog.server.intake.event import (
     TYPE,
     Event,
@@ -76,7 +77,7 @@ def test_a_record_becomes_an_event_in_provlog_s_words() -> None:
             },
             original={"media_type": "application/json", "body": raw.decode()},
             native_type="group.user_membership.add",
-            connector=("okta", "1"),
+            connector=("okta", "2"),
             raw_digest=sha256(raw).digest(),
         )
     ]
@@ -288,3 +289,49 @@ def test_every_mapped_type_is_a_type_of_its_own_vocabulary() -> None:
     for native, ours in TYPES.items():
         assert TYPE.fullmatch(ours)
         assert okta_event(okta_record(eventType=native)).type == ours
+
+
+@pytest.mark.parametrize(
+    ("native", "expected"),
+    [
+        ("iam.resourceset.bindings.add", "role.assign"),
+        ("workflows.user.role.user.remove", "role.revoke"),
+        ("app.oauth2.credentials.lifecycle.delete", "credential.revoke"),
+        ("application.user_membership.revoke", "app.unassign"),
+        ("user.account.lock.limit", "account.lock"),
+    ],
+)
+def test_access_and_credentials_have_their_counterparts(
+    native: str, expected: str
+) -> None:
+    assert okta_event(okta_record(USER, eventType=native)).type == expected
+
+
+@pytest.mark.parametrize(
+    "native",
+    [
+        "application.provision.user.push",
+        "application.provision.user.deprovision",
+        "application.account.remove",
+        "app.user_management.push_new_user_success",
+        "system.import.user.create",
+        "account.org.add",
+        "certification.campaign.item.decide",
+        "access.request.resolve",
+    ],
+)
+def test_what_does_not_change_an_account_at_okta_is_not_taken_for_it(
+    native: str,
+) -> None:
+    event = okta_event(okta_record(USER, APP, APP_USER, eventType=native))
+    assert event.type == f"other.{native}"
+    assert event.native_type == native
+
+
+def test_a_type_has_a_counterpart_or_is_listed_without_one() -> None:
+    without = TYPES.keys() - COUNTERPARTS.keys()
+    assert len(TYPES) == len(COUNTERPARTS) + len(without)
+    assert all(TYPES[native] == other_type(native) for native in without)
+    assert "app.user_management" in without
+    assert "system.import.entitlement" in without
+    assert not any(ours.startswith("other.") for ours in COUNTERPARTS.values())

@@ -6,7 +6,9 @@ the client holds against an answer all the same:
 - results come in the order of the records, at least one for each;
 - every entry is an event of the source, and opens its id and original;
 - its id, without ``#<n>`` and without ``~`` and digits of the record's digest, stands
-  in the record as the value of a string, or is ``sha256:`` and that digest;
+  in the record as the value of a string or an integer, or is made of such values with
+  ``/`` between them, times in their canonical spelling, or is ``sha256:`` and that
+  digest;
 - a new entry keeps the record byte for byte, or its SHA-256 where it is the second or a
   later one of the record, or where the record is too long to be kept;
 - where the record holds secrets, what is kept and digested is what
@@ -46,6 +48,9 @@ MAX_READ = 512 << 10
 """The longest record, in bytes, that a log reads and cuts secrets out of."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,40}))?[Zz]?", re.ASCII
+)
 _DIGEST_PARTS = (16, 64)
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -113,11 +118,18 @@ class _Record:
             return found
         for place, text in _strings(value):
             found.setdefault(text, set()).add(place)
+            if (moment := _moment(text)) is not None:
+                found.setdefault(moment, set()).add(place)
         return found
 
-    def places(self, text: str) -> set[Place]:
-        """Return where `text` stands as the value of a string."""
-        return self._strings.get(text, set())
+    def places(self, text: str) -> Sequence[set[Place]]:
+        """Return where `text` stands as a value, or each of the values it is made of.
+
+        Where one of them does not, its set is empty.
+        """
+        if text in self._strings:
+            return [self._strings[text]]
+        return [self._strings.get(part, set()) for part in text.split("/")]
 
     def readings(self, event_id: str) -> Iterator[tuple[str, int]]:
         """Yield what id of the record, and which of its events, an id may stand for."""
@@ -164,8 +176,9 @@ class _Entry:
             return True
         places = record.places(base)
         if self._kept is None or self._kept.data == record.data:
-            return bool(places)
-        return not places.isdisjoint(self._kept.places(base))
+            return all(places)
+        kept = self._kept.places(base)
+        return len(kept) == len(places) and not any(map(set.isdisjoint, places, kept))
 
     def _keeps(self, record: _Record, number: int) -> bool:
         if self._kept is not None:
@@ -178,9 +191,20 @@ class _Entry:
 def _strings(value: JsonValue, place: Place = ()) -> Iterator[tuple[Place, str]]:
     if isinstance(value, str):
         yield place, value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield place, str(value)
     elif isinstance(value, dict):
         for name, member in value.items():
             yield from _strings(member, (*place, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _strings(item, (*place, index))
+
+
+def _moment(text: str) -> str | None:
+    """Return a time in UTC in its canonical spelling, None for any other text."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    date, clock, fraction = match.groups()
+    return f"{date}T{clock}.{(fraction or '0')[:3]:0<3}Z"

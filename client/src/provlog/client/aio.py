@@ -112,7 +112,7 @@ class AsyncClient(Reader):
         """
         await self._heads.recall()
         results: list[Result] = []
-        waiting = deque(cut_records(raw).batches())
+        waiting = deque(cut_records(raw, format).batches())
         while waiting:
             records = waiting.popleft()
             try:

@@ -8,7 +8,8 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,10 +92,7 @@ async def begin_audit(
     Either one is verified, and consistent with the newest one that is remembered and
     with the newest that the log serves. `fresh` forgets an unfinished run.
     """
-    heads = Heads(trust, memory, reader.consistency, reader.inclusion)
-    signed = await reader.checkpoint()
-    await heads.accept(signed)
-    await heads.save()
+    signed, heads = await newest_checkpoint(reader, trust, memory)
     state = StateFile(memory.path("audits", trust.origin, "audit.json"), trust)
     unfinished = None if fresh else state.load()
     if unfinished is None:
@@ -117,30 +115,58 @@ async def run_audit(
     this raises, or the process dies, another run goes on from near there.
     """
     auditor, saved_at = audit.auditor, time.monotonic()
-    fetched: deque[tuple[Part, asyncio.Task[Served]]] = deque()
-    waiting = auditor.remaining()
     try:
-        _fill(fetched, waiting, reader, parallel)
-        while fetched:
-            part, task = fetched.popleft()
-            served = await task
-            if isinstance(part, Bundle) and time.monotonic() - saved_at > SAVE_SECONDS:
-                audit.state.save(audit.signed, auditor)
-                saved_at = time.monotonic()
-            done = auditor.done
-            on_findings(auditor.feed(part, served.data, served.trouble))
-            on_progress(auditor.done - done)
-            _fill(fetched, waiting, reader, parallel)
+        async with aclosing(downloads(auditor.remaining(), reader, parallel)) as parts:
+            async for part, served in parts:
+                if (
+                    isinstance(part, Bundle)
+                    and time.monotonic() - saved_at > SAVE_SECONDS
+                ):
+                    audit.state.save(audit.signed, auditor)
+                    saved_at = time.monotonic()
+                done = auditor.done
+                on_findings(auditor.feed(part, served.data, served.trouble))
+                on_progress(auditor.done - done)
     except BaseException:
         if auditor.done < audit.signed.checkpoint.size:
             audit.state.save(audit.signed, auditor)
         raise
+    on_findings(auditor.finish())
+    audit.state.clear()
+
+
+async def newest_checkpoint(
+    reader: LogReader, trust: Trust, memory: FileMemory
+) -> tuple[SignedCheckpoint, Heads]:
+    """Return the log's newest checkpoint, verified, and what knows of others.
+
+    It is consistent with the newest one that is remembered, and remembered itself.
+    """
+    heads = Heads(trust, memory, reader.consistency, reader.inclusion)
+    signed = await reader.checkpoint()
+    await heads.accept(signed)
+    await heads.save()
+    return signed, heads
+
+
+async def downloads(
+    parts: Iterator[Part], reader: LogReader, parallel: int
+) -> AsyncGenerator[tuple[Part, Served]]:
+    """Yield the parts as they are served, in their order, `parallel` ahead at most.
+
+    To be closed by whoever leaves it early: that ends what is under way.
+    """
+    fetched: deque[tuple[Part, asyncio.Task[Served]]] = deque()
+    try:
+        _fill(fetched, parts, reader, parallel)
+        while fetched:
+            part, task = fetched.popleft()
+            yield part, await task
+            _fill(fetched, parts, reader, parallel)
     finally:
         for _, task in fetched:
             task.cancel()
         await asyncio.gather(*(task for _, task in fetched), return_exceptions=True)
-    on_findings(auditor.finish())
-    audit.state.clear()
 
 
 def _fill(

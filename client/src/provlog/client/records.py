@@ -4,12 +4,13 @@ A log's connector cuts a body where this module does, so that both sides speak o
 same records; the log keeps each of them whatever is wrong with it (a repeated member
 name, bytes that are not UTF-8, a line that is not JSON at all), and none of that is a
 reason to refuse a file here. An array stays an array and lines stay lines: not every
-line could be an element of an array.
+line could be an element of an array. Records that a provider's API wraps in an object
+are taken out of it.
 """
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from provlog.client.errors import UsageError
@@ -18,8 +19,15 @@ from provlog.client.events import join_batch, split
 MAX_BATCH_RECORDS = 500
 """Fewer than events, because one record of a provider may become several events."""
 
+ENVELOPES: Mapping[str, Sequence[Sequence[str]]] = {
+    "google": (("items",),),
+    "onelogin": (("data",),),
+}
+"""By format: the members that lead to the array of records in an object of an API."""
+
 _SCANNER = json.JSONDecoder(strict=False, parse_int=len, parse_float=len)
 _BLANKS = re.compile(r"[ \t\r\n]*")
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +78,57 @@ class Records:
         return Records(first, self.lines), Records(second, self.lines)
 
 
-def cut_records(raw: bytes) -> Records:
+def cut_records(raw: bytes, provider: str = "") -> Records:
     """Return the records of a JSON array, of lines, or of a single JSON object.
 
     The first line decides between a single object and lines: if it is an object, each
-    line that is not blank is a record, readable or not. Raises `UsageError` where `raw`
-    is none of the three; nothing at all is no records.
+    line that is not blank is a record, readable or not. `provider` is the format; a
+    single object that is one of its envelopes holds several records. Raises
+    `UsageError` where `raw` is none of the three; nothing at all is no records.
     """
     stripped = raw.strip(b" \t\r\n")
     if not stripped:
         return Records((), lines=True)
     if stripped.startswith(b"["):
         return Records(_cut_array(stripped), lines=False)
-    if _can_lead(stripped.partition(b"\n")[0]):
+    first, _, rest = stripped.partition(b"\n")
+    whole = not rest.strip() and _is_object(stripped)
+    if not whole and _can_lead(first):
         lines = (line.strip(b" \t\r") for line in stripped.split(b"\n"))
         return Records([line for line in lines if line], lines=True)
-    if _is_object(stripped):
+    if whole or _is_object(stripped):
+        for path in ENVELOPES.get(provider, ()):
+            if (array := _inside(stripped, path)) is not None:
+                return Records(_cut_array(array), lines=False)
         return Records((stripped,), lines=True)
     raise UsageError(
         "neither a JSON array, nor lines of which the first is a JSON object, nor one "
         "JSON object"
     )
+
+
+def _inside(raw: bytes, path: Sequence[str]) -> bytes | None:
+    """Return the array that is a member of an object, None where there is not one."""
+    for name in path:
+        found = _members(raw).get(name, [])
+        if len(found) != 1:
+            return None
+        [raw] = found
+    return raw if raw.startswith(b"[") else None
+
+
+def _members(raw: bytes) -> dict[str, list[bytes]]:
+    """Return the values of an object's members, as they stand; nothing of another."""
+    text, found = raw.decode("latin-1"), dict[str, list[bytes]]()
+    position = _skip_blanks(text, 1) if text.startswith("{") else len(text)
+    while match := _STRING.match(text, position):
+        position = _skip_blanks(text, _skip_blanks(text, match.end()) + 1)
+        end = _scan(text, position)
+        # A name may be spelled with escapes.
+        name = json.loads(match[0], strict=False)
+        found.setdefault(name, []).append(raw[position:end])
+        position = _skip_blanks(text, _skip_blanks(text, end) + 1)
+    return found
 
 
 def _cut_array(raw: bytes) -> list[bytes]:

@@ -14,9 +14,12 @@ from prometheus_client.registry import Collector
 from provlog.server.clock import Clock
 from provlog.server.errors import ClockError
 from provlog.server.guard import Guard
+from provlog.server.health.following import Health
+from provlog.server.health.gauges import source_gauges
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
 from provlog.server.sequencer import Sequencer
+from provlog.server.source_settings import SettingsBook
 from provlog.server.storage.base import Vitals
 from provlog.server.surroundings import Surroundings
 
@@ -33,6 +36,8 @@ class Observed(Protocol):
     guard: Guard
     worker: int
     surroundings: Surroundings | None
+    health: Health
+    settings: SettingsBook
 
     def open_logs(self) -> Sequence[Log]:
         """Return the logs that are open."""
@@ -56,6 +61,7 @@ class Gauges(Collector):
         yield from self._guard()
         yield from self._logs()
         yield self._sources()
+        yield from source_gauges(self._service)
         yield from self._disks()
         yield from self._database()
         yield self._pollers()

@@ -5,6 +5,7 @@
     provlog.db        the database, mode 0600, unless it is in PostgreSQL
     keys/<log>/…      the secrets of each log (keyring)
     connect/*.toml    settings of single sources (source_settings), where there are any
+    health/*.json     what was found of each log's sources (health); made anew if lost
     provlog.json      where guard and database are, and the version of this file
 """
 
@@ -53,6 +54,11 @@ class Instance:
     def keys(self) -> Path:
         """The folder of the logs' secrets."""
         return self.folder / "keys"
+
+    @property
+    def health(self) -> Path:
+        """The folder of what was found of the sources; it need not be there."""
+        return self.folder / "health"
 
     @property
     def connect(self) -> Path:

@@ -18,6 +18,8 @@ from provlog.server.gauges import Gauges
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.guard.lineage import Lineage
 from provlog.server.guard.opening import open_guard, open_lineage
+from provlog.server.health.following import Health
+from provlog.server.health.keeping import Keeper
 from provlog.server.instance import Instance
 from provlog.server.intake.connectors import configured
 from provlog.server.intake.draft import AdminDraft
@@ -63,6 +65,7 @@ class Service:
         limits: QueueLimits | None = None,
         lineage: Lineage | None = None,
         settings: SettingsBook | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.storage = storage
         self.settings = settings or SettingsBook()
@@ -80,6 +83,8 @@ class Service:
         self.worker = 0
         self.workplace = Workplace()
         self.logs = OpenLogs(storage, keyring, guard, self.lineage)
+        # How the sources of each log are; in the background where somebody follows.
+        self.health = Health(storage, keeper)
         self.metrics.registry.register(Gauges(self))
         # When `tend` last was at work, on the monotonic clock; None before.
         self.tended: float | None = None
@@ -99,6 +104,7 @@ class Service:
             limits,
             open_lineage(instance),
             read_settings(instance.connect),
+            Keeper(instance.health),
         )
 
     async def __aenter__(self) -> Self:

@@ -104,6 +104,10 @@ class SettingsBook:
         """Return the settings of a source of the log of a name, None without any."""
         return self.sources.get((log, source))
 
+    def of_log(self, log: str) -> dict[str, SourceSettings]:
+        """Return the settings of all sources of a log, by the source."""
+        return {uri: each for (name, uri), each in self.sources.items() if name == log}
+
 
 def read_settings(folder: Path) -> SettingsBook:
     """Return the settings in a folder, which need not be there.

@@ -1,8 +1,8 @@
 """The command `provlog`.
 
 Exit codes: 0 fine; 1 something does not verify; 2 usage, configuration, or an event
-that was refused; 3 the server is unavailable. Neither this package nor `provlog verify`
-loads anything that speaks HTTP.
+that was refused; 3 the server is unavailable; 4 sources have gaps. Neither this package
+nor `provlog verify` loads anything that speaks HTTP.
 """
 
 import os
@@ -14,6 +14,7 @@ import click
 from provlog.client.cli.auditing import audit
 from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
+from provlog.client.cli.reporting import gaps
 from provlog.client.cli.spooling import spool
 from provlog.client.cli.submitting import submit
 from provlog.client.cli.verifying import verify
@@ -81,11 +82,22 @@ def cli() -> None:
       provlog verify receipts/*.receipt.json
 
     Options can also stand in config.toml in the user's configuration folder. Exit
-    codes: 0 fine, 1 verification failed, 2 usage or configuration, 3 unavailable.
+    codes: 0 fine, 1 verification failed, 2 usage or configuration, 3 unavailable, 4
+    sources have gaps.
     """
 
 
-for _command in (submit, verify, checkpoint, entry, proof, monitor, audit, spool):
+for _command in (
+    submit,
+    spool,
+    verify,
+    checkpoint,
+    entry,
+    proof,
+    monitor,
+    audit,
+    gaps,
+):
     cli.add_command(_command)
 
 

@@ -104,7 +104,7 @@ def _submit_events(
 def _submit_records(
     settings: Settings, report: "_Report", format_: str, source: str, raw: bytes
 ) -> None:
-    total = len(cut_records(raw).items)
+    total = len(cut_records(raw, format_).items)
     with settings.client() as client, progress("submitting", total) as advance:
 
         def done(results: Sequence["Result"]) -> None:

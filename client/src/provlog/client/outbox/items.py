@@ -137,7 +137,9 @@ def event_item(event: Mapping[str, JsonValue]) -> Item:
 
     An event without an id gets the present time as well, unless it has one: the log may
     see it days later. With an id of its own it stays as it is, so that the same event
-    put again is the same. Raises `UsageError` for what no log takes: not JSON, without source or type, or too
+    put again is the same.
+
+    Raises `UsageError` for what no log takes: not JSON, without source or type, or too
     long to be sent. Everything else is the log's to judge.
     """
     if event.get("id") is None and event.get("time") is None:

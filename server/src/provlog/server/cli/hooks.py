@@ -1,6 +1,7 @@
 """What an operator enters at a provider, so that it delivers to a source's hook."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import click
@@ -26,6 +27,28 @@ public_url_option = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SignedAccess:
+    """The address of a hook whose deliveries are signed, and how."""
+
+    url: str
+    header: str
+    file: Path
+
+    def json(self) -> dict[str, JsonValue]:
+        """Return it as JSON."""
+        return {"url": self.url, "header": self.header, "secret_file": str(self.file)}
+
+    def text(self) -> str:
+        """Return it as lines to paste from."""
+        return (
+            "enter this at the provider:\n"
+            f"  URL                     {self.url}\n"
+            f"  Secret                  what stands in {self.file}\n"
+            f"  HMAC-SHA256 in header   {self.header}"
+        )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class HookAccess:
     """The address of a source's hook, and the header that opens it."""
@@ -49,13 +72,19 @@ class HookAccess:
 
 async def mint_hook(
     service: Service, log: Log, source: SourceRecord, public_url: str
-) -> HookAccess | None:
+) -> HookAccess | SignedAccess | None:
     """Return the access to a new hook of a source; None where it can have none.
 
     Its token does nothing but deliver to this source, and is recorded by an entry.
+    Where the source's settings say that deliveries are signed, there is no token.
     """
     if hook_of(source) is None:
         return None
+    url = hook_url(public_url, log.record.name, source.uri)
+    settings = service.settings.find(log.record.name, source.uri)
+    if settings is not None and settings.hook is not None:
+        file = settings.file(settings.hook.hmac_secret_file)
+        return SignedAccess(url, settings.hook.hmac_header, file)
     minted = mint_token(
         logs=[log.id],
         roles=["hook"],
@@ -64,9 +93,7 @@ async def mint_hook(
         note=f"hook of {source.uri}"[:200],
     )
     await service.store_token(log, minted.record, ACTOR)
-    return HookAccess(
-        hook_url(public_url, log.record.name, source.uri), f"Bearer {minted.text}"
-    )
+    return HookAccess(url, f"Bearer {minted.text}")
 
 
 async def require_hook(service: Service, log: Log, uri: str) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -85,11 +85,12 @@ async def _serve(task: Task, place: Place) -> None:
         await _prepare(service, task)
         _heed_signals(service, stop)
         surroundings = service.surroundings = _surroundings(service, task.instance)
-        tasks = [
-            asyncio.create_task(service.tend()),
-            asyncio.create_task(surroundings.watch()),
-        ]
-        async with contextlib.AsyncExitStack() as stack:
+        meanwhile = _meanwhile(
+            service.tend(),
+            surroundings.watch(),
+            service.health.follow(service.open_logs),
+        )
+        async with meanwhile, contextlib.AsyncExitStack() as stack:
             url, metrics_url = await _listen(stack, service, task, place)
             # What lives now lives long; the collector need not look at it again.
             gc.collect()
@@ -103,6 +104,15 @@ async def _serve(task: Task, place: Place) -> None:
             # New submissions are refused from here on; what was taken is committed
             # and answered while the listeners close.
             await service.sequencer.close()
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do work in the background, and end it before the database is closed."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
         for each in tasks:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

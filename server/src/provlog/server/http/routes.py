@@ -2,7 +2,16 @@
 
 from aiohttp import web
 
-from provlog.server.http import entries, hooks, manage, ops, proofs, read, submit
+from provlog.server.http import (
+    entries,
+    hooks,
+    manage,
+    ops,
+    proofs,
+    read,
+    sources_health,
+    submit,
+)
 
 
 def routes() -> list[web.RouteDef]:
@@ -26,6 +35,9 @@ def routes() -> list[web.RouteDef]:
         web.delete("/logs/{log}/tokens/{id}", manage.revoke_token),
         web.get("/logs/{log}/sources", manage.list_sources),
         web.post("/logs/{log}/sources", manage.create_source),
+        web.get(
+            "/logs/{log}/sources/{source}/health", sources_health.get_source_health
+        ),
         web.get("/healthz", ops.get_health),
         web.get("/readyz", ops.get_ready),
         web.get("/openapi.json", ops.get_openapi),

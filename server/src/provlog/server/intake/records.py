@@ -113,10 +113,24 @@ def cut_member(body: bytes, path: Sequence[str], most: int) -> Iterator[list[byt
     where one of them is missing or repeated, 413 where it is one of more than
     `MAX_MEMBERS`.
     """
-    check_batch_size(body)
     for name in path:
-        body = body[(yield from _find_member(body.decode("latin-1"), name))]
+        found = yield from find_members(body, (name,))
+        if name not in found:
+            raise EventError(400, f"not one member {name}")
+        body = found[name]
     yield from cut_array(body, most)
+
+
+def find_members(
+    body: bytes, names: Sequence[str]
+) -> Generator[list[bytes], None, dict[str, bytes]]:
+    """Return the values of those members of a JSON object that it has, as they stand.
+
+    Yields empty steps. Raises `EventError` as `cut_member` does, but for none of them.
+    """
+    check_batch_size(body)
+    found = yield from _find_members(body.decode("latin-1"), names)
+    return {name: body[place] for name, place in found.items()}
 
 
 def cut_lines(body: bytes) -> Iterator[list[bytes]]:
@@ -197,19 +211,27 @@ class _Window:
         return self._start + end
 
 
-def _find_member(text: str, wanted: str) -> Generator[list[bytes], None, slice]:
-    """Return where in the object that `text` is the value of its one such member is."""
-    window, found = _Window(text), list[slice]()
+def _find_members(
+    text: str, wanted: Sequence[str]
+) -> Generator[list[bytes], None, dict[str, slice]]:
+    """Return where in the object that `text` is the values of some members are."""
+    window, found = _Window(text), dict[str, slice]()
     begun = position = _pass_mark(text, 0, "{")
+    if text[position : position + 1] == "}":
+        _require_end(text, position + 1)
+        return found
     for _ in range(MAX_MEMBERS):
-        name = _STRING.match(text, position)
-        if name is None:
+        match = _STRING.match(text, position)
+        if match is None:
             raise _no_json(position)
-        position = _pass_mark(text, name.end(), ":")
+        position = _pass_mark(text, match.end(), ":")
         end = yield from window.pass_value(position)
         # A name may be spelled with escapes.
-        if json.loads(name[0], strict=False) == wanted:
-            found.append(slice(position, end))
+        name = json.loads(match[0], strict=False)
+        if name in found:
+            raise EventError(400, f"not one member {name}")
+        if name in wanted:
+            found[name] = slice(position, end)
         position = _skip_blanks(text, end)
         if text[position : position + 1] != ",":
             break
@@ -220,9 +242,7 @@ def _find_member(text: str, wanted: str) -> Generator[list[bytes], None, slice]:
     else:
         raise EventError(413, f"an object of more than {MAX_MEMBERS} members")
     _require_end(text, _pass_mark(text, position, "}"))
-    if len(found) != 1:
-        raise EventError(400, f"not one member {wanted}")
-    return found[0]
+    return found
 
 
 def _pass_mark(text: str, position: int, mark: str) -> int:

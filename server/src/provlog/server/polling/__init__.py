@@ -1,12 +1,17 @@
 """Polling: providers' records fetched with their own APIs, for `provlog-server poll`.
 
-A feed speaks one provider's API (`feed`, `okta`), the poller decides what is fetched,
-delivered and remembered (`poller`), and is the same for all of them. A further provider
-is one more kind in `FEEDS`, under the name of the connector that reads its records.
+A feed speaks one provider's API (`feed`, `okta`, `google`), the poller decides what is
+fetched, delivered and remembered (`poller`), and is the same for all of them. A further
+provider is one more kind in `FEEDS`, under the name of the connector that reads its
+records.
 """
 
-from provlog.server.polling import okta
+from provlog.server.polling import google, keycloak, okta
 from provlog.server.polling.kinds import FeedKind
 
-FEEDS: dict[str, FeedKind] = {"okta": okta.KIND}
+FEEDS: dict[str, FeedKind] = {
+    "google": google.KIND,
+    "keycloak": keycloak.KIND,
+    "okta": okta.KIND,
+}
 """How the sources of a connector are polled."""

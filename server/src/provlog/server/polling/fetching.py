@@ -22,6 +22,7 @@ from provlog.server.polling.limits import asked_pause, clock_of, pause_after
 
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 120.0
+MAX_REFUSAL: Final = 64 << 10
 _CHUNK: Final = 64 << 10
 
 
@@ -49,7 +50,8 @@ class Fetcher:
     `authorization` returns the header's value for each request, or what it is waited
     for; an empty one is not sent. `seconds` is what an answer may take. Raises
     `ConfigurationError` for a URL that cannot be. `refused` is called where the
-    authorization is not taken (401), and another is had for the next attempt.
+    authorization is not taken (401), and another is had for the next attempt. `limited`
+    tells from the body of a refusal (403) that it is one of a rate, and passes.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Fetcher:
         authorization: Callable[[], str | Awaitable[str]],
         seconds: float = ANSWER_SECONDS,
         refused: Callable[[], None] | None = None,
+        limited: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.origin = parse_origin(url)
         self._name = f"{self.origin.host}:{self.origin.port}"
         self._authorization = authorization
         self._seconds = seconds
         self._refused = refused
+        self._limited = limited
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, query: str, most: int) -> Answer:
@@ -102,7 +106,7 @@ class Fetcher:
             async with self._open().request(
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
-                self._require_success(response)
+                await self._require_success(response)
                 return Answer(
                     await self._read(response, most),
                     self._next(response),
@@ -151,8 +155,11 @@ class Fetcher:
             )
         return self._session
 
-    def _require_success(self, response: aiohttp.ClientResponse) -> None:
+    async def _require_success(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
+        if status == 403 and await self._is_limit(response):
+            pause = asked_pause(response.headers, _now())
+            raise self._error("asks to be asked less often (HTTP 403)", pause)
         if status == 401 and self._refused is not None:
             self._refused()
             raise self._error("no longer takes the access token (HTTP 401)")
@@ -170,6 +177,14 @@ class Fetcher:
             limited = status in (429, 503)
             pause = asked_pause(response.headers, _now()) if limited else None
             raise self._error(f"answered with HTTP {status}", pause)
+
+    async def _is_limit(self, response: aiohttp.ClientResponse) -> bool:
+        if self._limited is None:
+            return False
+        try:
+            return self._limited(await self._read(response, MAX_REFUSAL))
+        except TooLargeError:
+            return False
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytes:
         if response.headers.get("Content-Encoding", "identity") != "identity":

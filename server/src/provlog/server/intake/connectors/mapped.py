@@ -95,9 +95,10 @@ def parse_records(
     if stripped.startswith(b"["):
         return cut_array(body, **bound)
     first, _, rest = stripped.partition(b"\n")
-    if rest.strip() and is_json_object(first.rstrip()):
+    whole = not rest.strip() and is_json_object(stripped)
+    if not whole and is_json_object(first.rstrip()):
         return cut_lines(stripped)
-    if is_json_object(stripped):
+    if whole or is_json_object(stripped):
         return _cut_object(stripped, envelopes, bound)
     raise EventError(400, "neither a JSON array, NDJSON nor one JSON object")
 

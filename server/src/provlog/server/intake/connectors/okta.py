@@ -1,9 +1,7 @@
 """Okta System Log records (`LogEvent`), as its API, exports and log streams give them.
 
-A body is a JSON array, NDJSON or a single object. `TYPES` names the event types of
-Okta's catalogue that have a counterpart; all others become `other.…`. Among these are
-the `application.provision.*` types: they tell of the account inside an application,
-and `account.*` here means the account at Okta, the source.
+A body is a JSON array, NDJSON or a single object. What becomes of Okta's event types,
+and why some have no counterpart, stands in `okta_types`.
 
 Rebuilt from it are actor, target, resource, changes (`changeDetails`), outcome and a
 context (request, address, transaction, message, `privilegeGranted`); the record itself
@@ -33,58 +31,12 @@ from provlog.server.intake.connectors.building import (
 )
 from provlog.server.intake.connectors.mapped import MappedConnector
 from provlog.server.intake.connectors.okta_hook import OktaHook
+from provlog.server.intake.connectors.okta_types import TYPES
 from provlog.server.intake.data_members import MAX_CHANGES
 
-MAX_EVENTS_OF_RECORD = 64
+__all__ = ["CONNECTOR", "MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
 
-TYPES = {
-    "application.user_membership.add": "app.assign",
-    "application.user_membership.remove": "app.unassign",
-    "group.application_assignment.add": "app.assign",
-    "group.application_assignment.remove": "app.unassign",
-    "group.lifecycle.create": "group.create",
-    "group.lifecycle.delete": "group.delete",
-    "group.privilege.grant": "role.assign",
-    "group.privilege.revoke": "role.revoke",
-    "group.profile.update": "group.update",
-    "group.user_membership.add": "group.member.add",
-    "group.user_membership.remove": "group.member.remove",
-    "policy.lifecycle.activate": "policy.update",
-    "policy.lifecycle.create": "policy.create",
-    "policy.lifecycle.deactivate": "policy.update",
-    "policy.lifecycle.delete": "policy.delete",
-    "policy.lifecycle.update": "policy.update",
-    "policy.rule.activate": "policy.update",
-    "policy.rule.add": "policy.update",
-    "policy.rule.deactivate": "policy.update",
-    "policy.rule.delete": "policy.update",
-    "policy.rule.update": "policy.update",
-    "system.api_token.create": "credential.create",
-    "system.api_token.revoke": "credential.revoke",
-    "system.api_token.update": "credential.update",
-    "user.account.lock": "account.lock",
-    "user.account.privilege.grant": "role.assign",
-    "user.account.privilege.revoke": "role.revoke",
-    "user.account.reset_password": "credential.update",
-    "user.account.unlock": "account.unlock",
-    "user.account.unlock_by_admin": "account.unlock",
-    "user.account.update_password": "credential.update",
-    "user.account.update_primary_email": "account.update",
-    "user.account.update_profile": "account.update",
-    "user.account.update_secondary_email": "account.update",
-    "user.account.update_user_type": "account.update",
-    "user.lifecycle.activate": "account.enable",
-    "user.lifecycle.create": "account.create",
-    "user.lifecycle.deactivate": "account.disable",
-    "user.lifecycle.delete.completed": "account.delete",
-    "user.lifecycle.reactivate": "account.enable",
-    "user.lifecycle.suspend": "account.disable",
-    "user.lifecycle.unsuspend": "account.enable",
-    "user.mfa.factor.activate": "credential.create",
-    "user.mfa.factor.deactivate": "credential.revoke",
-    "user.mfa.factor.reset_all": "credential.revoke",
-    "user.mfa.factor.update": "credential.update",
-}
+MAX_EVENTS_OF_RECORD = 64
 
 _RESULTS = {
     "SUCCESS": "success",
@@ -251,5 +203,5 @@ def _context(record: _Entity) -> _Entity:
     )
 
 
-CONNECTOR = MappedConnector("okta", "1", facts_of, OktaHook())
+CONNECTOR = MappedConnector("okta", "2", facts_of, OktaHook())
 """The connector for Okta's System Log."""
