@@ -6,11 +6,12 @@
               target=lambda number: {"id": number, "type": "user"})
     def disable(number): …
 
-Two events of that type for each call. The first is on disk before the function is
-entered, with the result ``pending``: no change is made without a trace, and a process
-that dies in the function leaves an attempt whose outcome nobody knows. The second has
-the result ``success``, or ``failure`` and the class of what was raised: its text may
-name people. Both have the same `request_id`.
+Two events for each call. The first, of type ``attempt.account.disable``, is on disk
+before the function is entered, with the result ``pending``: no change is made without a
+trace, and a process that dies in the function leaves an attempt without an outcome,
+which `provlog gaps` counts. The second, of the type itself, has the result ``success``,
+or ``failure`` and the class of what was raised: its text may name people. Both have the
+same `request_id`.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ from provlog.merkle.encoding import JsonValue, format_time
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+ATTEMPT = "attempt."
 
 Party = Mapping[str, JsonValue]
 
@@ -99,13 +102,19 @@ class _Call:
     type: str
     data: Mapping[str, JsonValue]
 
-    def event(self, result: str, error: BaseException | None = None) -> Party:
-        outcome: dict[str, JsonValue] = {"result": result}
-        if error is not None:
-            outcome["reason"] = type(error).__name__
+    def attempt(self) -> Party:
+        return self._event(f"{ATTEMPT}{self.type}", {"result": "pending"})
+
+    def outcome(self, error: BaseException | None) -> Party:
+        if error is None:
+            return self._event(self.type, {"result": "success"})
+        reason = type(error).__name__
+        return self._event(self.type, {"result": "failure", "reason": reason})
+
+    def _event(self, name: str, outcome: dict[str, JsonValue]) -> Party:
         return {
             "source": self.source,
-            "type": self.type,
+            "type": name,
             "time": format_time(time.time_ns() // 1_000_000),
             "data": {**self.data, "outcome": outcome},
         }
@@ -125,13 +134,12 @@ class _Recorder:
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
         call = self._described.call(args, kwargs)
         if self._attempt:
-            self._outbox.put(call.event("pending"))
+            self._outbox.put(call.attempt())
         return call
 
     def end(self, call: _Call, error: BaseException | None) -> None:
-        result = "success" if error is None else "failure"
         try:
-            self._outbox.put(call.event(result, error))
+            self._outbox.put(call.outcome(error))
         except ClientError as trouble:
             kind = type(trouble).__name__
             _LOGGER.error("the outcome of a %s was NOT put (%s)", call.type, kind)

@@ -231,7 +231,7 @@ def _explain(error: sqlite3.Error, path: Path) -> ClientError:
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary == sqlite3.SQLITE_FULL:
-        return OutboxFullError(f"{path}: its disk is full; nothing was put")
+        return OutboxFullError(f"{path}: its disk is full; nothing was changed")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return UnavailableError(f"{path}: another program does not let go of it")
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
