@@ -1,6 +1,8 @@
 """An outbox and its log: order, refusals, patience, and lies."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from provlog.client import (
 from provlog.client.outbox import sender
 from provlog.client.outbox.items import Item
 from provlog.merkle.receipts import verify_receipt
-from support.lying_log import Json, LyingLog, Served
+from support.lying_log import LyingLog, Served
 from support.outboxes import SOURCE, logged_ids, sending, sent_ids, small, until
 
 
@@ -231,91 +233,6 @@ def test_an_answer_that_was_lost_makes_no_second_entry(
     assert outbox.status().receipts == 2
 
 
-def test_records_of_a_provider_travel_together(outbox: Outbox, log: LyingLog) -> None:
-    with outbox.spool._turn:  # the sender meets all of them at once
-        for number in range(5):
-            record = f'{{"uuid":"u{number}"}}'.encode()
-            outbox.put_record(record, format="okta", source="urn:okta:a")
-        outbox.put_records(b"[ 1, 2 ]", format="okta", source="urn:okta:a")
-        outbox.put_records(b'{"uuid":"u9"}\n{bad', format="okta", source="urn:okta:a")
-    outbox.flush(20)
-    assert outbox.failed() == []
-    assert outbox.status().receipts == len(log.leaves) - 1 == 9
-    assert any(body.count(b"uuid") >= 4 for body in log.bodies)
-    assert sum(body.count(b'"u4"') for body in log.bodies) == 1
-    with pytest.raises(UsageError):
-        outbox.put_records(b"neither", format="okta", source="urn:okta:a")
-
-
-def result_of(body: Json, log: LyingLog, name: bytes) -> Json | None:
-    """Return the result of the event or record that holds `name`, if it was sent."""
-    results = body["results"]
-    assert isinstance(results, list)
-    sent = log.bodies[-1]
-    parts = sent.split(b"\n") if sent.startswith(b"{") else sent.split(b"},{")
-    for part, result in zip(parts, results, strict=True):
-        if name in part:
-            assert isinstance(result, dict)
-            return result
-    return None
-
-
-def answer_with(log: LyingLog, name: bytes, status: int) -> None:
-    """Let the log refuse one event or record of each body, and take the others."""
-
-    def rewrite(_: str, body: Json) -> None:
-        result = result_of(body, log, name)
-        if result is not None:
-            result.clear()
-            result |= {"status": status, "problem": {"detail": "not this one"}}
-
-    log.rewrite = rewrite
-
-
-@pytest.mark.parametrize("together", [True, False])
-def test_a_record_that_is_refused_among_others_is_found(
-    together: bool, outbox: Outbox, log: LyingLog
-) -> None:
-    answer_with(log, b'"u3"', 422)
-    records = [f'{{"uuid":"u{number}"}}'.encode() for number in range(5)]
-    with outbox.spool._turn:
-        for record in [b"\n".join(records)] if together else records:
-            outbox.put_record(record, format="okta", source="urn:okta:a")
-    outbox.flush(20)
-    [failed] = outbox.failed()
-    assert (failed.body == records[3]) is not together
-    assert outbox.status().receipts == 4
-
-
-def test_what_is_refused_for_now_waits_and_the_others_are_settled(
-    outbox: Outbox, log: LyingLog
-) -> None:
-    answer_with(log, b'"s2"', 503)
-    outbox.put_many([small(1), small(2), small(3)])
-    until(lambda: outbox.status().receipts == 2)
-    assert (outbox.status().waiting, outbox.failed()) == (1, [])
-    log.rewrite = lambda path, body: None
-    outbox.flush(20)
-    assert outbox.status().receipts == 3
-
-
-def test_a_refused_record_costs_the_others_nothing(
-    outbox: Outbox, log: LyingLog
-) -> None:
-    def without_three(_: web.Request) -> web.Response | None:
-        bad = b'"u3"' in log.bodies[-1]
-        return web.json_response({}, status=422) if bad else None
-
-    log.faults.extend([without_three] * 20)
-    for number in range(6):
-        record = f'{{"uuid":"u{number}"}}'.encode()
-        outbox.put_record(record, format="okta", source="urn:okta:a")
-    outbox.flush(20)
-    [failed] = outbox.failed()
-    assert failed.body == b'{"uuid":"u3"}'
-    assert len(log.leaves) - 1 == 5
-
-
 def test_a_callback_that_raises_stops_nothing(
     path: Path, served: Served, log: LyingLog
 ) -> None:
@@ -364,6 +281,31 @@ def test_a_full_outbox_says_so_and_takes_again_when_it_was_sent(
         outbox.put(small(3))
         outbox.flush(20)
     assert logged_ids(log) == ["s1", "s2", "s3"]
+
+
+def test_a_program_that_ends_without_closing_it_ends_quietly(
+    path: Path, served: Served, log: LyingLog
+) -> None:
+    program = (
+        "import sys\n"
+        "from provlog.client import Outbox, Trust, VolatileMemory\n"
+        "path, url, key = sys.argv[1:]\n"
+        "memory = VolatileMemory()\n"
+        "outbox = Outbox(path, url, Trust.from_log_key(key), memory=memory)\n"
+        "outbox.start()\n"
+        "outbox.put({'source': 'urn:a', 'type': 'account.lock'})\n"
+    )
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", program, path, served.url, log.vkey],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    with sending(path, served, log) as outbox:
+        outbox.flush(20)
+    assert len(logged_ids(log)) == 3
 
 
 def test_a_mistake_in_the_call_is_found_at_once(path: Path, log: LyingLog) -> None:

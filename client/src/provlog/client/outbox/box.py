@@ -247,6 +247,8 @@ class Outbox:
         except asyncio.CancelledError:
             return  # an answer was late when it was closed
         except BaseException as error:
+            if not threading.main_thread().is_alive():
+                return  # the program ended, and left it open: nothing is lost by it
             # Not its text, which may hold anything.
             _LOGGER.critical("the outbox sends no more (%s)", type(error).__name__)
             self._ended = error

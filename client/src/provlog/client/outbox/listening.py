@@ -46,6 +46,7 @@ MAX_BODY: Final = MAX_BATCH_BYTES
 MAX_IN_HAND: Final = 16
 BODY_SECONDS: Final = 30.0
 FULL_SECONDS: Final = 10
+STOP_SECONDS: Final = 5.0
 MIN_TOKEN: Final = 16
 MAX_TOKEN: Final = 512
 
@@ -82,7 +83,11 @@ class Listener:
     async def serving(self, host: str, port: int) -> AsyncIterator[str]:
         """Listen while the context is open; yields the URL."""
         runner = web.AppRunner(
-            self.app(), access_log=None, handle_signals=False, auto_decompress=False
+            self.app(),
+            access_log=None,
+            handle_signals=False,
+            auto_decompress=False,
+            shutdown_timeout=STOP_SECONDS,
         )
         await runner.setup()
         try:
