@@ -287,13 +287,15 @@ def test_a_program_that_ends_without_closing_it_ends_quietly(
     path: Path, served: Served, log: LyingLog
 ) -> None:
     program = (
-        "import sys\n"
+        "import atexit, sys\n"
         "from provlog.client import Outbox, Trust, VolatileMemory\n"
         "path, url, key = sys.argv[1:]\n"
         "memory = VolatileMemory()\n"
         "outbox = Outbox(path, url, Trust.from_log_key(key), memory=memory)\n"
         "outbox.start()\n"
         "outbox.put({'source': 'urn:a', 'type': 'account.lock'})\n"
+        # What the sender meets while the interpreter goes is to be seen.
+        "atexit.register(outbox._thread.join)\n"
     )
     for _ in range(3):
         done = subprocess.run(

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,12 +231,13 @@ def test_threads_share_a_commit_and_each_learns_its_own_fate(path: Path) -> None
     with spool._turn:
         for thread in threads:
             thread.start()
-        until(lambda: len(spool._tickets) == 8)
+        until(lambda: len(spool._puts.waiting) == 7)
     for thread in threads:
         thread.join()
     assert (outcomes.count(True), outcomes.count(False)) == (6, 2)
     assert len(spool.batch()) == 6
-    assert len(commits) == 1
+    # Of the first one, which waited for nobody, and of all the others.
+    assert len(commits) == 2
     spool.close()
 
 
@@ -243,29 +245,55 @@ def test_an_interrupted_commit_is_nobodys_success(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(path)
+    put_one = spool._put_one
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    def interrupt(db: sqlite3.Connection, ticket: Any) -> None:  # noqa: ANN401
+        if ticket.items[0].id != "s0":
+            raise KeyboardInterrupt
+        put_one(db, ticket)
 
     monkeypatch.setattr(spool, "_put_one", interrupt)
+    ends: list[type[BaseException] | None] = []
+
+    def put(number: int) -> None:
+        try:
+            spool.put([item(number)])
+            ends.append(None)
+        except BaseException as error:
+            ends.append(type(error))
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(3)]
     with spool._turn:
-        # Somebody else's put, which waits for its turn.
-        errors: list[Exception] = []
+        threads[0].start()
+        until(lambda: spool._puts.leader)
+        for thread in threads[1:]:
+            thread.start()
+        until(lambda: len(spool._puts.waiting) == 2)
+    for thread in threads:
+        thread.join()
+    # One of two was interrupted, and had begun to put the other's along with its own.
+    assert set(ends) == {None, KeyboardInterrupt, SpoolError}
+    assert ids(spool) == ["s0"]
+    spool._put_one = put_one  # type: ignore[method-assign]
+    spool.put([item(3)])
+    assert ids(spool) == ["s0", "s3"]
+    spool.close()
 
-        def other() -> None:
-            try:
-                spool.put([item(2)])
-            except SpoolError as error:
-                errors.append(error)
 
-        thread = threading.Thread(target=other)
-        thread.start()
-        until(lambda: spool._tickets)
-        with pytest.raises(KeyboardInterrupt):
-            spool.put([item(1)])
-    thread.join()
-    assert len(errors) == 1
-    assert spool.batch() == []
+def test_a_put_inside_of_a_put_is_an_error_and_not_a_standstill(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(path)
+    put_one = spool._put_one
+
+    def put_again(db: sqlite3.Connection, ticket: Any) -> None:  # noqa: ANN401
+        with pytest.raises(UsageError, match="signal handler"):
+            spool.put([item(2)])
+        put_one(db, ticket)
+
+    monkeypatch.setattr(spool, "_put_one", put_again)
+    spool.put([item(1)])
+    assert ids(spool) == ["s1"]
     spool.close()
 
 

@@ -219,7 +219,7 @@ async def test_cancelled_before_it_was_entered_it_has_an_outcome_too(
 
     with outbox.spool._turn:  # the attempt waits for its turn
         task = asyncio.create_task(lock("u1"))
-        while not outbox.spool._tickets:  # noqa: ASYNC110  no event tells
+        while not outbox.spool._puts.leader:  # noqa: ASYNC110  no event tells
             await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.sleep(0)

@@ -21,7 +21,8 @@ from typing import Final
 from provlog.client.errors import OutboxFullError, UsageError, printable
 from provlog.client.outbox.files import as_usage
 from provlog.client.outbox.items import Failure, Item, event_item
-from provlog.client.outbox.spool import Place, Spool
+from provlog.client.outbox.spool import Spool
+from provlog.client.outbox.together import Place
 from provlog.client.records import cut_records
 from provlog.merkle.encoding import loads_json
 from provlog.merkle.errors import MalformedError

@@ -4,37 +4,23 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from provlog.client.errors import ClientError, OutboxFullError, SpoolError, UsageError
+from provlog.client.errors import OutboxFullError, SpoolError, UsageError
 from provlog.client.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from provlog.client.outbox.files import explained, open_file
 from provlog.client.outbox.items import Failure, Item, Settled
 from provlog.client.outbox.lease import Lease
+from provlog.client.outbox.together import Place, Ticket, Together
 
 MAX_EVENTS: Final = 1_000_000
 MAX_BYTES: Final = 1 << 30
 COLUMNS: Final = "source, id, format, body, number, queued, failure, digest"
 
-Place = tuple[str, int, int, int]
-"""How far a file was read: its name, device and number, and the offset in bytes."""
-
 T = TypeVar("T")
-
-
-class _Ticket:
-    """What one caller wants to put, until it is done."""
-
-    def __init__(self, items: Sequence[Item], place: Place | None) -> None:
-        self.items = items
-        self.place = place
-        self.bytes = sum(len(each.body) for each in items)
-        self.done = False
-        self.error: ClientError | None = None
 
 
 class Spool:
@@ -66,7 +52,7 @@ class Spool:
         self._process = os.getpid()
         self._is_closed = False
         self._turn = threading.RLock()
-        self._tickets: deque[_Ticket] = deque()
+        self._puts = Together(self._commit)
 
     def close(self) -> None:
         """Close the file."""
@@ -80,34 +66,14 @@ class Spool:
         Callers that wait for the disk at the same time share a commit. If the process
         dies before this returns, all of them are in the file or none.
         """
-        ticket = _Ticket(items, place)
-        self._tickets.append(ticket)
-        with self._turn:
-            # Whoever had its turn before may have put these along with its own.
-            if not ticket.done:
-                self._put_together()
-        if ticket.error is not None:
-            raise ticket.error
+        self._puts.put(Ticket(items, place))
 
-    def _put_together(self) -> None:
-        tickets: list[_Ticket] = []
-        # Unless it is known to be on disk, nobody is told that it is.
-        fate: ClientError | None = SpoolError(f"{self.path}: a put was interrupted")
-        try:
-            while self._tickets:
-                tickets.append(self._tickets.popleft())
-            with self.transaction() as db:
-                for ticket in tickets:
-                    self._put_one(db, ticket)
-            fate = None
-        except ClientError as error:
-            fate = error
-        finally:
+    def _commit(self, tickets: Sequence[Ticket]) -> None:
+        with self.transaction() as db:
             for ticket in tickets:
-                ticket.error = ticket.error or fate
-                ticket.done = True
+                self._put_one(db, ticket)
 
-    def _put_one(self, db: sqlite3.Connection, ticket: _Ticket) -> None:
+    def _put_one(self, db: sqlite3.Connection, ticket: Ticket) -> None:
         events, size = self._number(db, "items"), self._number(db, "bytes")
         most_events, most_bytes = self._most
         if events + len(ticket.items) > most_events or size + ticket.bytes > most_bytes:
