@@ -28,6 +28,7 @@ from provlog.client.outbox.items import (
 )
 from provlog.client.outbox.spool import Spool
 from provlog.merkle.encoding import parse_time
+from provlog.server.intake.event import parse_event
 from support.lying_log import Json
 from support.outboxes import SOURCE, item, meddle, small, until
 
@@ -328,6 +329,34 @@ def test_items_are_batched_by_kind_and_size(path: Path) -> None:
     spool.put([item(number, data=large) for number in range(2)])
     assert len(spool.batch()) == 1
     spool.close()
+
+
+def test_a_numbered_spool_counts_the_events_of_each_source(path: Path) -> None:
+    spool = Spool(path, max_events=6, numbered=True)
+    bare: Json = {"source": SOURCE, "type": "account.lock"}
+    spool.put([event_item(bare), event_item({**bare, "source": "urn:other"})])
+    spool.put([item(1), event_item({**bare, "sequence": "70"}), event_item(bare)])
+    with pytest.raises(OutboxFullError):
+        spool.put([event_item(bare)] * 2)
+    spool.close()
+    again = Spool(path, numbered=True)
+    again.put([event_item(bare)])
+    events = [parse_event(json.loads(e.body), now_ms=0) for e in again.batch()]
+    found = [(each.source, each.seq) for each in events]
+    assert found == [
+        (SOURCE, 1),
+        ("urn:other", 1),
+        (SOURCE, None),
+        (SOURCE, 70),
+        (SOURCE, 2),
+        (SOURCE, 3),
+    ]
+    assert views.read_status(again).bytes == sum(len(e.body) for e in again.batch())
+    again.close()
+    plain = Spool(path)
+    plain.put([event_item(bare)])
+    assert "sequence" not in json.loads(plain.batch()[-1].body)
+    plain.close()
 
 
 def test_one_spool_is_of_one_log(path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from provlog.client import AsyncClient, Outbox, VolatileMemory
 from provlog.client.outbox.views import read_receipts
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.receipts import VerifiedReceipt, verify_receipt
 from support.observers import LostError
 from support.outboxes import SOURCE, until
@@ -26,9 +27,8 @@ import itertools, sys, time
 from provlog.client import FileMemory, Outbox, Trust
 
 path, url, key, token, state, name = sys.argv[1:]
-outbox = Outbox(
-    path, url, Trust.from_log_key(key), token=token, memory=FileMemory(state)
-)
+trust, memory = Trust.from_log_key(key), FileMemory(state)
+outbox = Outbox(path, url, trust, token=token, memory=memory, numbered=True)
 with outbox:
     for number in itertools.count():
         target = f"{{name}}-{{number}}"
@@ -58,6 +58,7 @@ class Lives:
         self._process: subprocess.Popen[bytes] | None = None
         # Targets by index, of as many entries as were read: they never change.
         self._logged: dict[int, str] = {}
+        self._numbers: list[JsonValue] = []
         self._size = 0
 
     def begin(self) -> None:
@@ -100,7 +101,7 @@ class Lives:
             assert outbox.failed() == []
 
     def require_each_once(self) -> int:
-        """Raise unless each event is in the log once and has its receipt in the file.
+        """Raise unless each event is in the log once, in order, and has its receipt.
 
         Returns how many there are. All that was put has to have been sent.
         """
@@ -113,6 +114,8 @@ class Lives:
             raise LostError(sorted(said - targets.keys()), "put, and not in the log")
         # One that was killed before it could say so may have put one more.
         assert len(targets.keys() - said) <= self.count
+        # The outbox numbered them as they were put: none is missing, and all in order.
+        assert self._numbers == [*range(1, len(targets) + 1)]
         self._require_receipts()
         return len(targets)
 
@@ -142,6 +145,7 @@ class Lives:
                     entry = receipt.verified.entry
                     if entry.kind == "event" and entry.body["source"] == SOURCE:
                         self._logged[receipt.index] = _target(receipt.verified)
+                        self._numbers.append(entry.body.get("seq"))
             self._size = size
 
     @property

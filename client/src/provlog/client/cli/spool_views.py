@@ -31,12 +31,20 @@ spool_option = click.option(
     help="The spool's file (by default outbox.spool in the user's state folder).",
 )
 
+number_option = click.option(
+    "--number",
+    "numbered",
+    is_flag=True,
+    help="Number events that have no id and no sequence, so that gaps can be seen.",
+)
+
 
 def open_spool(
     path: Path | None,
     max_events: int | None = None,
     max_bytes: int | None = None,
     *,
+    numbered: bool = False,
     create: bool = True,
 ) -> "Spool":
     """Return the spool that an option names, or the user's own."""
@@ -46,6 +54,7 @@ def open_spool(
         path or default_folder() / "outbox.spool",
         max_events=max_events or MAX_EVENTS,
         max_bytes=max_bytes or MAX_BYTES,
+        numbered=numbered,
         create=create,
     )
 
@@ -63,12 +72,14 @@ def open_spool(
     help="FILE holds records of a provider, such as okta.",
 )
 @click.option("--source", metavar="URI", help="With --format: whose records these are.")
+@number_option
 @json_option
 def put(
     file: Path,
     spool_file: Path | None,
     format_: str | None,
     source: str | None,
+    numbered: bool,
     as_json: bool,
 ) -> None:
     """Put the events of FILE (- for standard input) into the spool, all or none.
@@ -93,7 +104,7 @@ def put(
         items = list(record_items(raw, format_, source))
     else:
         items = [event_item(each) for each in read_events(raw)]
-    box = open_spool(spool_file)
+    box = open_spool(spool_file, numbered=numbered)
     try:
         if items:
             box.put(items)

@@ -11,6 +11,7 @@ from provlog.client.cli.spool_telling import Teller
 from provlog.client.cli.spool_views import (
     drop,
     failed,
+    number_option,
     open_spool,
     put,
     receipts,
@@ -95,12 +96,14 @@ def spool() -> None:
     show_default=True,
     help="How many bytes of events may wait.",
 )
+@number_option
 @json_option
 @connecting
 def run(
     spool_file: Path | None,
     max_events: int,
     max_bytes: int,
+    numbered: bool,
     as_json: bool,
     once: bool,
     settings: Settings,
@@ -131,7 +134,7 @@ def run(
     logging.getLogger().addHandler(logging.NullHandler())
     teller = Teller(as_json=as_json)
     connect, origin = _connecting(settings)
-    box = open_spool(spool_file, max_events, max_bytes)
+    box = open_spool(spool_file, max_events, max_bytes, numbered=numbered)
     try:
         work = _work(box, settings, teller, once=once, **options)
         daemon = Daemon(box, connect, origin, teller.callbacks(), work)

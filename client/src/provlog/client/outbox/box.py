@@ -56,6 +56,10 @@ class Outbox:
     **Order.** Events of one source reach the log in the order of their puts, unless one
     was refused and is retried later.
 
+    **Numbers.** With `numbered` each event without an `id` and a `sequence` of its own
+    gets the next number of its source in this file, so that `provlog gaps` sees which
+    ones are missing in the log.
+
     **Retries.** Without end, with pauses of up to a minute or as the log asks. What the
     log refuses for good (409, 410, 422 and so on) waits for a person: see `failed`,
     `retry` and `drop`. A refusal that is about the token or the log keeps everything
@@ -76,6 +80,7 @@ class Outbox:
         insecure: bool = False,
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
+        numbered: bool = False,
         on_receipt: Callable[[Receipt], object] | None = None,
         on_failed: Callable[[Item], object] | None = None,
         on_trouble: Callable[[str | None], object] | None = None,
@@ -99,7 +104,9 @@ class Outbox:
             )
             self._connect()  # what cannot work is found out now
         self._callbacks = Callbacks(on_receipt, on_failed, on_trouble)
-        self.spool = Spool(path, max_events=max_events, max_bytes=max_bytes)
+        self.spool = Spool(
+            path, max_events=max_events, max_bytes=max_bytes, numbered=numbered
+        )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: Sender | None = None

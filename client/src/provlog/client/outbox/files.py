@@ -57,6 +57,7 @@ CREATE TABLE places (
     file INTEGER NOT NULL,
     offset INTEGER NOT NULL
 );
+CREATE TABLE sequences (source TEXT PRIMARY KEY, newest INTEGER NOT NULL);
 CREATE TABLE state (name TEXT PRIMARY KEY, value);
 INSERT INTO state VALUES
     ('items', 0), ('failed', 0), ('bytes', 0), ('receipts', 0),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provlog.client.errors import RefusedError, UsageError, printable
 from provlog.client.events import MAX_BATCH_BYTES, prepare
@@ -24,7 +24,9 @@ class Item:
     """An event, or one body of a provider's records (`format` is then its connector).
 
     `number` tells items of one file apart and gives their order; 0 before it has one.
-    `failure` says why the log refused it, None while it waits.
+    `failure` says why the log refused it, None while it waits. `is_countable` tells of
+    an event that is about to be put that it may be given a `sequence`: it has none, and
+    is put once and never again, since its id was made now.
     """
 
     source: str
@@ -34,6 +36,12 @@ class Item:
     number: int = 0
     queued: int = 0
     failure: "Failure | None" = None
+    is_countable: bool = False
+
+    def counted(self, sequence: int) -> "Item":
+        """Return the event with a `sequence`."""
+        body = self.body[:-1] + b',"sequence":"%d"}' % sequence
+        return replace(self, body=body, is_countable=False)
 
     def digest(self) -> bytes:
         """Return what is stored beside the item, so that a flipped bit is noticed."""
@@ -153,7 +161,9 @@ def event_item(event: Mapping[str, JsonValue]) -> Item:
         names[name] = value
     if len(submission.body) > MAX_BODY:
         raise UsageError(f"the event is larger than {MAX_BODY} bytes")
-    return Item(names["source"], names["id"], None, submission.body)
+    countable = submission.minted and "sequence" not in submission.event
+    name, source = names["id"], names["source"]
+    return Item(source, name, None, submission.body, is_countable=countable)
 
 
 def record_items(raw: bytes, format_: str, source: str) -> Iterator[Item]:

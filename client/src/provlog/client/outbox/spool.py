@@ -28,7 +28,9 @@ class Spool:
 
     At most `max_events` items and `max_bytes` of their bodies, waiting and failed, are
     in it; what would not fit is refused whole (`OutboxFullError`). Receipts do not
-    count.
+    count. With `numbered` each event that has neither an `id` nor a `sequence` of its
+    own gets the next number of its source, from 1: one that never arrives can then be
+    seen to be missing.
 
     Every method returns when what it did is on disk, and may be called by any thread;
     processes may have one each. Raises `UsageError`, `SpoolError` and
@@ -42,11 +44,13 @@ class Spool:
         *,
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
+        numbered: bool = False,
         create: bool = True,
     ) -> None:
         self.path = Path(path)
         self.lease = Lease(self.path.with_name(f"{self.path.name}.sender"))
         self._most = max_events, max_bytes
+        self._is_numbered = numbered
         self._connection = open_file(self.path, create=create)
         self._identity = self._identify()
         self._process = os.getpid()
@@ -82,7 +86,8 @@ class Spool:
             )
             return
         now = time.time_ns() // 1_000_000
-        for each in ticket.items:
+        for item in ticket.items:
+            each = self._counted(db, item)
             failure = None if each.failure is None else each.failure.encoded()
             db.execute(
                 "INSERT INTO items (source, id, format, body, digest, queued, failure)"
@@ -94,6 +99,15 @@ class Spool:
             )
         if ticket.place is not None:
             db.execute("REPLACE INTO places VALUES (?, ?, ?, ?)", ticket.place)
+
+    def _counted(self, db: sqlite3.Connection, item: Item) -> Item:
+        if not self._is_numbered or not item.is_countable:
+            return item
+        query = "SELECT newest FROM sequences WHERE source = ?"
+        row = db.execute(query, (item.source,)).fetchone()
+        sequence = 1 if row is None else row[0] + 1
+        db.execute("REPLACE INTO sequences VALUES (?, ?)", (item.source, sequence))
+        return item.counted(sequence)
 
     def place(self, name: str) -> Place | None:
         """Return how far the file of this name was read, None if it never was."""
