@@ -49,7 +49,7 @@ def answering(status: int, **headers: str) -> Any:  # noqa: ANN401
 
 
 def test_what_was_put_gets_into_the_log_and_its_receipt_is_kept(
-    outbox: Outbox, log: LyingLog
+    outbox: Outbox, path: Path, log: LyingLog
 ) -> None:
     name = outbox.put({"source": SOURCE, "type": "account.lock"})
     outbox.flush(20)
@@ -58,6 +58,10 @@ def test_what_was_put_gets_into_the_log_and_its_receipt_is_kept(
     assert verified.entry.data == log.leaves[receipt.index]
     status = outbox.status()
     assert (status.waiting, status.sent, status.receipts) == (0, 1, 1)
+    assert outbox.move_receipts(path.parent / "kept") == 1
+    [kept] = (path.parent / "kept").iterdir()
+    assert kept.read_bytes().strip() == receipt.data
+    assert outbox.receipts(SOURCE, name) == []
 
 
 def test_events_go_in_order_and_many_at_a_time(outbox: Outbox, log: LyingLog) -> None:
@@ -316,6 +320,11 @@ def test_a_mistake_in_the_call_is_found_at_once(path: Path, log: LyingLog) -> No
     with pytest.raises(UsageError, match="unencrypted"):
         Outbox(path, "http://log.example", log.trust, token="plt_a_b")
     assert not path.exists()
+
+
+def test_the_asynchronous_form_has_every_method() -> None:
+    public = {name for name in vars(Outbox) if not name.startswith("_")}
+    assert public <= set(vars(AsyncOutbox))
 
 
 async def test_the_asynchronous_form_does_the_same(

@@ -44,6 +44,7 @@ class AsyncOutbox:
     retry = off_the_loop(Outbox.retry)
     drop = off_the_loop(Outbox.drop)
     receipts = off_the_loop(Outbox.receipts)
+    move_receipts = off_the_loop(Outbox.move_receipts)
     start = off_the_loop(Outbox.start)
     flush = off_the_loop(Outbox.flush)
     close = off_the_loop(Outbox.close)

@@ -167,6 +167,13 @@ class Outbox:
         """Return the kept receipts of an event: none before it is in the log."""
         return views.find_receipts(self.spool, source, event_id)
 
+    def move_receipts(self, folder: Path | str, *, remove: bool = True) -> int:
+        """Write the kept receipts into a folder; return how many there were.
+
+        Each becomes ``<index>.receipt.json``. With `remove` they leave the outbox, once their files are on disk.
+        """
+        return views.move_receipts(self.spool, Path(folder), remove=remove)
+
     def start(self) -> None:
         """Begin to send, unless that was done."""
         if self._connect is None or self._thread is not None:
