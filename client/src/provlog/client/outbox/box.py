@@ -170,7 +170,8 @@ class Outbox:
     def move_receipts(self, folder: Path | str, *, remove: bool = True) -> int:
         """Write the kept receipts into a folder; return how many there were.
 
-        Each becomes ``<index>.receipt.json``. With `remove` they leave the outbox, once their files are on disk.
+        Each becomes ``<index>.receipt.json``. With `remove` they leave the outbox, once
+        their files are on disk.
         """
         return views.move_receipts(self.spool, Path(folder), remove=remove)
 
