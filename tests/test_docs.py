@@ -16,6 +16,7 @@ from provlog.server.http.problems import PROBLEMS
 from provlog.server.intake.connectors import (
     CONNECTORS,
     decode_records,
+    entra,
     google,
     keycloak,
     okta,
@@ -55,6 +56,7 @@ PAGES = sorted(
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
 TABLES = {
+    "entra": entra.TYPES,
     "google": google.TYPES,
     "keycloak": keycloak.TYPES,
     "okta": okta.TYPES,

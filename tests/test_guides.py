@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.entra_guide import entra
 from support.fake_google import fake_google
 from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
@@ -84,6 +85,7 @@ async def keycloak() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/entra.md": entra,
     "connect/google.md": google,
     "silence.md": nobody,
     "connect/keycloak.md": keycloak,

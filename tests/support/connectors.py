@@ -3,6 +3,7 @@
 import json
 
 from provlog.server.intake.connectors import Connector, configured
+from support.entra import GRAPH_RECORDS, exported
 from support.google import activity, flattened, google_event
 from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
@@ -22,6 +23,7 @@ _CREATED = google_event("CREATE_USER", USER_EMAIL="ann@acme.example")
 _ASSIGNED = google_event("ASSIGN_ROLE", USER_EMAIL="ann@acme.example", ROLE_NAME="R")
 
 SEEDS: dict[str, list[bytes]] = {
+    "entra": _lines(*GRAPH_RECORDS, *map(exported, GRAPH_RECORDS)),
     "google": _lines(activity(_CREATED, _ASSIGNED), flattened(activity(_CREATED))),
     "keycloak": _lines(
         admin_event(representation={"username": "ann", "enabled": True}),

@@ -14,7 +14,8 @@ the client holds against an answer all the same:
 - where the record holds secrets, what is kept and digested is what
   `provlog.merkle.redaction` leaves of it, with the places listed: the rule is the same
   here, so nothing else can be left out or altered under this pretext;
-- an entry of old that keeps another form of the record has its id in the same place.
+- an entry of old that keeps another form of the record has its id in the same place;
+  what an export wraps in `properties` counts as standing where these do.
 
 What an entry of old says beyond its id is not compared: providers send one record again
 with other details. A refusal stands for a record, or for one event of it, and is
@@ -116,7 +117,7 @@ class _Record:
         except MalformedError:
             # No connector reads it either.
             return found
-        for place, text in _strings(value):
+        for place, text in _strings(_unwrapped(value)):
             found.setdefault(text, set()).add(place)
             if (moment := _moment(text)) is not None:
                 found.setdefault(moment, set()).add(place)
@@ -186,6 +187,14 @@ class _Entry:
             return kept in (record.cut, Cut(record.data))
         spared = number > 1 or len(record.cut.record) > MAX_KEPT
         return spared and self._digest in record.digests
+
+
+def _unwrapped(value: JsonValue) -> JsonValue:
+    """Return a record without the object that Azure Monitor exports it in."""
+    inner = value.get("properties") if isinstance(value, dict) else None
+    if isinstance(value, dict) and isinstance(inner, dict):
+        return {**value, **inner}
+    return value
 
 
 def _strings(value: JsonValue, place: Place = ()) -> Iterator[tuple[Place, str]]:

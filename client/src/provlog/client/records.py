@@ -20,6 +20,7 @@ MAX_BATCH_RECORDS = 500
 """Fewer than events, because one record of a provider may become several events."""
 
 ENVELOPES: Mapping[str, Sequence[Sequence[str]]] = {
+    "entra": (("records",), ("value",)),
     "google": (("items",),),
     "onelogin": (("data",),),
 }

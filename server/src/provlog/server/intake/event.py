@@ -63,9 +63,9 @@ class Event(msgspec.Struct, frozen=True):
     time of receipt and `flags` says so. `time_sent` is the time as it came, None if it
     did not. `data` holds the members of design section 5 that were sent, without
     nulls and without `original`, which stands apart. `extensions` are the CloudEvents
-    attributes that have no place of their own. Connectors set the last three: the
-    provider's name for the type, the connector's name and version, and the SHA-256 of
-    the record's bytes.
+    attributes that have no place of their own. Connectors set the last four: the
+    provider's name for the type, the connector's name and version, the SHA-256 of the
+    record's bytes, and what the time is compared as, None where that is `time_sent`.
     """
 
     id: str
@@ -81,6 +81,7 @@ class Event(msgspec.Struct, frozen=True):
     native_type: str | None = None
     connector: tuple[str, str] | None = None
     raw_digest: bytes | None = None
+    compared_time: str | None = None
 
     def comparison(self) -> bytes:
         """Return bytes that are equal exactly for events that are "the same".
@@ -98,7 +99,7 @@ class Event(msgspec.Struct, frozen=True):
             return [self.type, self.time_sent, self.data]
         return [
             self.native_type or self.type,
-            self.time_sent,
+            self.compared_time or self.time_sent,
             self.data.get("actor"),
             self.data.get("target"),
             self.data.get("outcome"),

@@ -6,10 +6,11 @@ provider is one more kind in `FEEDS`, under the name of the connector that reads
 records.
 """
 
-from provlog.server.polling import google, keycloak, okta
+from provlog.server.polling import entra, google, keycloak, okta
 from provlog.server.polling.kinds import FeedKind
 
 FEEDS: dict[str, FeedKind] = {
+    "entra": entra.KIND,
     "google": google.KIND,
     "keycloak": keycloak.KIND,
     "okta": okta.KIND,

@@ -174,7 +174,7 @@ class Fetcher:
                 " give the URL under which it answers itself"
             )
         if status != 200:
-            limited = status in (429, 503)
+            limited = status in (429, 503, 504)
             pause = asked_pause(response.headers, _now()) if limited else None
             raise self._error(f"answered with HTTP {status}", pause)
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
-from provlog.server.intake.connectors import google, keycloak, okta, onelogin
+from provlog.server.intake.connectors import entra, google, keycloak, okta, onelogin
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
 from provlog.server.intake.secrets import without_secrets
@@ -27,6 +27,7 @@ __all__ = [
 CONNECTORS: dict[str, Connector] = {
     connector.name: connector
     for connector in (
+        entra.CONNECTOR,
         google.CONNECTOR,
         keycloak.CONNECTOR,
         okta.CONNECTOR,

@@ -63,6 +63,8 @@ class Facts:
     `types` has the provider's type and its counterpart for each event, where one record
     tells of events of several types; without it all are of `native_type` and `type`.
     `seq` is the source's own number of the record: the first of its events carries it.
+    `compared_time` is what the time is compared as, where a provider spells that of one
+    record in several ways; None where it is compared as it came.
     """
 
     id: JsonValue = None
@@ -73,6 +75,7 @@ class Facts:
     flags: tuple[str, ...] = ()
     types: Sequence[tuple[JsonValue, str | None]] = ()
     seq: JsonValue = None
+    compared_time: str | None = None
 
 
 def build_events(
@@ -115,6 +118,7 @@ def build_events(
             native_type=_short(native),
             connector=connector,
             raw_digest=digest,
+            compared_time=facts.compared_time,
         )
         for number, (data, (native, ours)) in enumerate(
             zip(_told_once(facts.data), types, strict=True), start=1
@@ -281,7 +285,7 @@ def _identities(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name in _PARTIES:
         party = data.get(name)
         if isinstance(party, dict) and "id" in party:
-            slim[name] = {"id": party["id"]}
+            slim[name] = {key: party[key] for key in ("id", "ns") if key in party}
     outcome = data.get("outcome")
     if isinstance(outcome, dict):
         slim["outcome"] = {"result": outcome["result"]}
