@@ -34,6 +34,7 @@ _LOGGER = logging.getLogger("provlog.client.outbox")
 POLL_SECONDS = 0.05
 PATIENCE = 10.0
 STOP_SECONDS = 10.0
+ENDING_SECONDS = 1.0
 
 
 class Outbox:
@@ -262,8 +263,8 @@ class Outbox:
         except asyncio.CancelledError:
             return  # an answer was late when it was closed
         except BaseException as error:
-            if not threading.main_thread().is_alive():
-                return  # the program ended, and left it open: nothing is lost by it
+            if isinstance(error, RuntimeError) and _is_ending():
+                return  # the program left it open: nothing is lost by that
             # Not its text, which may hold anything.
             _LOGGER.critical("the outbox sends no more (%s)", type(error).__name__)
             self._ended = error
@@ -279,3 +280,13 @@ class Outbox:
             self._loop = asyncio.get_running_loop()
             ready.set()
             await self._sender.run()
+
+
+def _is_ending() -> bool:
+    """Tell whether the interpreter ends: no work can be given to threads any more.
+
+    It refuses work a moment before the main thread counts as ended.
+    """
+    main = threading.main_thread()
+    main.join(ENDING_SECONDS)
+    return not main.is_alive()
