@@ -1,5 +1,6 @@
 """`provlog spool`: what it prints, and its exit codes."""
 
+import io
 import json
 import signal
 import stat
@@ -15,6 +16,7 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from provlog.client.cli import cli
+from provlog.client.cli.spool_telling import Teller
 from provlog.client.outbox import heartbeat, sender
 from provlog.client.outbox.spool import Spool
 from support.lying_log import Json, LyingLog, Served
@@ -178,6 +180,7 @@ def test_a_lie_is_exit_code_1_and_everything_stays_with_the_evidence(
     result = run("run", "--once")
     assert result.exit_code == 1
     assert "VERIFICATION FAILED" in result.stderr
+    assert "all receipts verified" not in result.stderr
     [evidence] = tmp_path.glob("box.*.evidence.json")
     assert str(evidence) in result.stderr.replace("\n", "")
     [status] = lines(run("status", "--json"))
@@ -224,6 +227,23 @@ def test_without_a_key_or_a_server_nothing_is_taken(run: Run) -> None:
 def test_help_teaches(command: str, run: Run) -> None:
     result = run(command, "--help")
     assert f"provlog spool {command}" in result.stdout
+
+
+def test_progress_is_shown_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    spool = Spool(tmp_path / "box")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Teller(as_json=False).progress(spool):
+        pass
+    assert "sending" in terminal.getvalue()
+    spool.close()
 
 
 def test_intervals_are_a_number_and_a_unit() -> None:

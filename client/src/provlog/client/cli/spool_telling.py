@@ -1,14 +1,17 @@
 """What `provlog spool run` says while it runs."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from provlog.client.cli.output import note, print_json
+from provlog.client.cli.output import note, print_json, progress
 from provlog.client.errors import ClientError, printable
 
 if TYPE_CHECKING:
     from provlog.client.answers import Receipt
     from provlog.client.outbox.items import Item
     from provlog.client.outbox.sender import Callbacks
+    from provlog.client.outbox.spool import Spool
 
 
 class Teller:
@@ -21,6 +24,19 @@ class Teller:
         self._as_json = as_json
         self.logged = self.known = self.refused = 0
         self._full = False
+        self._advance: Callable[[int], None] = lambda _: None
+
+    @contextlib.contextmanager
+    def progress(self, spool: "Spool | None") -> Iterator[None]:
+        """Show how much of what waits in a spool is done, while the context is open."""
+        if spool is None:
+            yield
+            return
+        from provlog.client.outbox.views import read_status
+
+        with progress("sending", read_status(spool).waiting, unit="events") as advance:
+            self._advance = advance
+            yield
 
     def callbacks(self) -> "Callbacks":
         """Return what a sender is to call."""
@@ -31,6 +47,7 @@ class Teller:
     def receipt(self, receipt: "Receipt") -> None:
         """Say that an event is in the log."""
         self._full = False
+        self._advance(1)
         if receipt.created:
             self.logged += 1
         else:
@@ -49,6 +66,7 @@ class Teller:
     def failed(self, item: "Item") -> None:
         """Say that an item is not to be in the log, and why."""
         self.refused += 1
+        self._advance(1)
         failure = item.failure
         if failure is None:
             return

@@ -138,10 +138,11 @@ def run(
     try:
         work = _work(box, settings, teller, once=once, **options)
         daemon = Daemon(box, connect, origin, teller.callbacks(), work)
-        asyncio.run(daemon.run(once=once))
+        with teller.progress(box if once else None):
+            asyncio.run(daemon.run(once=once))
     finally:
         box.close()
-        teller.finish()
+    teller.finish()
     if once and teller.refused:
         raise click.exceptions.Exit(2)
 
