@@ -15,9 +15,11 @@ from provlog.server.cli.init import DEV_SOURCE
 from provlog.server.http.problems import PROBLEMS
 from provlog.server.intake.connectors import (
     CONNECTORS,
+    auth0,
     decode_records,
     entra,
     google,
+    jumpcloud,
     keycloak,
     okta,
     onelogin,
@@ -56,6 +58,8 @@ PAGES = sorted(
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
 TABLES = {
+    "auth0": auth0.TYPES,
+    "jumpcloud": jumpcloud.TYPES,
     "entra": entra.TYPES,
     "google": google.TYPES,
     "keycloak": keycloak.TYPES,

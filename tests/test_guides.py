@@ -5,6 +5,7 @@ that server, and where they poll a provider, to one that behaves as it on the lo
 """
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -23,6 +24,7 @@ import pytest
 
 from support.entra_guide import entra
 from support.fake_google import fake_google
+from support.fake_jumpcloud import fake_jumpcloud
 from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
 from support.google import google_bytes
@@ -34,6 +36,7 @@ from support.pages import (
     run_snippets,
     snippets,
 )
+from support.services import now_ms
 from support.vectors import REPOSITORY
 
 SERVE = ".venv/bin/provlog-server serve"
@@ -82,9 +85,25 @@ async def keycloak() -> AsyncIterator[Mapping[str, str]]:
         assert {each.status for each in fake.asked} == {200}
 
 
+@asynccontextmanager
+async def jumpcloud() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_jumpcloud() as fake:
+        events = json.loads(
+            (REPOSITORY / "docs/deliveries/jumpcloud-events.json").read_text()
+        )
+        for number, event in enumerate(events):
+            time = now_ms() - 60_000 + number
+            fake.store_record(time, json.dumps(event).encode())
+        yield {"https://api.jumpcloud.com": fake.url}
+        assert len(fake.asked) == 1
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/auth0.md": nobody,
+    "connect/generic.md": nobody,
+    "connect/jumpcloud.md": jumpcloud,
     "connect/entra.md": entra,
     "connect/google.md": google,
     "silence.md": nobody,

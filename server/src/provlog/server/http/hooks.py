@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.delivery import deliver, hook_of
+from provlog.server.delivery import connector_of, deliver, hook_of
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.access import SUBJECT
 from provlog.server.http.auth import (
@@ -108,6 +108,8 @@ async def _take(
         settings = signed_settings(request)
         if settings is not None:
             require_signature(request, settings, body)
+        # How a body is cut may be a matter of the source's settings.
+        hook = connector_of(service, caller.log, source).hook or hook
         records = await _cut(service, caller, hook, body)
         require_rate(service, caller, len(records))
         count = _charging(service, caller, len(records))
