@@ -38,6 +38,9 @@ check: $(STAMP) ## ruff, mypy, import rules
 bench: $(STAMP) ## figures of this machine, into bench.json too (BENCH: options)
 	@$(BIN)/python tests/benchmarks/bench.py --json bench.json $(BENCH)
 
+benchproxy: $(STAMP) ## what scim-proxy adds to a request, in pairs (BENCH: options)
+	@$(BIN)/python tests/benchmarks/scim_proxy.py $(BENCH)
+
 fairness: $(STAMP) ## what a quiet submitter notices of a busy one (BENCH: options)
 	@$(BIN)/python tests/benchmarks/fairness.py $(BENCH)
 
@@ -90,4 +93,4 @@ $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/p
 	    --no-deps --no-build-isolation -e ./merkle -e ./client -e ./server; \
 	touch $(STAMP)
 
-.PHONY: help run demo test check bench fairness chaos lock clean .venv
+.PHONY: help run demo test check bench benchproxy fairness chaos lock clean .venv

@@ -23,6 +23,7 @@ from provlog.server.intake.connectors import (
     keycloak,
     okta,
     onelogin,
+    scim,
 )
 from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
@@ -39,6 +40,7 @@ from provlog.server.moving.private_side import (
     TokenLine,
 )
 from provlog.server.moving.tree_files import CHECKPOINT
+from provlog.server.scim_proxy.figures import Figures
 from support.doc_examples import PAGE, examples, shown
 from support.events import NOW_MS, read_all
 from support.services import make_instance, running
@@ -65,9 +67,10 @@ TABLES = {
     "keycloak": keycloak.TYPES,
     "okta": okta.TYPES,
     "onelogin": onelogin.TYPES,
+    "scim-proxy": scim.TYPES,
 }
 # Pages that are not named as their connector.
-PAGE_OF: dict[str, str] = {}
+PAGE_OF: dict[str, str] = {"scim": "scim-proxy"}
 SINGLE = [
     name
     for name, each in commands.commands.items()
@@ -126,6 +129,7 @@ def test_every_kind_of_entry_is_documented() -> None:
 async def test_every_metric_is_documented(tmp_path: Path) -> None:
     names = set()
     async with running(await make_instance(tmp_path)) as (service, _):
+        Figures(service.metrics.registry)
         families = list(service.metrics.registry.collect())
     for family in families:
         suffix = "_total" if family.type == "counter" else ""

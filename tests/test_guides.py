@@ -27,6 +27,7 @@ from support.fake_google import fake_google
 from support.fake_jumpcloud import fake_jumpcloud
 from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
+from support.fake_scim import fake_scim
 from support.google import google_bytes
 from support.pages import (
     Snippet,
@@ -98,6 +99,18 @@ async def jumpcloud() -> AsyncIterator[Mapping[str, str]]:
         assert len(fake.asked) == 1
 
 
+@asynccontextmanager
+async def scim_server() -> AsyncIterator[Mapping[str, str]]:
+    proxy, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    async with fake_scim() as fake:
+        yield {
+            "--upstream https://scim.acme.example": f"--upstream {fake.url}"
+            f" --listen {proxy} --metrics {metrics}",
+            "127.0.0.1:8490": proxy,
+        }
+        assert fake.changes == ["POST /scim/v2/Users"]
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
@@ -110,6 +123,7 @@ GUIDES: dict[str, Provider] = {
     "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
     "connect/onelogin.md": nobody,
+    "connect/scim-proxy.md": scim_server,
     "connect/spool.md": spool,
 }
 

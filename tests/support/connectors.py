@@ -14,6 +14,7 @@ from support.jumpcloud import binding, jumpcloud_record
 from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
 from support.onelogin import api_record, webhook_record
+from support.scim import ANN, TEAM, exchange, patch
 
 SETTINGS = {
     "generic": SourceSettings(
@@ -62,6 +63,17 @@ SEEDS: dict[str, list[bytes]] = {
     "okta": _lines(okta_record(USER, GROUP)),
     "onelogin": _lines(
         api_record(147, role_id=7, role_name="Admins"), webhook_record("13")
+    ),
+    "scim": _lines(
+        exchange("POST", "/Users", request=ANN, response=ANN),
+        exchange("PUT", "/Groups/g1", request=TEAM, before=TEAM | {"members": []}),
+        exchange("PATCH", "/Users/u1", request=patch({"op": "add", "path": "active"})),
+        exchange(
+            "POST",
+            "/Bulk",
+            request={"Operations": [{"method": "DELETE", "path": "/Users/u1"}]},
+            response={"Operations": [{"method": "DELETE", "status": "204"}]},
+        ),
     ),
 }
 """Records that a connector understands."""

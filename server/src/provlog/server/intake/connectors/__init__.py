@@ -18,6 +18,7 @@ from provlog.server.intake.connectors import (
     keycloak,
     okta,
     onelogin,
+    scim,
 )
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
@@ -42,6 +43,7 @@ _ALL: tuple[Connector, ...] = (
     keycloak.CONNECTOR,
     okta.CONNECTOR,
     onelogin.CONNECTOR,
+    scim.CONNECTOR,
 )
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _ALL}
 
