@@ -59,6 +59,11 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
 
 
 @asynccontextmanager
+async def spool() -> AsyncIterator[Mapping[str, str]]:
+    yield {"127.0.0.1:8480": f"127.0.0.1:{free_port()}"}
+
+
+@asynccontextmanager
 async def google() -> AsyncIterator[Mapping[str, str]]:
     async with fake_google() as fake:
         fake.store(google_bytes())
@@ -119,6 +124,7 @@ GUIDES: dict[str, Provider] = {
     "connect/okta.md": okta,
     "connect/onelogin.md": nobody,
     "connect/scim-proxy.md": scim_server,
+    "connect/spool.md": spool,
 }
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")
