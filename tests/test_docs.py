@@ -15,12 +15,15 @@ from provlog.server.cli.init import DEV_SOURCE
 from provlog.server.http.problems import PROBLEMS
 from provlog.server.intake.connectors import (
     CONNECTORS,
+    auth0,
     decode_records,
     entra,
     google,
+    jumpcloud,
     keycloak,
     okta,
     onelogin,
+    scim,
     secevent_types,
 )
 from provlog.server.intake.connectors.okta import _RESULTS
@@ -38,6 +41,7 @@ from provlog.server.moving.private_side import (
     TokenLine,
 )
 from provlog.server.moving.tree_files import CHECKPOINT
+from provlog.server.scim_proxy.figures import Figures
 from support.doc_examples import PAGE, examples, shown
 from support.events import NOW_MS, read_all
 from support.services import make_instance, running
@@ -57,15 +61,18 @@ PAGES = sorted(
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 # The types of each provider, by the name of its page in docs/connect.
 TABLES = {
+    "auth0": auth0.TYPES,
+    "jumpcloud": jumpcloud.TYPES,
     "entra": entra.TYPES,
     "google": google.TYPES,
     "keycloak": keycloak.TYPES,
     "okta": okta.TYPES,
     "onelogin": onelogin.TYPES,
+    "scim-proxy": scim.TYPES,
     "security-event-tokens": secevent_types.TYPES,
 }
 # Pages that are not named as their connector.
-PAGE_OF: dict[str, str] = {"set": "security-event-tokens"}
+PAGE_OF: dict[str, str] = {"scim": "scim-proxy", "set": "security-event-tokens"}
 SINGLE = [
     name
     for name, each in commands.commands.items()
@@ -124,6 +131,7 @@ def test_every_kind_of_entry_is_documented() -> None:
 async def test_every_metric_is_documented(tmp_path: Path) -> None:
     names = set()
     async with running(await make_instance(tmp_path)) as (service, _):
+        Figures(service.metrics.registry)
         families = list(service.metrics.registry.collect())
     for family in families:
         suffix = "_total" if family.type == "counter" else ""

@@ -5,6 +5,7 @@ that server, and where they poll a provider, to one that behaves as it on the lo
 """
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -23,8 +24,10 @@ import pytest
 
 from support.entra_guide import entra
 from support.fake_google import fake_google
+from support.fake_jumpcloud import fake_jumpcloud
 from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
+from support.fake_scim import fake_scim
 from support.fake_set_transmitter import fake_transmitter
 from support.google import google_bytes
 from support.pages import (
@@ -35,6 +38,7 @@ from support.pages import (
     run_snippets,
     snippets,
 )
+from support.services import now_ms
 from support.vectors import REPOSITORY
 
 SERVE = ".venv/bin/provlog-server serve"
@@ -53,6 +57,11 @@ async def okta() -> AsyncIterator[Mapping[str, str]]:
     async with fake_okta(authorization="SSWS a-token-of-okta-s") as fake:
         yield {"https://acme.okta.com": fake.url}
         assert [each.status for each in fake.asked] == [200]
+
+
+@asynccontextmanager
+async def spool() -> AsyncIterator[Mapping[str, str]]:
+    yield {"127.0.0.1:8480": f"127.0.0.1:{free_port()}"}
 
 
 @asynccontextmanager
@@ -79,6 +88,31 @@ async def keycloak() -> AsyncIterator[Mapping[str, str]]:
 
 
 @asynccontextmanager
+async def jumpcloud() -> AsyncIterator[Mapping[str, str]]:
+    async with fake_jumpcloud() as fake:
+        events = json.loads(
+            (REPOSITORY / "docs/deliveries/jumpcloud-events.json").read_text()
+        )
+        for number, event in enumerate(events):
+            time = now_ms() - 60_000 + number
+            fake.store_record(time, json.dumps(event).encode())
+        yield {"https://api.jumpcloud.com": fake.url}
+        assert len(fake.asked) == 1
+
+
+@asynccontextmanager
+async def scim_server() -> AsyncIterator[Mapping[str, str]]:
+    proxy, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    async with fake_scim() as fake:
+        yield {
+            "--upstream https://scim.acme.example": f"--upstream {fake.url}"
+            f" --listen {proxy} --metrics {metrics}",
+            "127.0.0.1:8490": proxy,
+        }
+        assert fake.changes == ["POST /scim/v2/Users"]
+
+
+@asynccontextmanager
 async def transmitter() -> AsyncIterator[Mapping[str, str]]:
     issuer, audience = "https://signals.example.net", "https://log.example.com/set"
     async with fake_transmitter(issuer=issuer) as fake:
@@ -92,12 +126,17 @@ async def transmitter() -> AsyncIterator[Mapping[str, str]]:
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
+    "connect/auth0.md": nobody,
+    "connect/generic.md": nobody,
+    "connect/jumpcloud.md": jumpcloud,
     "connect/entra.md": entra,
     "connect/google.md": google,
     "silence.md": nobody,
     "connect/keycloak.md": keycloak,
     "connect/okta.md": okta,
     "connect/onelogin.md": nobody,
+    "connect/scim-proxy.md": scim_server,
+    "connect/spool.md": spool,
     "connect/security-event-tokens.md": transmitter,
 }
 

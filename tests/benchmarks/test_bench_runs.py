@@ -9,6 +9,7 @@ import pytest
 
 BENCH = Path(__file__).with_name("bench.py")
 FAIRNESS = Path(__file__).with_name("fairness.py")
+SCIM_PROXY = Path(__file__).with_name("scim_proxy.py")
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,18 @@ def test_a_quiet_submitter_is_answered_beside_every_flood(tmp_path: Path) -> Non
     assert alone["flood_rate"] == 0
     assert len(beside) == 5
     assert all(row["flood_rate"] > 0 and row["p50_ms"] > 0 for row in beside)
+
+
+def test_what_the_scim_proxy_adds_is_measured_in_pairs(tmp_path: Path) -> None:
+    figures = tmp_path / "scim-proxy.json"
+    subprocess.run(
+        [sys.executable, str(SCIM_PROXY), "--pairs", "10", "--json", str(figures)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    written = json.loads(figures.read_bytes())
+    change, read = written["results"]
+    assert change["pairs"] == read["pairs"] == 10
+    assert change["proxied_p50_ms"] > change["straight_p50_ms"] > 0

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import Metric
 
 from provlog.server.http.problems import PROBLEMS
+from provlog.server.scim_proxy.figures import Figures
 from support.deploying import DEPLOY, read_yaml
 from support.services import make_instance, running
 from support.vectors import REPOSITORY
@@ -61,6 +62,7 @@ def promtool(*arguments: str | Path) -> None:
 
 async def shown(folder: Path) -> list[Metric]:
     async with running(await make_instance(folder)) as (service, _):
+        Figures(service.metrics.registry)
         return list(service.metrics.registry.collect())
 
 

@@ -15,7 +15,7 @@ from provlog.server.cli import commands
 from support.deploying import DEPLOY
 from support.servers import Server
 
-UNITS = ("provlog.service", "provlog-poll@.service")
+UNITS = ("provlog.service", "provlog-poll@.service", "provlog-scim-proxy.service")
 PROGRAM = "/opt/provlog/bin/provlog-server"
 
 SEEN = {"accept4", "execve", "exit_group", "fdatasync"}
@@ -96,17 +96,20 @@ def test_a_unit_leaves_little_open(unit: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout.splitlines()[-1:]
 
 
-def test_both_units_are_confined_alike() -> None:
+def test_all_units_are_confined_alike() -> None:
     own = {"After", "Description", "EnvironmentFile", "ExecStart", "LoadCredential"}
-    own |= {"LimitNOFILE", "RestartSec", "WantedBy"}
-    first, second = (
+    own |= {"LimitNOFILE", "RestartSec", "WantedBy", "TimeoutStopSec"}
+    first, *others = (
         [pair for pair in settings(unit) if pair[0] not in own] for unit in UNITS
     )
-    assert first == second
+    assert all(each == first for each in others)
     assert len(first) > 30
 
 
-@pytest.mark.parametrize(("unit", "command"), [(UNITS[0], "serve"), (UNITS[1], "poll")])
+@pytest.mark.parametrize(
+    ("unit", "command"),
+    [*zip(UNITS, ("serve", "poll", "scim-proxy"), strict=True)],
+)
 def test_a_unit_s_command_exists_with_its_options(unit: str, command: str) -> None:
     [line] = [value for name, value in settings(unit) if name == "ExecStart"]
     program, name, *arguments = line.split()

@@ -84,6 +84,18 @@ def test_a_value_that_says_nothing_stays(value: JsonValue) -> None:
             "/headers/x",
         ),
         ({"h": [f"Bearer {S}"]}, {"h": [MARK]}, "/h/0"),
+        ({"h": "Basic dXNlcjpwYXNz"}, {"h": MARK}, "/h"),
+        (
+            {"headers": [["accept", "a"], ["Cookie", S]]},
+            {"headers": [["accept", "a"], ["Cookie", MARK]]},
+            "/headers/1/1",
+        ),
+        (
+            {"rawHeaders": ["Cookie", S, "accept", "token", "x-token", ""]},
+            {"rawHeaders": ["Cookie", MARK, "accept", "token", "x-token", ""]},
+            "/rawHeaders/1",
+        ),
+        ({"h": f"GET / HTTP/1.1\r\nHost: x\r\ncookie: {S}"}, {"h": MARK}, "/h"),
         ({"h": f"Authorization: Basic {S}"}, {"h": MARK}, "/h"),
         (
             {"url": f"https://x/y?a=1&access_token={S}&b=2#c"},
@@ -108,6 +120,8 @@ def test_the_shapes_of_providers(record: Any, kept: Any, pointer: str) -> None: 
     [
         {"message": "The bearer of this letter forgot the password: tell her"},
         {"displayName": "Basic authentication"},
+        {"displayName": "Basic credentials"},
+        {"names": ["Cookie", "token", "password"]},
         {"type": "Token", "id": "00T1", "displayName": "My API token"},
         {"transaction": {"detail": {"requestApiTokenId": "00T1"}}},
         {"name": "password", "id": "1", "description": "x"},
@@ -194,6 +208,10 @@ def test_a_name_spelled_with_escapes(name: str) -> None:
         f'{{"uuid":"u1"}} password={S}',
         f'\ufeff{{"uuid":"u1","password":"{S}"}}',
         f'{{"uuid":"u1","token":{"[" * 3000} "{S}"',
+        f'{{"uuid":"u1","r":"{{\\"pin\\":\\"{S}\\"',
+        f'{{"uuid":"u1","r":"{{\\"pin\\":\\"{S}\\',
+        f'{{"uuid":"u1","r":"{{\\"p\\u0069n\\":\\"{S}\\u00',
+        f'{{"uuid":"u1","r":"{{\\n\\"pin\\":\\"{S}\\x',
     ],
 )
 def test_what_is_no_json_is_cut_from_the_first_secret_on(record: str) -> None:

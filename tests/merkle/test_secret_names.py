@@ -3,6 +3,7 @@
 import pytest
 
 from provlog.merkle.secret_names import (
+    _SIGNS,
     HARMLESS,
     NAMES,
     SUFFIXES,
@@ -99,3 +100,8 @@ def test_the_quick_look_sends_most_records_on() -> None:
     record = b'{"tokenId":"1","passwordChanged":"2026","pinned":true,"key":"x"}'
     assert not may_hold_secrets(record)
     assert not any(is_secret_name(each) for each in HARMLESS)
+
+
+def test_every_name_holds_a_sign_that_is_looked_for() -> None:
+    for name in EVERY:
+        assert any(sign in name.encode() for sign in _SIGNS), name

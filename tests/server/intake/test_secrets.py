@@ -1,17 +1,22 @@
 """Secrets of providers' records reach neither members nor digests nor originals."""
 
 import json
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from provlog.merkle.encoding import JsonValue
 from provlog.merkle.redaction import cut_secrets
+from provlog.merkle.secret_names import NAMES, SUFFIXES
 from provlog.server.intake.connectors import decode_records, events_of
 from provlog.server.intake.event import MAX_EVENT_BYTES, Event, EventError, parse_event
 from provlog.server.intake.members import split_members
 from provlog.server.intake.records import WINDOW
+from support.connectors import SEEDS
 from support.events import NOW_MS, read_all
 from support.okta import OKTA, SOURCE, USER, okta_record
 
@@ -145,3 +150,47 @@ def test_what_was_listed_by_the_server_could_be_sent() -> None:
     pointers = cut_secrets(json.dumps(record).encode()).pointers
     assert len(pointers) == 2
     parse_event(sent([*pointers]), now_ms=NOW_MS)
+
+
+def planted(name: str) -> list[Any]:
+    """Return the forms in which a provider may log a secret of this name."""
+    inner = {"u": [{name: S}], "k": 1}
+    return [
+        {name: S},
+        {name: [S, {"x": S}]},
+        {"displayName": name, "newValue": json.dumps([S])},
+        {"representation": json.dumps(inner)},
+        {"newValue": json.dumps([json.dumps(inner)])},
+        {"url": f"https://x/y?a=1&{name}={S}&b=2"},
+        {"message": f"asked for {{'{name}': '{S}'"},
+    ]
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_planted_secret_is_found_in_what_arrived_of_a_record(
+    data: st.DataObject,
+) -> None:
+    seed = data.draw(
+        st.sampled_from([each for some in SEEDS.values() for each in some])
+    )
+    record = json.loads(seed)
+    inside = data.draw(st.sampled_from(list(objects(record))))
+    name = data.draw(st.sampled_from(sorted({*NAMES, *SUFFIXES})))
+    name = data.draw(st.sampled_from([name, name.upper(), f"{name[:2]}_{name[2:]}"]))
+    inside["planted"] = data.draw(st.sampled_from(planted(name)))
+    whole = json.dumps(record).encode()
+    arrived = whole[: data.draw(st.integers(len(whole) // 4, len(whole)))]
+    for each in (whole, arrived):
+        kept = cut_secrets(each).record
+        assert S.encode() not in kept
+        assert cut_secrets(kept).record == kept
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+    """Yield every object in a value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield from objects(inner)

@@ -154,6 +154,26 @@ def test_members_that_come_and_go_are_an_event_each() -> None:
         assert dict(each.data["resource"])["id"] == "g-1"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"op": "replace", "path": "displayName", "value": "x"},
+        {"op": "replace", "path": "members", "value": [{"value": "u-1"}]},
+        {"op": "remove", "path": "members"},
+        {"op": "remove", "path": 'members[type eq "User"]'},
+    ],
+    ids=lambda each: str(each["path"]),
+)
+def test_where_more_happened_than_can_be_told_of_members_the_group_was_updated(
+    more: dict[str, Any],
+) -> None:
+    came = {"op": "add", "path": "members", "value": [{"value": "u-1"}]}
+    data = {"data": {"Operations": [came, more]}}
+    (made,) = events(claims_of(events={f"{PROV}:patch:full": data}, sub_id=GROUP))
+    assert made.type == "group.update"
+    assert [each["path"] for each in made.data["changes"]] == ["members", more["path"]]  # type: ignore[union-attr, index, call-overload]
+
+
 def test_a_patch_that_switches_an_account_is_told_so() -> None:
     operation = {"op": "replace", "path": "active", "value": False}
     made = event(f"{PROV}:patch:full", {"data": {"Operations": [operation]}})

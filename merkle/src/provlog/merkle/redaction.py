@@ -39,12 +39,12 @@ MAX_STRINGS: Final = 2
 
 _WORD: Final = "[redacted]"
 _LENIENT = json.JSONDecoder(strict=False, parse_int=len, parse_float=len)
-# A scheme and what is no word of a sentence.
+# A scheme and what may be a credential; and what is no word of a sentence.
 _SCHEME = re.compile(
-    r"\s*(?:bearer|basic|ssws|dpop|token)\s+(?=\S*[0-9=._])[\w+/=.~-]{8,}\s*",
-    re.IGNORECASE | re.ASCII,
+    r"\s*(bearer|basic|ssws|dpop|token)\s+([\w+/=.~-]{8,})\s*", re.IGNORECASE | re.ASCII
 )
-_LINE = re.compile(r"\s*([A-Za-z-]{2,40})[ \t]*:[ \t]*\S")
+_NO_WORD = re.compile(r"[0-9=._]")
+_LINE = re.compile(r"^[ \t]*([A-Za-z-]{2,40}+)[ \t]*+:[ \t]*+\S", re.MULTILINE)
 _HEADERS = frozenset(
     {"authorization", "cookie", "proxyauthorization", "setcookie", "xapikey"}
 )
@@ -152,12 +152,21 @@ def _without_tail(text: str) -> str:
 
 
 def _is_credential(text: str, headers: bool) -> bool:
-    line = _LINE.match(text)
+    scheme = _SCHEME.fullmatch(text)
     return (
-        _SCHEME.fullmatch(text) is not None
-        or (line is not None and normalise(line[1]) in _HEADERS)
+        (scheme is not None and _is_no_word(*scheme.groups()))
+        or any(normalise(line[1]) in _HEADERS for line in _LINE.finditer(text))
         or (headers and _JWT.fullmatch(text) is not None)
     )
+
+
+def _is_no_word(scheme: str, rest: str) -> bool:
+    if _NO_WORD.search(rest):
+        return True
+    try:
+        return scheme.lower() == "basic" and b":" in base64.b64decode(rest)
+    except ValueError:
+        return False
 
 
 def _may_be_json(text: str) -> bool:

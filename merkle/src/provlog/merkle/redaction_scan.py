@@ -37,7 +37,7 @@ _SAYS_NOTHING = frozenset({b"true", b"false", b"null"})
 _EMPTY = frozenset({b'""', MARK})
 # Strings without any of this are no JSON, no form and no header.
 _WORTH_A_LOOK = re.compile(
-    rb"[={]|\\[\"u]|'[ \t]*+:|\A\"[ \t]*+(?:\[|eyJ|[A-Za-z-]{2,40}+[ \t]*+:"
+    rb"[={\\]|'[ \t]*+:|\A\"[ \t]*+(?:\[|eyJ|[A-Za-z-]{2,40}+[ \t]*+:"
     rb"|(?:bearer|basic|ssws|dpop|token)[ \t])",
     re.IGNORECASE,
 )
@@ -165,6 +165,9 @@ class Scan:
         self._leaf(frame, start, start + len(raw))
         if name.secret:
             return
+        if frame.headers and name is _NO_NAME and _ends_header(frame, raw):
+            self._add(start, start + len(raw), MARK)
+            return
         if name.label:
             frame.paired = frame.paired or is_secret_name(unquote(raw))
         if _WORTH_A_LOOK.search(raw) and may_hold_secrets(raw):
@@ -245,6 +248,17 @@ def _read_name(raw: bytes) -> _Name:
 _name_of = lru_cache(maxsize=4096)(_read_name)
 
 
+def _ends_header(frame: _Frame, raw: bytes) -> bool:
+    """Tell whether a string is a secret in a list of headers: names, each with a value.
+
+    `frame` notes whether the name that was read last is that of one.
+    """
+    if frame.index % 2:
+        return frame.paired
+    frame.paired = is_secret_name(unquote(raw))
+    return False
+
+
 def _outermost(places: list[Place]) -> Iterator[Place]:
     # Of two that begin together, which are then the same bytes, the later found goes
     # further: the whole value, after what a look into it had found.
@@ -262,11 +276,21 @@ def unquote(raw: bytes) -> str:
     It may end without the second mark and hold bytes that are not UTF-8 and escapes
     that are none.
     """
-    inner = raw[1:-1] if len(raw) > 1 and raw.endswith(b'"') else raw[1:]
-    text = inner.decode("utf-8", "surrogateescape")
+    closed = _CLOSED.fullmatch(raw) is not None
+    text = raw[1 : -1 if closed else None].decode("utf-8", "surrogateescape")
     if "\\" not in text:
         return text
     try:
         return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
-        return text
+        return _ESCAPE.sub(_unescape, text)
+
+
+_CLOSED = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code, letter = match.groups()
+    return chr(int(code, 16)) if code else _LETTERS.get(letter, letter)

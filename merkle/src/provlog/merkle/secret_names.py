@@ -16,7 +16,6 @@ HTTP. Ids, counters, times and types of secrets (`requestApiTokenId`, `tokenType
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 SUFFIXES: Final = (
@@ -159,10 +158,36 @@ _PARTS = re.compile(r"[][.:/$@\"'\\()]+")
 MAX_NAME: Final = 256
 """How long a name may be, in characters, of which the end is looked at."""
 
-_STEMS = tuple(
-    stem.encode()
-    for stem in sorted({*SUFFIXES, *NAMES})
-    if not any(other in stem for other in {*SUFFIXES, *NAMES} - {stem})
+# Every name holds one of these. They are few, as each is looked for in every record.
+_SIGNS = (
+    b"answer",
+    b"assertion",
+    b"authorization",
+    b"bearer",
+    b"code",
+    b"cookie",
+    b"key",
+    b"otp",
+    b"pass",
+    b"pin",
+    b"pwd",
+    b"salt",
+    b"saml",
+    b"secret",
+    b"token",
+)
+_NAMES_WITH = {
+    sign: [
+        (name, re.compile(name + rb"(?:[^a-z0-9]|\Z)"))
+        for name in sorted(each.encode() for each in {*SUFFIXES, *NAMES})
+        if sign in name
+    ]
+    for sign in _SIGNS
+}
+_WITHIN = tuple(
+    (holder.encode(), name.encode())
+    for name, holders in WITHIN.items()
+    for holder in sorted(holders)
 )
 _SCHEMES = (b"bearer", b"basic", b"ssws", b"dpop", b"eyj")
 # A letter, a hyphen or a blank of a name may be spelled with an escape.
@@ -200,20 +225,12 @@ def may_hold_secrets(data: bytes) -> bool:
     if b"\\" in data and _ESCAPED.search(data):
         return True
     folded = data.translate(_FOLDED, b"-_ \0")
-    stems = tuple(stem for stem in _STEMS if stem in folded)
-    return (
-        (bool(stems) and _confirming(stems).search(folded) is not None)
-        or any(scheme in folded for scheme in _SCHEMES)
-        or any(
-            name.encode() in folded and any(each.encode() in folded for each in holders)
-            for name, holders in WITHIN.items()
-        )
-    )
-
-
-@lru_cache(maxsize=256)
-def _confirming(stems: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    """Return what finds the names that contain one of the stems, at their end."""
-    names = sorted(each.encode() for each in {*SUFFIXES, *NAMES})
-    found = [name for name in names if any(stem in name for stem in stems)]
-    return re.compile(rb"(?:%b)(?:[^a-z0-9]|\Z)" % b"|".join(found))
+    for sign, names in _NAMES_WITH.items():
+        if sign in folded:
+            for name, at_its_end in names:
+                if name in folded and at_its_end.search(folded) is not None:
+                    return True
+    for holder, name in _WITHIN:
+        if holder in folded and name in folded:
+            return True
+    return any(scheme in folded for scheme in _SCHEMES)

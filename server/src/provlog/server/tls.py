@@ -28,10 +28,11 @@ class ServerCertificate:
     do not hold a pair.
     """
 
-    def __init__(self, chain: Path, key: Path) -> None:
+    def __init__(self, chain: Path, key: Path, client_ca: Path | None = None) -> None:
         self._files = (chain, key)
+        self._client_ca = client_ca
         self._seen = self._look()
-        self.context = load_context(chain, key)
+        self.context = load_context(chain, key, client_ca)
         self.expires = _expires(chain)
 
     def refresh(self) -> bool:
@@ -46,7 +47,7 @@ class ServerCertificate:
             return False
         self._seen = seen
         try:
-            context = load_context(*self._files)
+            context = load_context(*self._files, self._client_ca)
             self.expires = _expires(self._files[0])
             self.context = context
         except ConfigurationError as error:
@@ -59,9 +60,12 @@ class ServerCertificate:
         return tuple(_mark(path) for path in self._files)
 
 
-def load_context(chain: Path, key: Path) -> ssl.SSLContext:
+def load_context(
+    chain: Path, key: Path, client_ca: Path | None = None
+) -> ssl.SSLContext:
     """Return a context that serves TLS 1.2 and later with a pair of PEM files.
 
+    With `client_ca` clients may show a certificate that one of its authorities signed.
     Raises `ConfigurationError` with what is wrong: a file that is not there, damaged,
     or open to others, a key that is encrypted or not the certificate's.
     """
@@ -71,7 +75,7 @@ def load_context(chain: Path, key: Path) -> ssl.SSLContext:
     leaf = _read_leaf(chain)
     if leaf.not_valid_after_utc < datetime.now(UTC):
         logger.warning("the certificate in %s has expired", chain)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context = _make_context(client_ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
@@ -86,6 +90,20 @@ def load_context(chain: Path, key: Path) -> ssl.SSLContext:
         raise ConfigurationError(_explain(error, chain, key)) from None
     except OSError as error:
         raise ConfigurationError(f"{key}: {error.strerror}") from None
+    return context
+
+
+def _make_context(client_ca: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    if client_ca is not None:
+        require_regular(client_ca)
+        try:
+            context.load_verify_locations(client_ca)
+        except (ssl.SSLError, OSError):
+            raise ConfigurationError(
+                f"{client_ca} does not hold certificates in PEM form"
+            ) from None
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 

@@ -17,6 +17,7 @@ from provlog.server.cli.migrate import migrate
 from provlog.server.cli.moving import export, import_
 from provlog.server.cli.poll import poll
 from provlog.server.cli.recover import recover
+from provlog.server.cli.scim_proxy import scim_proxy
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
 
@@ -38,8 +39,8 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, poll, fsck, migrate, backup, restore_, export,
-    import_, recover,
+    init, serve, token, log, source, poll, scim_proxy, fsck, migrate, backup,
+    restore_, export, import_, recover,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -1,19 +1,15 @@
 """What `serve` listens on: addresses, TLS, proxies, and how many may come."""
 
-import asyncio
 import contextlib
 import functools
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import click
-from aiohttp import web
-from prometheus_client import Gauge
 
-from provlog.server.cli.bound import Bound
 from provlog.server.cli.urls import (
     PUBLIC_URL_VARIABLE,
     Address,
@@ -23,14 +19,9 @@ from provlog.server.cli.urls import (
 )
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.addresses import Network, parse_network
-from provlog.server.http.app import create_runner
-from provlog.server.http.context import SERVICE, HttpSettings
-from provlog.server.http.listener import Listener
+from provlog.server.http.context import HttpSettings
 from provlog.server.http.roster import ConnectionSettings
-from provlog.server.tls import ServerCertificate
 
-SHUTDOWN_SECONDS: Final = 10.0
-RENEWAL_SECONDS: Final = 1.0
 METRICS_CONNECTIONS: Final = 64
 OTHER_FILES: Final = 192
 """Descriptors that are kept for databases, guards, keys and sockets that listen."""
@@ -136,8 +127,21 @@ class Listening:
 
 
 def listening_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of what is listened on; they arrive as `listening`."""
+    """Add the options of what the API is served on; they arrive as `listening`."""
+    return listening_options_on(8470)(function)
 
+
+def listening_options_on(
+    port: int,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what adds the options of what is listened on; they arrive as `listening`.
+
+    By default that is a port of this machine, and for the metrics the next one.
+    """
+    return functools.partial(_with_options, port)
+
+
+def _with_options(port: int, function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def wrapper(
         listen: str,
@@ -164,26 +168,29 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
         )
         function(listening=listening, **others)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed((*_addresses(port), *_OPTIONS)):
         wrapper = option(wrapper)
     return wrapper
 
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_OPTIONS = (
-    click.option(
+def _addresses(port: int) -> Iterator[Callable[[Callable[..., None]], Any]]:
+    yield click.option(
         "--listen",
-        default="127.0.0.1:8470",
+        default=f"127.0.0.1:{port}",
         show_default=True,
         help="HOST:PORT to serve on; port 0 takes a free one.",
-    ),
-    click.option(
+    )
+    yield click.option(
         "--metrics",
         "metrics_listen",
-        default="127.0.0.1:8471",
+        default=f"127.0.0.1:{port + 1}",
         show_default=True,
         help="HOST:PORT for Prometheus, or 'off'.",
-    ),
+    )
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_OPTIONS = (
     click.option(
         "--tls-cert",
         type=_FILE,
@@ -223,58 +230,6 @@ _OPTIONS = (
         " names of logs and sources, and figures.",
     ),
 )
-
-
-async def serve_api(
-    stack: contextlib.AsyncExitStack,
-    app: web.Application,
-    listening: Listening,
-    bound: Bound,
-) -> str:
-    """Serve the API until the stack is left; return its URL."""
-    if listening.tls is None:
-        await _serve(stack, app, "api", bound, None)
-        return bound.url()
-    certificate = ServerCertificate(*listening.tls)
-    await _serve(stack, app, "api", bound, certificate)
-    shown = app[SERVICE].metrics.certificate_expires.labels("api")
-    renewing = asyncio.create_task(_renew(certificate, shown))
-    stack.callback(renewing.cancel)
-    return bound.url("https")
-
-
-async def serve_metrics(
-    stack: contextlib.AsyncExitStack,
-    make: Callable[[HttpSettings], web.Application],
-    bound: Bound,
-) -> str:
-    """Serve the metrics until the stack is left; return their URL."""
-    connections = ConnectionSettings(most=METRICS_CONNECTIONS)
-    app = make(HttpSettings(connections=connections))
-    await _serve(stack, app, "metrics", bound, None)
-    return bound.url()
-
-
-async def _serve(
-    stack: contextlib.AsyncExitStack,
-    app: web.Application,
-    name: str,
-    bound: Bound,
-    certificate: ServerCertificate | None,
-) -> None:
-    runner = create_runner(app, shutdown_timeout=SHUTDOWN_SECONDS, name=name)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    context = None if certificate is None else lambda: certificate.context
-    for each in bound.sockets:
-        await Listener(runner, each, context, shared=bound.shared).start()
-
-
-async def _renew(certificate: ServerCertificate, shown: Gauge) -> None:
-    while True:
-        shown.set(certificate.expires)
-        await asyncio.sleep(RENEWAL_SECONDS)
-        await asyncio.to_thread(certificate.refresh)
 
 
 def _raise_descriptors() -> int:

@@ -13,7 +13,8 @@ from typing import Protocol
 from provlog.server.cli.announcing import Announcement, Announcer, OpenLog
 from provlog.server.cli.bound import Bound, bind_all
 from provlog.server.cli.common import require_log
-from provlog.server.cli.listening import Listening, serve_api, serve_metrics
+from provlog.server.cli.listening import Listening
+from provlog.server.cli.sites import serve_api, serve_metrics
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app
 from provlog.server.instance import Instance
@@ -74,7 +75,7 @@ class Alone:
 
 def serve_task(task: Task, place: Place) -> None:
     """Serve until told to stop. Raises what keeps the service from being opened."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(task, place))
 
 
@@ -181,7 +182,8 @@ def _accept_clock(service: Service) -> None:
     service.clock.accept()
 
 
-def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+def loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    """Return the faster event loop where there is one, None for the usual."""
     try:
         import uvloop
     except ImportError:  # not built for this platform

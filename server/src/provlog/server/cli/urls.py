@@ -4,6 +4,8 @@ import ipaddress
 import re
 from typing import Final, TypeAlias
 
+from yarl import URL
+
 from provlog.server.errors import ConfigurationError
 
 PUBLIC_URL_VARIABLE: Final = "PROVLOG_PUBLIC_URL"
@@ -42,6 +44,28 @@ def parse_public_url(text: str) -> str:
             "a public URL begins with https:// unless its host is this machine"
         )
     return text.removesuffix("/")
+
+
+def parse_upstream(text: str, *, insecure: bool) -> URL:
+    """Return the base URL of a server that requests are passed on to.
+
+    It is `http[s]://host[:port][/prefix]` as `parse_public_url` reads it, and plain
+    HTTP is for this machine alone unless `insecure`: what is passed on holds tokens.
+    Raises `ConfigurationError` of everything else.
+    """
+    match = _URL.fullmatch(text) if len(text) <= MAX_URL else None
+    if match is None or not _is_sound(match):
+        raise ConfigurationError(
+            "--upstream is https://host[:port][/path], the host in lower case, without"
+            " credentials, query and fragment"
+        )
+    loopback = is_loopback(match["host"].strip("[]"))
+    if match["scheme"] == "http" and not loopback and not insecure:
+        raise ConfigurationError(
+            "--upstream begins with https:// unless its host is this machine, or"
+            " --insecure-upstream is given"
+        )
+    return URL(text, encoded=True)
 
 
 def parse_address(text: str) -> Address:

@@ -66,6 +66,12 @@ def is_proxy_or_local(peer: str, trusted: Sequence[Network]) -> bool:
     return near[0].is_loopback or is_within(near[0], trusted)
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Tell whether a peer is one of the proxies that are believed."""
+    near = _read(peer)
+    return near is not None and is_within(near[0], trusted)
+
+
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
     """Tell whether an address lies in one of the networks."""
     return any(address in network for network in networks)

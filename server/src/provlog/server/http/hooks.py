@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from provlog.server.delivery import hook_of
+from provlog.server.delivery import connector_of, hook_of
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.access import SUBJECT
 from provlog.server.http.auth import Caller, require_hook
@@ -91,9 +91,11 @@ async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:
 async def _take(
     request: web.Request, caller: Caller, source: SourceRecord, hook: Hook
 ) -> web.Response:
-    limit = request.app[SETTINGS].batch_bytes
+    service, limit = request.app[SERVICE], request.app[SETTINGS].batch_bytes
     async with received(request, caller, limit) as body:
-        records = await _cut(request.app[SERVICE], caller, hook, body)
+        # How a body is cut may be a matter of the source's settings.
+        hook = connector_of(service, caller.log, source).hook or hook
+        records = await _cut(service, caller, hook, body)
         delivered = await log_records(request, caller, source, records)
     return json_response(
         {

@@ -7,7 +7,7 @@ token cannot leave the origin that the operator named. Redirects are not followe
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlencode
@@ -35,19 +35,20 @@ class Answer:
     """A successful answer. `next` are the targets of its links with rel=next.
 
     `clock` is the server's own time in Unix milliseconds, None where it did not tell;
-    `pause` how many seconds to wait before the next request.
+    `pause` how many seconds to wait before the next request. `headers` are its fields.
     """
 
     body: bytes
     next: tuple[URL, ...]
     clock: int | None
     pause: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fetcher:
     """Connections to one origin.
 
-    `authorization` returns the header's value for each request, or what it is waited
+    `authorization` returns the value of `header` for each request, or what it is waited
     for; an empty one is not sent. `seconds` is what an answer may take. Raises
     `ConfigurationError` for a URL that cannot be. `refused` is called where the
     authorization is not taken (401), and another is had for the next attempt. `limited`
@@ -61,6 +62,7 @@ class Fetcher:
         seconds: float = ANSWER_SECONDS,
         refused: Callable[[], None] | None = None,
         limited: Callable[[bytes], bool] | None = None,
+        header: str = "Authorization",
     ) -> None:
         self.origin = parse_origin(url)
         self._name = f"{self.origin.host}:{self.origin.port}"
@@ -68,6 +70,7 @@ class Fetcher:
         self._seconds = seconds
         self._refused = refused
         self._limited = limited
+        self._header = header
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, query: str, most: int) -> Answer:
@@ -120,6 +123,7 @@ class Fetcher:
                     self._next(response),
                     clock_of(response.headers),
                     pause_after(response.headers, _now()),
+                    response.headers,
                 )
         except aiohttp.ClientConnectorCertificateError:
             raise self._error(
@@ -135,7 +139,7 @@ class Fetcher:
         authorization = self._authorization()
         if not isinstance(authorization, str):
             authorization = await authorization
-        return {"Authorization": authorization} if authorization else {}
+        return {self._header: authorization} if authorization else {}
 
     async def close(self) -> None:
         """Close all connections."""

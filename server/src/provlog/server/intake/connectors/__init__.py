@@ -10,11 +10,15 @@ from functools import lru_cache
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.connectors import (
+    auth0,
     entra,
+    generic,
     google,
+    jumpcloud,
     keycloak,
     okta,
     onelogin,
+    scim,
     secevent,
 )
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
@@ -31,17 +35,19 @@ __all__ = [
     "events_of",
 ]
 
-CONNECTORS: dict[str, Connector] = {
-    connector.name: connector
-    for connector in (
-        entra.CONNECTOR,
-        google.CONNECTOR,
-        keycloak.CONNECTOR,
-        okta.CONNECTOR,
-        onelogin.CONNECTOR,
-        secevent.CONNECTOR,
-    )
-}
+_ALL: tuple[Connector, ...] = (
+    auth0.CONNECTOR,
+    entra.CONNECTOR,
+    generic.CONNECTOR,
+    google.CONNECTOR,
+    jumpcloud.CONNECTOR,
+    keycloak.CONNECTOR,
+    okta.CONNECTOR,
+    onelogin.CONNECTOR,
+    scim.CONNECTOR,
+    secevent.CONNECTOR,
+)
+CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _ALL}
 
 
 @lru_cache(maxsize=4096)
@@ -62,9 +68,10 @@ def configured(name: str | None, settings: SourceSettings | None) -> Connector:
 def events_of(
     connector: Connector, record: bytes, source: str, now_ms: int
 ) -> list[Event]:
-    """Return the events of one record, at least one, without its secrets.
+    """Return the events of one record, at least one, with its secrets cut out.
 
-    Whatever its bytes are: what a secret is says `provlog.merkle.redaction`.
+    The one way from records to events: what is kept and hashed is what `cut_secrets`
+    leaves of the record, and `original` lists in `redacted` what it cut.
     """
     return without_secrets(
         record, lambda kept: connector.to_events(kept, source, now_ms)

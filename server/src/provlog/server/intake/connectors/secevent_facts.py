@@ -10,7 +10,7 @@ an outcome is told by an asynchronous response alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from typing import Final
@@ -18,10 +18,12 @@ from typing import Final
 from provlog.merkle.encoding import JsonValue, format_time
 from provlog.merkle.event_tokens import claims_in, event_id
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
-from provlog.server.intake.connectors.scim_patch import (
-    patch_changes,
-    patched_active,
-    patched_members,
+from provlog.server.intake.connectors.scim_steps import (
+    MemberStep,
+    Step,
+    active_of,
+    member_step,
+    read_steps,
 )
 from provlog.server.intake.connectors.secevent_subjects import resource_kind, target_of
 from provlog.server.intake.connectors.secevent_types import (
@@ -81,8 +83,8 @@ def _told(uri: str, payload: Object, claims: Object) -> list[_Told]:
         common["context"] = context
     kind = resource_kind(subject)
     if uri.lower() == _PATCH and kind == "Groups":
-        members = patched_members(payload.get("data"))
-        if members is not None:
+        members = _members(read_steps(payload.get("data")))
+        if members:
             return [_membership(uri, common, *each) for each in members]
     changes = _changes(uri.lower(), payload)
     if changes:
@@ -91,6 +93,23 @@ def _told(uri: str, payload: Object, claims: Object) -> list[_Told]:
     if outcome:
         common["outcome"] = outcome
     return [(_type(uri, payload, kind), uri, common)]
+
+
+def _members(steps: Sequence[Step]) -> list[tuple[str, Object]]:
+    """Return the members that were added and removed, by "add" and "remove".
+
+    Nobody where anything else was done as well, or who came and went cannot be told.
+    """
+    found: list[tuple[str, Object]] = []
+    for step in map(member_step, steps):
+        if step is None or not _is_told(step):
+            return []
+        found += [(step.op, each) for each in step.members or ()]
+    return found
+
+
+def _is_told(step: MemberStep) -> bool:
+    return step.op in ("add", "remove") and bool(step.members)
 
 
 def _membership(uri: str, common: Object, op: str, member: Object) -> _Told:
@@ -117,7 +136,7 @@ def _type(uri: str, payload: Object, kind: str | None) -> str | None:
         verb = METHODS.get(str(payload.get("method")).upper())
         return scim_type(verb, kind) if verb else type_of(uri, kind)
     if known == _PATCH and kind == "Users":
-        active = patched_active(payload.get("data"))
+        active = active_of(read_steps(payload.get("data")))
         if active is not None:
             return "account.enable" if active else "account.disable"
     return type_of(uri, kind)
@@ -126,7 +145,7 @@ def _type(uri: str, payload: Object, kind: str | None) -> str | None:
 def _changes(uri: str, payload: Object) -> list[JsonValue]:
     data, names = payload.get("data"), payload.get("attributes")
     if uri == _PATCH:
-        return patch_changes(data)
+        return [step.change(None) for step in read_steps(data)]
     if uri in _WHOLE and isinstance(data, dict):
         op = "add" if "create" in uri else "replace"
         return [
