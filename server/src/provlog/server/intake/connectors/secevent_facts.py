@@ -18,6 +18,7 @@ from typing import Final
 from provlog.merkle.encoding import JsonValue, format_time
 from provlog.merkle.event_tokens import claims_in, event_id
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
+from provlog.server.intake.connectors.reading import as_object
 from provlog.server.intake.connectors.scim_steps import (
     MemberStep,
     Step,
@@ -52,10 +53,10 @@ def facts_of(value: JsonValue) -> Facts:
     claims = claims_in(value)
     if claims is None:
         return Facts()
-    events = _object(claims.get("events"))
+    events = as_object(claims.get("events"))
     told: list[_Told] = []
     for uri, payload in islice(events.items(), MAX_EVENTS_OF_RECORD + 1):
-        told += _told(uri, _object(payload), claims)
+        told += _told(uri, as_object(payload), claims)
     several = told[:MAX_EVENTS_OF_RECORD] or [(None, None, {})]
     flags = ["targets_cut"] if len(told) > MAX_EVENTS_OF_RECORD else []
     cut = [_cut_changes(members) for _, _, members in several]
@@ -63,7 +64,7 @@ def facts_of(value: JsonValue) -> Facts:
         flags.append("changes_cut")
     return Facts(
         id=event_id(claims),
-        time=_time(claims, [*map(_object, events.values())]),
+        time=_time(claims, [*map(as_object, events.values())]),
         types=[(uri, kind) for kind, uri, _ in several],
         data=[members for _, _, members in several],
         flags=tuple(flags),
@@ -192,7 +193,7 @@ def _localised(value: JsonValue) -> JsonValue:
 
 def _outcome(payload: Object) -> Object:
     """Return the outcome that a SCIM status in digits stands for."""
-    error = _object(payload.get("response"))
+    error = as_object(payload.get("response"))
     status = str(payload.get("status") or error.get("status"))
     result = {"2": "success", "4": "failure", "5": "failure"}.get(status[:1])
     if len(status) != 3 or not status.isdigit() or result is None:
@@ -228,7 +229,3 @@ def _old_subject(claims: Mapping[str, JsonValue]) -> Object:
     """Return the subject of a token that still says `sub` (RFC 8417 section 2.2)."""
     sub = claims.get("sub")
     return {"format": "opaque", "id": sub} if isinstance(sub, str) else {}
-
-
-def _object(value: JsonValue) -> Object:
-    return value if isinstance(value, dict) else {}
