@@ -44,6 +44,8 @@ MEANING = {
     "disk": "a full disk; in half of the rounds the server is killed in that state",
     "syscalls": "each system call on the database's and the guard's files failed, with"
     " EIO and with ENOSPC",
+    "outbox": "SIGKILL of an outbox that puts and sends, in half of the rounds of the"
+    " server too",
 }
 
 

@@ -20,7 +20,7 @@ import aiohttp
 from chaos.engines import Database, Engine
 from chaos.tallies import Tally
 from chaos.watchmen import Watchman
-from support.crowds import TIMEOUT, Crowd
+from support.crowds import SOURCE, TIMEOUT, Crowd
 from support.observers import ForkError, LostError
 from support.servers import Server, run_server_command
 
@@ -128,7 +128,10 @@ class Rig:
 
     def _require_each_once(self) -> None:
         observer = self.crowd.observer
-        events = sum(entry.kind == "event" for entry in observer.entries)
+        events = sum(
+            entry.kind == "event" and entry.body["source"] == SOURCE
+            for entry in observer.entries
+        )
         assert events == len(self.crowd.sent) == len(observer.acknowledged), (
             f"{events} events in the log, {len(self.crowd.sent)} sent, "
             f"{len(observer.acknowledged)} acknowledged"

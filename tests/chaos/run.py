@@ -22,6 +22,7 @@ from chaos.disks import Disks
 from chaos.engines import Engine, SqliteEngine
 from chaos.freezes import Freezes
 from chaos.kills import Kills, SharedKills
+from chaos.outboxes import OutboxKills
 from chaos.postgres import PostgresEngine
 from chaos.reports import write_report
 from chaos.syscalls import Syscalls
@@ -38,6 +39,7 @@ CAMPAIGNS: Sequence[type[Campaign]] = (
     DatabaseClocks,
     Disks,
     Syscalls,
+    OutboxKills,
 )
 NAMES = [each.name for each in CAMPAIGNS]
 ENGINES: dict[str, type[SqliteEngine] | type[PostgresEngine]] = {

@@ -17,6 +17,7 @@ from chaos.disks import Disks
 from chaos.engines import SqliteEngine
 from chaos.freezes import Freezes
 from chaos.kills import Kills, SharedKills
+from chaos.outboxes import OutboxKills
 from chaos.postgres import PostgresEngine
 from chaos.reports import MEANING
 from chaos.run import CAMPAIGNS
@@ -58,6 +59,7 @@ async def require_clean(
         (Clocks, 1),
         (Disks, 1),
         (Syscalls, 2),
+        (OutboxKills, 2),
     ],
 )
 async def test_on_sqlite_nothing_is_lost_and_nothing_forks(

@@ -21,16 +21,23 @@ if TYPE_CHECKING:
     from provlog.client.answers import ConsistencyProof, InclusionProof, Receipt
     from provlog.client.errors import (
         ClientError,
+        OutboxFullError,
         RefusedError,
+        SpoolError,
         UnavailableError,
         UsageError,
     )
+    from provlog.client.logging_handler import OutboxHandler
     from provlog.client.memory import Evidence, FileMemory, Memory, VolatileMemory
+    from provlog.client.outbox.awaited import AsyncOutbox
+    from provlog.client.outbox.box import Outbox
+    from provlog.client.recording import recorded
     from provlog.client.sync import Client
     from provlog.merkle.trust import SignedCheckpoint, Trust
 
 __all__ = [
     "AsyncClient",
+    "AsyncOutbox",
     "Client",
     "ClientError",
     "ConsistencyProof",
@@ -38,17 +45,23 @@ __all__ = [
     "FileMemory",
     "InclusionProof",
     "Memory",
+    "Outbox",
+    "OutboxFullError",
+    "OutboxHandler",
     "Receipt",
     "RefusedError",
     "SignedCheckpoint",
+    "SpoolError",
     "Trust",
     "UnavailableError",
     "UsageError",
     "VolatileMemory",
+    "recorded",
 ]
 
 _HOMES = {
     "AsyncClient": "provlog.client.aio",
+    "AsyncOutbox": "provlog.client.outbox.awaited",
     "Client": "provlog.client.sync",
     "ClientError": "provlog.client.errors",
     "ConsistencyProof": "provlog.client.answers",
@@ -56,13 +69,18 @@ _HOMES = {
     "FileMemory": "provlog.client.memory",
     "InclusionProof": "provlog.client.answers",
     "Memory": "provlog.client.memory",
+    "Outbox": "provlog.client.outbox.box",
+    "OutboxFullError": "provlog.client.errors",
+    "OutboxHandler": "provlog.client.logging_handler",
     "Receipt": "provlog.client.answers",
     "RefusedError": "provlog.client.errors",
     "SignedCheckpoint": "provlog.merkle.trust",
+    "SpoolError": "provlog.client.errors",
     "Trust": "provlog.merkle.trust",
     "UnavailableError": "provlog.client.errors",
     "UsageError": "provlog.client.errors",
     "VolatileMemory": "provlog.client.memory",
+    "recorded": "provlog.client.recording",
 }
 
 

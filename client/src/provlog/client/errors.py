@@ -5,7 +5,9 @@
     ClientError
     ├── UsageError        the calling program or its configuration; nothing was sent
     ├── RefusedError      the server refused what was sent; sent again, it is again
+    ├── SpoolError        an outbox's file is damaged, or is none
     └── UnavailableError  no answer for now; the same may be sent again later
+        └── OutboxFullError  no room in an outbox, or on its disk
 
     provlog.merkle.errors.MerkleError   the log: its answer is not what it must be
     ├── MalformedError                  not in the format
@@ -60,13 +62,34 @@ class UnavailableError(ClientError):
 
     `retry_after` is the number of seconds the server asked for, if it did. `unsettled`
     are the events whose fate is unknown, as they were sent and with their ids: to
-    submit exactly these again can make no second entry.
+    submit exactly these again can make no second entry. `status` is the HTTP status, if
+    there was an answer.
     """
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        self.status = status
         self.unsettled: Sequence[Mapping[str, JsonValue]] = ()
+
+
+class OutboxFullError(UnavailableError):
+    """The outbox, or its disk, has no room: nothing of what was to be put is in it."""
+
+
+class SpoolError(ClientError):
+    """An outbox's file cannot be used; the message says why and what to do.
+
+    Nothing is repaired or made anew: what is in the file may be all there is. Raised by
+    a put, it leaves open whether the events are in the file; put them again with the
+    same ids.
+    """
 
 
 def printable(text: str) -> str:

@@ -171,7 +171,9 @@ async def _receive(response: aiohttp.ClientResponse, request: Request) -> Answer
     if status == 429 or (status == 503 and pause is not None):
         raise _TryAgain(f"the server asks to come back later (HTTP {status})", pause)
     if status >= 500 or status < 400 or status == 408:
-        raise UnavailableError(f"the server failed to answer (HTTP {status})")
+        raise UnavailableError(
+            f"the server failed to answer (HTTP {status})", status=status
+        )
     try:
         problem = await _read(response, MAX_PROBLEM)
     except MalformedError:

@@ -15,6 +15,7 @@ from provlog.client.cli.auditing import audit
 from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
 from provlog.client.cli.reporting import gaps
+from provlog.client.cli.spooling import spool
 from provlog.client.cli.submitting import submit
 from provlog.client.cli.verifying import verify
 from provlog.client.errors import ClientError, UnavailableError
@@ -86,7 +87,17 @@ def cli() -> None:
     """
 
 
-for _command in (submit, verify, checkpoint, entry, proof, monitor, audit, gaps):
+for _command in (
+    submit,
+    spool,
+    verify,
+    checkpoint,
+    entry,
+    proof,
+    monitor,
+    audit,
+    gaps,
+):
     cli.add_command(_command)
 
 

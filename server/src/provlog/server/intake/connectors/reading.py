@@ -1,0 +1,13 @@
+"""Members of decoded JSON that may be anything: what is not as expected is absent."""
+
+from provlog.merkle.encoding import JsonValue
+
+
+def as_object(value: JsonValue) -> dict[str, JsonValue]:
+    """Return an object, an empty one in the place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_text(value: JsonValue) -> str | None:
+    """Return a text that is not empty, None in the place of anything else."""
+    return value if isinstance(value, str) and value else None
