@@ -29,7 +29,7 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.auth0_calls import CALLS, find_call, parties
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
-from provlog.server.intake.connectors.reading import as_object
+from provlog.server.intake.connectors.reading import as_object, told_apart
 from provlog.server.intake.data_members import MAX_CHANGES
 
 MAX_EVENTS_OF_RECORD: Final = 64
@@ -99,6 +99,8 @@ def facts_of(record: JsonValue) -> Facts:
         type=kind,
         data=[common | each for each in members],
         flags=("targets_cut",) if len(several) > len(members) else (),
+        # All calls of the API are of one type, whatever is called.
+        compared=told_apart(log.get("description"), log.get("details")),
     )
 
 

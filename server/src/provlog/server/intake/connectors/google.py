@@ -34,7 +34,7 @@ from provlog.server.intake.connectors.building import (
 )
 from provlog.server.intake.connectors.google_types import OF_ACTOR, TYPES
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
-from provlog.server.intake.connectors.reading import as_object
+from provlog.server.intake.connectors.reading import as_object, told_apart
 from provlog.server.intake.times import normalise_time
 
 __all__ = ["CONNECTOR", "ENVELOPES", "MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
@@ -89,6 +89,8 @@ def facts_of(record: JsonValue) -> Facts:
         data=[_members(*each, common) for each in zip(names, kept, strict=True)],
         types=[(name, TYPES.get(name or "")) for name in names],
         flags=("events_cut",) if len(events) > MAX_EVENTS_OF_RECORD else (),
+        # Exports that flatten an activity give its id to a record of each event.
+        compared=told_apart(*map(_plain_parameters, kept)),
     )
 
 
@@ -176,6 +178,18 @@ def _parameters(listed: JsonValue) -> _Object:
         if isinstance(name, str) and values:
             parameters.setdefault(name, values[0])
     return parameters
+
+
+def _plain_parameters(event: _Object) -> JsonValue:
+    """Return the parameters that say something, in the one spelling of all forms."""
+    said = _parameters(event.get("parameters")).items()
+    return {name: _plain(value) for name, value in said if value is not None}
+
+
+def _plain(value: JsonValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, dict) else str(value).lower()
 
 
 def _first(parameters: _Object, *names: str) -> JsonValue:
