@@ -66,8 +66,9 @@ class _Difference:
         self.added |= members
 
     def _remove(self, members: dict[str, Attributes]) -> None:
-        for key in members:
-            self.added.pop(key, None)
+        if self.added:
+            for key in members:
+                self.added.pop(key, None)
         self.removed |= members
 
     def _named(self, members: Sequence[Attributes]) -> dict[str, Attributes]:
@@ -118,11 +119,14 @@ def _difference(exchange: Exchange) -> _Difference:
 def _read_patch(
     request: Attributes, before: Attributes | None, found: _Difference
 ) -> None:
-    for step in read_steps(request):
-        of_members = member_step(step)
+    steps = [(step, member_step(step)) for step in read_steps(request)]
+    whole = [place for place, (_, each) in enumerate(steps) if each and each.is_whole]
+    # What is known to be overruled later in the request need not be compared.
+    first = whole[-1] if whole and before is not None else 0
+    for place, (step, of_members) in enumerate(steps):
         if of_members is None:
             found.changes.append(step.change(before))
-        else:
+        elif place >= first:
             found.take(of_members)
             if of_members.members is None:
                 found.changes.append(step.change(None))
