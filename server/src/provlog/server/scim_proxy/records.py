@@ -110,8 +110,8 @@ def _fitting(record: dict[str, JsonValue]) -> bytes:
 def _encode(record: dict[str, JsonValue]) -> bytes:
     """Return a record as one line, for NDJSON.
 
-    Fields of a header need not be UTF-8, and whatever they are an outcome is recorded:
-    what cannot be written becomes a question mark.
+    Fields of requests and answers may hold bytes that are no UTF-8: a "?" each, as a
+    record that cannot be written would leave a change without its outcome.
     """
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return text.encode(errors="replace")
