@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -101,6 +102,27 @@ def test_a_value_that_says_nothing_stays(value: JsonValue) -> None:
             {"url": f"https://x/y?a=1&access_token={S}&b=2#c"},
             {"url": f"https://x/y?a=1&access_token={MARK}&b=2#c"},
             "/url",
+        ),
+        (
+            {"s": f"Server=a;Password={S}&b=2"},
+            {"s": f"Server=a;Password={MARK}&b=2"},
+            "/s",
+        ),
+        ({"m": f"user=ann,pin={S} b=2"}, {"m": f"user=ann,pin={MARK} b=2"}, "/m"),
+        (
+            {"f": f"user[name]=a&user[password]={S}&b=2"},
+            {"f": f"user[name]=a&user[password]={MARK}&b=2"},
+            "/f",
+        ),
+        (
+            {"f": f"a=1&user%5Bpassword%5D={S}"},
+            {"f": f"a=1&user%5Bpassword%5D={MARK}"},
+            "/f",
+        ),
+        (
+            {"p": [{"name": "token", "msgValue": {"parameter": [{"value": S}]}}]},
+            {"p": [{"name": "token", "msgValue": MARK}]},
+            "/p/0/msgValue",
         ),
         ({"m": f"got {{'password': '{S}'"}, {"m": f"got {{'password':{MARK}"}, "/m"),
         ({"m": f'a: {{"pin":"{S}", 7'}, {"m": f'a: {{"pin":{MARK}'}, "/m"),
@@ -275,6 +297,17 @@ def steps_of(record: bytes) -> int:
     finally:
         sys.setprofile(None)
     return len(calls)
+
+
+def test_long_names_around_many_secrets_take_no_room_for_each() -> None:
+    record = b'{"%b":{%b"b":1}}' % (b"a" * 50_000, b'"pin":1,' * 5_000)
+    tracemalloc.start()
+    try:
+        assert cut_bytes(record).pointers == ("",)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 16 << 20
 
 
 def test_after_a_number_of_tokens_the_rest_is_cut() -> None:

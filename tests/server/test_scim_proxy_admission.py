@@ -54,6 +54,48 @@ def test_long_bodies_have_a_bound_of_their_own() -> None:
         pass
 
 
+def test_long_bodies_of_reads_have_another() -> None:
+    admitted = Admission(1, 1)
+    with admitted.change("a", long=True), admitted.read(long=True):
+        with pytest.raises(Refusal), admitted.read(long=True):
+            pass
+        with admitted.read(long=False):
+            pass
+    with admitted.read(long=True):
+        pass
+
+
+async def test_a_read_whose_body_never_ends_holds_no_more_than_its_place() -> None:
+    settings = ProxySettings(URL(), long_changes=1, request_bytes=1)
+    end, begun = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"[1,"
+        await end.wait()
+        yield b"2]"
+
+    async def answer(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST"):
+            begun.set()
+            await reader.readuntil(b"2]\r\n0\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with proxied(FakeScim(f"http://127.0.0.1:{port}"), settings) as proxy:
+            reading = asyncio.create_task(proxy.ask("POST", "/.search", data=slowly()))
+            await begun.wait()
+            assert (await proxy.ask("POST", "/.search", data=b"[1]"))[0] == 503
+            assert (await proxy.ask("GET", "/Users"))[0] == 200
+            end.set()
+            assert (await reading)[0] == 200
+
+
 def test_an_address_has_its_own_rate_and_others_do_not_notice() -> None:
     now = 0.0
     admitted = Admission(10, 10, 2.0, lambda: now)

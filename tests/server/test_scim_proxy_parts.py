@@ -158,14 +158,20 @@ def test_a_password_is_hidden_in_any_json(value: JsonValue) -> None:
         assert "s3cret" not in json.dumps(without_secrets(body, frozenset()))
 
 
+def packed(data: bytes) -> bytes:
+    """Return what is the same at any time: all workers collect the same tests."""
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("data", "coding", "kept"),
     [
         (b'{"a":1}', "", {"a": 1}),
         (b'{"a":1}', "Identity", {"a": 1}),
-        (gzip.compress(b'{"a":1}'), " GZIP ", {"a": 1}),
+        (packed(b'{"a":1}'), " GZIP ", {"a": 1}),
         (zlib.compress(b'{"a":1}'), "deflate", {"a": 1}),
-        (gzip.compress(b'{"a":1}')[:-3], "gzip", None),
+        (packed(b'{"a":1}')[:-3], "gzip", None),
+        (packed(b"1") + packed(b"2"), "gzip", None),
         (b"not packed", "gzip", None),
         (b"\0", "br", None),
         (b'{"a":1,"a":2}', "", None),
@@ -173,7 +179,7 @@ def test_a_password_is_hidden_in_any_json(value: JsonValue) -> None:
         (b'{"a":"\xff"}', "", None),
         (b"", "", None),
         (b"[" * 5000, "", None),
-        (gzip.compress(b"[" + b"1," * 4_000_000 + b"1]"), "gzip", None),
+        (packed(b"[" + b"1," * 4_000_000 + b"1]"), "gzip", None),
     ],
 )
 def test_only_strict_json_of_bounded_size_is_recorded(

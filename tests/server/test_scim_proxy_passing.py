@@ -137,13 +137,17 @@ async def test_strangers_cannot_say_who_they_are_called_for(proxy: Proxied) -> N
         "X-Forwarded-For": "1.2.3.4",
         "X-Forwarded-Host": "evil",
         "Forwarded": "x",
+        "X-Forwarded-User": "admin",
+        "X_Forwarded_Email": "admin",
+        "X-Real-IP": "1.2.3.4",
     }
     assert await proxy.change(headers=forged | {"X-Forwarded-Proto": "https"}) == 201
     (seen,) = proxy.scim.seen
     assert seen.field("X-Forwarded-For") == "127.0.0.1"
     assert seen.field("X-Forwarded-Proto") == "http"
     assert seen.field("X-Forwarded-Host") == URL(proxy.url).authority
-    assert seen.field("Forwarded") is None
+    for name in ("Forwarded", "X-Forwarded-User", "X_Forwarded_Email", "X-Real-IP"):
+        assert seen.field(name) is None
     assert proxy.book.last["ip"] == "127.0.0.1"
 
 
@@ -262,6 +266,7 @@ async def test_a_body_that_two_servers_could_read_differently_is_refused(
         ("PROPFIND", {}, 405),
         ("GET", {"X-HTTP-Method-Override": "DELETE"}, 400),
         ("POST", {"X-Method-Override": "PATCH"}, 400),
+        ("GET", {"X_HTTP_Method_Override": "DELETE"}, 400),
         ("GET", {"X_HTTP_Method-Override": "DELETE"}, 400),
         ("PUT", {"Connection": "close, Content-Encoding"}, 400),
         ("PUT", {"Connection": "Authorization"}, 400),
@@ -276,6 +281,27 @@ async def test_methods_that_could_change_something_unseen_are_refused(
         "urn:ietf:params:scim:api:messages:2.0:Error"
     ]
     assert proxy.scim.seen == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/Users;/.search", "/Users;x=1/.search", "/Users%3F/.search", "/;.search"]
+)
+async def test_what_a_server_could_take_for_no_search_is_recorded(
+    proxy: Proxied, path: str
+) -> None:
+    assert await proxy.change(path=path) == 201
+    assert proxy.book.phases == ["attempt", "outcome"]
+
+
+async def test_the_path_that_is_recorded_is_the_one_that_counts(
+    proxy: Proxied,
+) -> None:
+    fields = {"X-Original-URL": "/Users", "X-Rewrite-URL": "/Users"}
+    assert (await proxy.ask("POST", "/.search", headers=fields))[0] == 201
+    (seen,) = proxy.scim.seen
+    assert not {"x-original-url", "x-rewrite-url"} & {
+        name.lower() for name, _ in seen.headers
+    }
 
 
 async def test_chunks_and_a_body_that_was_asked_for_pass(proxy: Proxied) -> None:

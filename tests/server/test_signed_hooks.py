@@ -1,17 +1,22 @@
 """Deliveries that are signed over their raw bytes, in place of a token."""
 
+import asyncio
 import base64
 import hmac
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from provlog.merkle.disclosures import parse_disclosure
+from provlog.server.http.addresses import parse_network
+from provlog.server.http.context import CROWD, HttpSettings
 from provlog.server.reader import LogReader
 from provlog.server.source_settings import HookSettings, SettingsBook, SourceSettings
 from provlog.server.storage.base import SourceRecord
@@ -147,3 +152,42 @@ async def test_only_the_source_with_settings_is_opened_by_a_signature(
         sent = io.BytesIO(body)
         async with log.client.post(path, data=sent, headers=headers) as answer:
             assert answer.status == 401
+
+
+async def test_strangers_take_no_room_of_the_provider_s(tmp_path: Path) -> None:
+    # What they send is not known to be theirs before all of it is there.
+    limits = HttpSettings(
+        body_bytes=2 << 20,
+        hook_seconds=20,
+        trusted_proxies=(parse_network("127.0.0.0/8"),),
+    )
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"["
+        begun.set()
+        await end.wait()
+
+    async with served(tmp_path, settings=limits) as log:
+        source = SourceRecord(SOURCE, "acme", "okta")
+        await log.service.register_source(log.log, source, "test")
+        sign(log)
+
+        async def send() -> None:
+            headers = {
+                "X-Forwarded-For": "192.0.2.7",
+                "Content-Length": str((1 << 20) + 1000),
+            }
+            with suppress(aiohttp.ClientError):
+                await log.client.post(PATH, data=slowly(), headers=headers)
+
+        stranger = asyncio.create_task(send())
+        await begun.wait()
+        async with asyncio.timeout(10):
+            while log.app[CROWD]._room.taken.count == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        answer = await deliver(log, signature(BODY).hex())
+        end.set()
+        stranger.cancel()
+        await asyncio.gather(stranger, return_exceptions=True)
+        assert answer.status == 200

@@ -25,15 +25,26 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib import parse
 
 from provlog.merkle.event_tokens import is_token_shaped
-from provlog.merkle.redaction_scan import MARK, Place, Scan, unquote
-from provlog.merkle.secret_names import is_secret_name, may_hold_secrets, normalise
+from provlog.merkle.redaction_scan import (
+    MARK,
+    MAX_POINTER_LENGTH,
+    Place,
+    Scan,
+    unquote,
+)
+from provlog.merkle.secret_names import (
+    MAX_NAME,
+    is_secret_name,
+    may_hold_secrets,
+    normalise,
+)
 
 __all__ = ["MARK", "MAX_POINTERS", "MAX_POINTER_LENGTH", "Cut", "cut_secrets"]
 
 MAX_POINTERS: Final = 100
-MAX_POINTER_LENGTH: Final = 512
 MAX_STRINGS: Final = 2
 """How many strings deep JSON in strings is cut in part; deeper it is cut whole."""
 
@@ -50,7 +61,9 @@ _HEADERS = frozenset(
 )
 _JWT = re.compile(r"\s*eyJ[\w-]{5,}\.[\w-]+\.[\w-]*(?:\.[\w-]*){0,2}\s*", re.ASCII)
 _QUOTED = re.compile(r"[\"']([\w.% -]{1,64}+)[\"']\s*+[:=]", re.ASCII)
-_FORM = re.compile(r"(?<![\w.%-])([\w.%-]++)=([^&#\s\"']++)", re.ASCII)
+# Not the value: of one that is no secret, the rest may be the next parameter.
+_PARAMETER = re.compile(r"(?<![\w.%[\]-])([\w.%[\]-]++)=(?=[^&#\s\"'])", re.ASCII)
+_PARAMETER_END = re.compile(r"[&#\s\"']|\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +131,10 @@ def _spliced(record: bytes, places: list[Place]) -> bytes:
 
 def _pointers(places: list[Place]) -> tuple[str, ...]:
     found = dict.fromkeys(place.pointer for place in places)
-    pointers = [each for each in found if each is not None and _is_told(each)]
+    pointers = [each for each in found if each is not None and _is_unicode(each)]
     if len(pointers) < len(found) or len(pointers) > MAX_POINTERS:
         return ("",)
     return tuple(pointers)
-
-
-def _is_told(pointer: str) -> bool:
-    return len(pointer) <= MAX_POINTER_LENGTH and _is_unicode(pointer)
 
 
 def _look_into(raw: bytes, headers: bool, strings: int) -> bytes | None:
@@ -139,7 +148,7 @@ def _look_into(raw: bytes, headers: bool, strings: int) -> bytes | None:
             return MARK
         kept = _cut(inner, strings - 1).record
         return None if kept == inner else _quote(kept, raw)
-    cut = _FORM.sub(_cut_parameter, _without_tail(text))
+    cut = _without_parameters(_without_tail(text))
     return None if cut == text else _quote(cut.encode("utf-8", "surrogatepass"), raw)
 
 
@@ -189,8 +198,15 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def _cut_parameter(match: re.Match[str]) -> str:
-    return f"{match[1]}={_WORD}" if is_secret_name(match[1]) else match[0]
+def _without_parameters(text: str) -> str:
+    """Return a form, a query or a list of settings without its secrets."""
+    parts, end = list[str](), 0
+    for match in _PARAMETER.finditer(text):
+        if match.start() >= end and is_secret_name(parse.unquote(match[1][-MAX_NAME:])):
+            parts += (text[end : match.end()], _WORD)
+            found = _PARAMETER_END.search(text, match.end())
+            end = len(text) if found is None else found.start()
+    return "".join((*parts, text[end:]))
 
 
 def _quote(kept: bytes, raw: bytes) -> bytes:

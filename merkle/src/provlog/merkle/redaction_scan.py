@@ -29,6 +29,7 @@ MARK: Final = b'"[redacted]"'
 MAX_TOKENS: Final = 100_000
 MAX_DEPTH: Final = 64
 """How deep a value may stand whose place is told; deeper ones are not read anyway."""
+MAX_POINTER_LENGTH: Final = 512
 
 _TOKEN = re.compile(rb'("(?:[^"\\]++|\\.)*+"?)(?:[ \t\r\n]*+(:))?|[][{},:]', re.DOTALL)
 _LITERAL = re.compile(rb"[^ \t\r\n]++(?:[ \t\r\n]++[^ \t\r\n]++)*+")
@@ -219,13 +220,14 @@ class Scan:
     def _pointer(self) -> str | None:
         if self._broken or len(self._stack) > MAX_DEPTH:
             return None
-        parts = (
-            str(frame.index) if frame.name is _NO_NAME else frame.name.text
-            for frame in self._stack[1:]
-        )
-        return "".join(
-            "/" + part.replace("~", "~0").replace("/", "~1") for part in parts
-        )
+        pointer = ""
+        for frame in self._stack[1:]:
+            part = str(frame.index) if frame.name is _NO_NAME else frame.name.text
+            # Names may be as long as the text, and stand around as many secrets.
+            if len(pointer) + len(part) >= MAX_POINTER_LENGTH:
+                return None
+            pointer += "/" + part.replace("~", "~0").replace("/", "~1")
+        return pointer if len(pointer) <= MAX_POINTER_LENGTH else None
 
 
 _MAX_CACHED = 64

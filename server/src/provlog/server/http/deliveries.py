@@ -19,6 +19,7 @@ from provlog.server.http.signed_hooks import (
     AUTHENTICATION,
     require_signature,
     signed_settings,
+    unproven,
 )
 from provlog.server.intake.connectors import Connector
 from provlog.server.service import Service
@@ -34,10 +35,10 @@ async def received(
     Raises the problem of what stands in the way.
     """
     require_any_rate(request.app[SERVICE], caller)
-    crowd, token = request.app[CROWD], caller.token.id
-    with crowd.place(caller.log, token, request.content_length, limit):
+    crowd, settings = request.app[CROWD], signed_settings(request)
+    holder = caller.token.id if settings is None else unproven(request, caller)
+    with crowd.place(caller.log, holder, request.content_length, limit):
         body = await read_body(request, limit)
-        settings = signed_settings(request)
         if settings is not None:
             require_signature(request, settings, body)
         yield body

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from provlog.server.http.access import LOG, TOKEN
+from provlog.server.http.access import CLIENT, LOG, TOKEN
 from provlog.server.http.auth import Caller
 from provlog.server.http.context import SERVICE
 from provlog.server.http.problems import Problem
@@ -32,16 +32,24 @@ def signed_settings(request: web.Request) -> SourceSettings | None:
 async def require_signed_hook(request: web.Request) -> Caller:
     """Return as whom a signed delivery is taken; its signature is still to be checked.
 
-    It has no token of its own: rates and turns are those of its source.
+    It has no token of its own: rates are those of its source. Until it is known to be
+    the provider's, turns and room are those of the source and the address it is from,
+    so that strangers take none of the provider's.
     """
     service, match = request.app[SERVICE], request.match_info
     log = await service.log(match["log"])
     if log is None:
         raise Problem("not-found", "there is no such hook")
     sender = f"{AUTHENTICATION}:{match['source']}"
+    caller = Caller(log, _stand_in(log.id, match["source"], sender))
     request[LOG] = log.record.name
-    await service.workplace.turn(log.id, sender)
-    return Caller(log, _stand_in(log.id, match["source"], sender))
+    await service.workplace.turn(log.id, unproven(request, caller))
+    return caller
+
+
+def unproven(request: web.Request, caller: Caller) -> str:
+    """Return on whose account a delivery is until its signature was checked."""
+    return f"{caller.token.id} {request.get(CLIENT, '')}"
 
 
 def require_signature(

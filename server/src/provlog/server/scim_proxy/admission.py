@@ -20,9 +20,10 @@ MAX_ADDRESSES: Final = 10_000
 class Admission:
     """Lets changes in: `most` at a time, of which `most_long` have a body that is long.
 
-    A long body may arrive as slowly as its sender likes. `rate` is how many changes a
-    second each address may ask for, None for any number; `steady` is a clock in seconds
-    that never jumps.
+    A long body may arrive as slowly as its sender likes, and holds a connection to the
+    SCIM server meanwhile; of what only reads, as many may have one. `rate` is how many
+    changes a second each address may ask for, None for any number; `steady` is a clock
+    in seconds that never jumps.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Admission:
         self._steady = steady
         self._changes = 0
         self._long = 0
+        self._long_reads = 0
         self._known: set[str] = set()
         self._limiter = RateLimiter(steady)
 
@@ -55,6 +57,20 @@ class Admission:
         finally:
             self._changes -= 1
             self._long -= long
+
+    @contextmanager
+    def read(self, *, long: bool) -> Iterator[None]:
+        """Have what only reads in hand; raise the `Refusal` of one long body too many.
+
+        Changes do not wait for it, nor it for them.
+        """
+        if long and self._long_reads >= self._most_long:
+            raise Refusal(503, "too_many", "too many long bodies are in hand")
+        self._long_reads += long
+        try:
+            yield
+        finally:
+            self._long_reads -= long
 
     def _require_rate(self, address: str) -> None:
         if self._rate is None:

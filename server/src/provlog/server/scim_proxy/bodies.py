@@ -140,4 +140,6 @@ def _unpacked(data: bytes, coding: str, most: int) -> bytes | None:
         plain = unpacker.decompress(data, most + 1)
     except zlib.error:
         return None
-    return plain if unpacker.eof and len(plain) <= most else None
+    # What comes after its end, another part or none, is read by some and not by others.
+    whole = unpacker.eof and not unpacker.unused_data
+    return plain if whole and len(plain) <= most else None

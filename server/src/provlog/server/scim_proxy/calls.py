@@ -21,6 +21,7 @@ from provlog.server.scim_proxy.callers import Callers, peer_certificate
 from provlog.server.scim_proxy.headers import (
     OVERRIDES,
     Origin,
+    folded,
     named_in_connection,
     request_fields,
 )
@@ -128,7 +129,7 @@ def _require_plain(request: web.Request) -> None:
     headers = request.headers
     if request.method not in READS | CHANGES:
         raise Refusal(405, "method", "this method is not passed on")
-    if any(name.lower().replace("_", "-") in OVERRIDES for name in headers):
+    if not OVERRIDES.isdisjoint(map(folded, headers)):
         raise Refusal(400, "method", "fields that stand for another method are refused")
     if any(len(headers.getall(name, ())) > 1 for name in _SINGLE):
         raise Refusal(400, "malformed", "a field that stands alone came twice")

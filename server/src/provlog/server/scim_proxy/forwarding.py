@@ -113,6 +113,12 @@ class Proxy:
     async def _pass(self, call: Call, spent: Spent) -> web.StreamResponse:
         """Pass on what only reads."""
         body = await self._read(call)
+        with self._admission.read(long=_is_long(body)):
+            return await self._ask(call, body, spent)
+
+    async def _ask(
+        self, call: Call, body: Body | None, spent: Spent
+    ) -> web.StreamResponse:
         began = time.perf_counter()
         try:
             async with self._upstream.send(
@@ -127,8 +133,7 @@ class Proxy:
     async def _change(self, call: Call, spent: Spent) -> web.StreamResponse:
         """Record and pass on what changes something, if not too much is in hand."""
         body = await self._read(call)
-        long = body is not None and not body.whole
-        with self._admission.change(call.ip, long=long):
+        with self._admission.change(call.ip, long=_is_long(body)):
             passage = await self._passage(call, body)
             await self._attempt(passage)
             async with AsyncExitStack() as stack:
@@ -162,9 +167,9 @@ class Proxy:
             call.request.method, call.url, call.fields, body, length=_length(call)
         )
         # How long a body takes that is passed on in pieces is its caller's doing.
-        whole = body is None or body.whole
+        seconds = None if _is_long(body) else self._settings.upstream_seconds
         try:
-            async with bounded(self._settings.upstream_seconds if whole else None):
+            async with bounded(seconds):
                 answer = await stack.enter_async_context(sending)
                 start = await self._keep(passage, answer)
         except UpstreamError as error:
@@ -265,6 +270,10 @@ class Proxy:
     def _unanswered(self, error: UpstreamError) -> web.Response:
         self._figures.failed(error.kind)
         return error_response(*_WORDS[error.kind])
+
+
+def _is_long(body: Body | None) -> bool:
+    return body is not None and not body.whole
 
 
 def _length(call: Call) -> str | None:

@@ -1,6 +1,8 @@
 """Which fields pass, in both directions (RFC 9110 sections 7.6.1 and 7.6.3).
 
 `X-Forwarded-*` are believed from trusted proxies alone; from others they are replaced.
+Names are compared as servers do to which a hyphen and an underscore are the same (CGI,
+WSGI), and which would else find under another name what must not pass.
 """
 
 from collections.abc import Sequence
@@ -26,13 +28,23 @@ HOP_BY_HOP: Final = frozenset(
 OVERRIDES: Final = frozenset(
     {"x-http-method-override", "x-http-method", "x-method-override"}
 )
-"""Fields that make another method of a request, for servers that heed them. To many of
-these a `_` in a name is a `-`."""
+"""Fields that make another method of a request, for servers that heed them."""
 
 REQUEST_ID: Final = "Provlog-Request-Id"
 
-_OURS = frozenset({"expect", "content-length", "host", REQUEST_ID.lower()})
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
+# The last two make another path of a request; front ends that rewrite paths add them.
+_OURS = frozenset(
+    {
+        "expect",
+        "content-length",
+        "host",
+        REQUEST_ID.lower(),
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
+_FORWARDED = frozenset({"forwarded", "x-real-ip"})
+_FORWARDED_PREFIX = "x-forwarded-"
 _MAX_FIELD = 4096
 
 
@@ -65,7 +77,10 @@ def request_fields(
     """
     dropped = HOP_BY_HOP | _OURS | named_in_connection(given)
     if not origin.trusted:
-        dropped |= {each.lower() for each in (*_FORWARDED, *untrusted)}
+        dropped |= _FORWARDED | {folded(each) for each in untrusted}
+        dropped |= {
+            each for each in map(folded, given) if each.startswith(_FORWARDED_PREFIX)
+        }
     fields = _without(given, dropped)
     _add_forwarded(fields, origin, public_url)
     fields["Host"] = host or origin.host
@@ -97,11 +112,16 @@ def named_in_connection(given: CIMultiDictProxy[str]) -> frozenset[str]:
     """Return the fields that are for this hop alone because Connection names them."""
     values = given.getall("Connection", ())
     return frozenset(
-        each.strip().lower() for value in values for each in value.split(",")
+        folded(each.strip()) for value in values for each in value.split(",")
     )
+
+
+def folded(name: str) -> str:
+    """Return a field's name as names are compared here."""
+    return name.lower().replace("_", "-")
 
 
 def _without(given: CIMultiDictProxy[str], dropped: frozenset[str]) -> CIMultiDict[str]:
     return CIMultiDict(
-        (name, value) for name, value in given.items() if name.lower() not in dropped
+        (name, value) for name, value in given.items() if folded(name) not in dropped
     )

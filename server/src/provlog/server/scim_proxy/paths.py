@@ -8,7 +8,7 @@ from yarl import URL
 _TARGET = re.compile(r"/[!-~]*", re.ASCII)
 _PARTS = re.compile(r"[/\\]")
 _DOTS = frozenset({".", ".."})
-_SEARCH = ".search"
+_SEARCH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/\.search", re.ASCII)
 
 
 class TargetError(ValueError):
@@ -30,8 +30,12 @@ def upstream_url(base: URL, path: str, query: str) -> URL:
 
 
 def is_search(path: str) -> bool:
-    """Tell whether a POST to a path only reads (RFC 7644 section 3.4.3)."""
-    return path.rpartition("/")[2] == _SEARCH
+    """Tell whether a POST to a path only reads (RFC 7644 section 3.4.3).
+
+    Not of a path that a server could cut short before its end, at a semicolon or at
+    something escaped: what it would do then has to be recorded.
+    """
+    return _SEARCH.fullmatch(path) is not None
 
 
 def _climbs(path: str) -> bool:
