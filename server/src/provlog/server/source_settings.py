@@ -74,6 +74,12 @@ class SourceSettings:
     mapping: Mapping[str, Any] = field(default_factory=dict)
     types: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_of_any(self) -> bool:
+        """Whether they mean something of a source that nobody registered, too."""
+        tables = (self.hook, self.poll, self.issuers, self.mapping, self.types)
+        return not any(tables)
+
     def file(self, name: str) -> Path:
         """Return the path of a file that the settings name."""
         return self.path.parent / name

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from provlog.server.errors import ConfigurationError
-from provlog.server.polling.feed import Feed
+from provlog.server.polling.feed import Feed, UnfitError
 from provlog.server.source_settings import SourceSettings
 
 OVERLAP: Final = "10m"
@@ -27,10 +27,19 @@ class FeedKind:
     overlap: str = OVERLAP
 
 
-def make_feed(kind: FeedKind, settings: SourceSettings) -> Feed:
-    """Return the feed of a source; `ConfigurationError` where settings do not fit."""
+def make_feed(
+    kind: FeedKind, settings: SourceSettings, where: str | None = None
+) -> Feed:
+    """Return the feed of a source; `ConfigurationError` where settings do not fit.
+
+    `where` stands in its text before the name of a setting, by default the file.
+    """
+    where = f"{settings.path}: [poll]: " if where is None else where
     try:
         poll = msgspec.convert(dict(settings.poll), kind.settings)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{settings.path}: [poll]: {error}") from None
-    return kind.make(poll, settings)
+        raise ConfigurationError(f"{where}{error}") from None
+    try:
+        return kind.make(poll, settings)
+    except UnfitError as error:
+        raise ConfigurationError(f"{where}{error}") from None
