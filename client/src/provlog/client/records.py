@@ -19,6 +19,19 @@ from provlog.client.events import join_batch, split
 MAX_BATCH_RECORDS = 500
 """Fewer than events, because one record of a provider may become several events."""
 
+FORMATS = (
+    "auth0",
+    "entra",
+    "generic",
+    "google",
+    "jumpcloud",
+    "keycloak",
+    "okta",
+    "onelogin",
+    "scim",
+)
+"""What help says of formats. A log may know others: it decides, not the client."""
+
 ENVELOPES: Mapping[str, Sequence[Sequence[str]]] = {
     "entra": (("records",), ("value",)),
     "google": (("items",),),
