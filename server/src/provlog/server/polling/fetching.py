@@ -169,8 +169,9 @@ class Fetcher:
             raise self._error("no longer takes the access token (HTTP 401)")
         if status in (401, 403):
             raise ConfigurationError(
-                f"{self._name} refuses the token (HTTP {status}): give one that may"
-                " read the log, in the file that is named for it"
+                f"{self._name} refuses the token (HTTP {status}): look at the file"
+                " that is named for it, at the client's id where there is one, and"
+                " whether they may read the log"
             )
         if 300 <= status < 400:
             raise self._error(

@@ -88,7 +88,7 @@ def split_token_url(url: str) -> tuple[str, str]:
         origin = ""
     if not origin or url != f"{origin}{parsed.raw_path}":
         raise UnfitError(
-            "the token endpoint (token_url, or token_uri of the key) is https://, a host"
-            " and a path, and nothing else"
+            "the token endpoint (token_url, or token_uri of the key) is https://, a"
+            " host and a path, and nothing else"
         )
     return origin, parsed.raw_path
