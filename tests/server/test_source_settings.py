@@ -67,6 +67,8 @@ def test_no_folder_is_no_settings(tmp_path: Path) -> None:
         ("#" * (MAX_BYTES + 1), "longer than"),
         ('source = "a"\n[hook]\nhmac_header="X"\nhmac_secret_file="f"\n'
          'hmac_encoding="rot13"', "Invalid enum value"),
+        ('source = "a"\n[hook]\nhmac_header="X-Sig:"\nhmac_secret_file="f"',
+         "hmac_header is no name of a field"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_right_is_refused(
@@ -184,9 +186,14 @@ def test_settings_that_nothing_has_use_of_are_said_at_the_start(
     write(folder, f'source = "urn:okta:mistyped"\n{HOOK}')
     write(folder, 'source = "urn:okta:a"\nlog = "mian"', "two.toml")
     write(folder, 'source = "urn:hr:a"\nheartbeat = "1h"', "three.toml")
+    write(folder, 'source = "urn:okta:a"\n[types]\na = "account.lock"', "four.toml")
     stopped.start()
     _, errors = stopped.stop()
     lines = errors.splitlines()
-    assert "one.toml: log main has no source 'urn:okta:mistyped'" in lines[0]
-    assert "two.toml: there is no log 'mian' here" in lines[-1]
-    assert len(lines) == 2
+    for said in (
+        "four.toml: a [mapping] means nothing to okta",
+        "one.toml: log main has no source 'urn:okta:mistyped'",
+        "two.toml: there is no log 'mian' here",
+    ):
+        assert said in lines.pop(0)
+    assert lines == []

@@ -16,6 +16,7 @@ A secret stands in a file of its own, of mode 0600; its path is relative to the 
 of the TOML file. The files are read once, at the start.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from provlog.server.files import read_private, require_regular
 MAX_FILES: Final = 1000
 MAX_BYTES: Final = 256 << 10
 MAX_SECRET: Final = 16 << 10
+
+_FIELD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}", re.ASCII)
 
 
 class HookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +155,9 @@ def read_source(path: Path) -> SourceSettings:
     except (ValueError, RecursionError) as error:
         # Both say where, and neither repeats a value.
         raise ConfigurationError(f"{path}: {error}") from None
+    if read.hook is not None and _FIELD.fullmatch(read.hook.hmac_header) is None:
+        # No delivery could ever have such a field.
+        raise ConfigurationError(f"{path}: hook.hmac_header is no name of a field")
     return SourceSettings(
         path,
         read.source,
