@@ -16,7 +16,7 @@ COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
     --no-header --no-emit-index-url
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(STAMP) ## a log in ./data, served on 127.0.0.1:8470 (SERVE: more options)
 	@test -e data/provlog.json || \
@@ -35,11 +35,12 @@ check: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## figures of this machine, into bench.json too (BENCH: options)
+bench: $(STAMP) ## figures of this machine, into bench*.json too (BENCH: options)
 	@$(BIN)/python tests/benchmarks/bench.py --json bench.json $(BENCH)
+	@$(BIN)/python tests/benchmarks/scim_proxy.py --json bench-proxy.json
 
-benchproxy: $(STAMP) ## what scim-proxy adds to a request, in pairs (BENCH: options)
-	@$(BIN)/python tests/benchmarks/scim_proxy.py $(BENCH)
+benchproxy: $(STAMP) ## of these, what scim-proxy adds to a request (BENCH: options)
+	@$(BIN)/python tests/benchmarks/scim_proxy.py --json bench-proxy.json $(BENCH)
 
 fairness: $(STAMP) ## what a quiet submitter notices of a busy one (BENCH: options)
 	@$(BIN)/python tests/benchmarks/fairness.py $(BENCH)
@@ -58,7 +59,7 @@ lock: ## write requirements.lock and deploy/locks anew; needs uv
 
 clean: ## remove .venv and caches; ./data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	    .import_linter_cache bench.json chaos-report.md chaos-report.json
+	    .import_linter_cache bench.json bench-proxy.json chaos-report.md chaos-report.json
 	find merkle client server tests -name __pycache__ -type d -prune \
 	    -exec rm -rf {} +
 

@@ -25,6 +25,7 @@ from provlog.server.intake.connectors import (
     okta,
     onelogin,
     scim,
+    secevent_types,
 )
 from provlog.server.intake.connectors.okta import _RESULTS
 from provlog.server.intake.event import Event, parse_event
@@ -69,9 +70,10 @@ TABLES = {
     "okta": okta.TYPES,
     "onelogin": onelogin.TYPES,
     "scim-proxy": scim.TYPES,
+    "security-event-tokens": secevent_types.TYPES,
 }
 # Pages that are not named as their connector.
-PAGE_OF: dict[str, str] = {"scim": "scim-proxy"}
+PAGE_OF: dict[str, str] = {"scim": "scim-proxy", "set": "security-event-tokens"}
 SINGLE = [
     name
     for name, each in commands.commands.items()

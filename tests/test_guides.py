@@ -28,6 +28,7 @@ from support.fake_jumpcloud import fake_jumpcloud
 from support.fake_keycloak import fake_keycloak
 from support.fake_okta import fake_okta
 from support.fake_scim import fake_scim
+from support.fake_set_transmitter import fake_transmitter
 from support.google import google_bytes
 from support.pages import (
     Snippet,
@@ -111,6 +112,17 @@ async def scim_server() -> AsyncIterator[Mapping[str, str]]:
         assert fake.changes == ["POST /scim/v2/Users"]
 
 
+@asynccontextmanager
+async def transmitter() -> AsyncIterator[Mapping[str, str]]:
+    issuer, audience = "https://signals.example.net", "https://log.example.com/set"
+    async with fake_transmitter(issuer=issuer) as fake:
+        for jti in ("one", "two"):
+            fake.queue(jti, aud=audience)
+        hosts = "https://keys.example.net", "https://streams.example.net"
+        yield dict.fromkeys(hosts, fake.url)
+        assert fake.acknowledged == ["one", "two"]
+
+
 GUIDES: dict[str, Provider] = {
     "quick-start.md": nobody,
     "http-api.md": nobody,
@@ -125,6 +137,7 @@ GUIDES: dict[str, Provider] = {
     "connect/onelogin.md": nobody,
     "connect/scim-proxy.md": scim_server,
     "connect/spool.md": spool,
+    "connect/security-event-tokens.md": transmitter,
 }
 
 pytestmark = pytest.mark.needs("program:make", "program:bash", "program:curl")

@@ -1,4 +1,4 @@
-"""What `scim-proxy` adds to a request: `make benchproxy`.
+"""What `scim-proxy` adds to a request: `make bench`, or `make benchproxy` alone.
 
 The proxy in a process of its own, strict, with SQLite and full flush, before a SCIM
 server in another, which answers at once. One caller sends each change twice, straight

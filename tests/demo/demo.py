@@ -22,6 +22,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from provlog.merkle.redaction import cut_secrets
 from support.altering import altered, parts
 from support.demo_inputs import (
     DEMO_SOURCE,
@@ -175,7 +176,7 @@ class Stage:
         held("the server has stopped")
 
     def verify_receipts(self, inputs: Sequence[Input]) -> None:
-        """Verify all receipts, and find every Okta record in them byte for byte."""
+        """Verify all receipts, and find every Okta record in them, less its secrets."""
         begun = time.perf_counter()
         code, results = self.verify(*self.receipts)
         spent = time.perf_counter() - begun
@@ -191,10 +192,10 @@ class Stage:
             if "original" in line["members"]
         }
         records = [record for each in inputs if each.okta for record in each.records]
-        kept = sum(record in originals for record in records)
+        kept = sum(cut_secrets(record).record in originals for record in records)
         require(kept == len(records), f"{kept} of {len(records)} Okta records are kept")
         if records:
-            held(f"all {kept} Okta records are in them, byte for byte")
+            held(f"all {kept} Okta records are in them, byte for byte but for secrets")
 
     def alter_parts(self) -> None:
         """Alter one byte in each part of a receipt, and show what is said to that."""

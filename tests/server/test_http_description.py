@@ -70,7 +70,7 @@ def test_each_body_has_an_example_that_fits() -> None:
         .get("content", {})
         .items()
     ]
-    assert len(bodies) == 8
+    assert len(bodies) == 10
     for media_type, content in bodies:
         assert fits(content["example"], content["schema"])
         if media_type == "application/x-ndjson":

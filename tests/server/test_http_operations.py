@@ -22,8 +22,8 @@ from provlog.server.storage.base import Head, StorageError
 from support.events import event_json
 from support.instances import Client, RunnerServer, Served, served
 
-ELSEWHERE = {"method-not-allowed"}
-"""Problems of paths and methods that the description does not have."""
+ELSEWHERE = {"method-not-allowed", "refused-token"}
+"""Problems of what the description does not have, and one in the words of RFC 8935."""
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from provlog.server.polling.jumpcloud import (
     KIND,
     LARGEST_LIMIT,
     Place,
-    dated,
     read_mark,
 )
 from provlog.server.polling.kinds import make_feed
+from provlog.server.polling.pages import dated
 from provlog.server.polling.poller import ATTEMPTS, Poller, Settings, Taken
 from provlog.server.service import Service
 from provlog.server.source_settings import read_source
@@ -223,4 +223,4 @@ def test_links_are_those_of_places() -> None:
     ],
 )
 def test_dates(record: bytes, time: int | None) -> None:
-    assert dated(record) == time
+    assert dated(record, "timestamp") == time

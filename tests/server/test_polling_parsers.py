@@ -19,7 +19,8 @@ from provlog.server.polling.limits import (
     clock_of,
     pause_after,
 )
-from provlog.server.polling.okta import PATH, _query, next_query, published
+from provlog.server.polling.okta import PATH, _query, next_query
+from provlog.server.polling.pages import dated
 from support.events import NOW_MS, json_values
 
 ORIGIN = URL("https://acme.okta.com")
@@ -109,7 +110,7 @@ def test_a_pause_is_as_long_as_asked(
 def test_a_date_is_read_or_there_is_none(value: JsonValue) -> None:
     record = json.dumps({"published": value}).encode()
     for data in (record, record[:-1], json.dumps(value).encode()):
-        time = published(data)
+        time = dated(data, "published")
         assert time is None or time >= 0
 
 
@@ -126,7 +127,8 @@ def test_a_date_is_read_or_there_is_none(value: JsonValue) -> None:
     ],
 )
 def test_dates_are_read_as_okta_writes_them(text: str, time: int | None) -> None:
-    assert published(json.dumps({"published": text}).encode()) == time
+    record = json.dumps({"published": text}).encode()
+    assert dated(record, "published") == time
 
 
 @pytest.mark.parametrize(

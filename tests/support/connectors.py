@@ -15,6 +15,7 @@ from support.keycloak import ROLE, admin_event, by_webhook, user_event
 from support.okta import GROUP, USER, okta_record
 from support.onelogin import api_record, webhook_record
 from support.scim import ANN, TEAM, exchange, patch
+from support.sets import PROV, claims_of, sign
 
 SETTINGS = {
     "generic": SourceSettings(
@@ -75,5 +76,9 @@ SEEDS: dict[str, list[bytes]] = {
             response={"Operations": [{"method": "DELETE", "status": "204"}]},
         ),
     ),
+    "set": [
+        sign(claims_of()).encode(),
+        *_lines(claims_of(events={f"{PROV}:put:full": {"data": {"userName": "zoe"}}})),
+    ],
 }
 """Records that a connector understands."""

@@ -305,3 +305,16 @@ def test_every_published_sample_becomes_an_event() -> None:
     assert all(isinstance(event, Event) for event in events)
     kinds = {event.type for event in events if isinstance(event, Event)}
     assert {"policy.update", "other.sapi", "credential.create"} <= kinds
+
+
+def test_calls_of_one_id_that_ask_for_different_things_are_told_apart() -> None:
+    calls = [
+        auth0_call("PATCH", "/api/v2/tenants/settings"),
+        auth0_call("PATCH", "/api/v2/branding"),
+        auth0_call("PATCH", "/api/v2/branding", {"logo": "new"}),
+        auth0_call("PATCH", "/api/v2/branding", {"logo": "new"}, status=403),
+    ]
+    assert len({auth0_event(each).id for each in calls}) == 1
+    assert len({auth0_event(each).comparison() for each in calls}) == len(calls)
+    again = json.loads(json.dumps(calls[2], sort_keys=True))
+    assert auth0_event(again).comparison() == auth0_event(calls[2]).comparison()

@@ -171,9 +171,9 @@ def planted(name: str) -> list[Any]:
 def test_a_planted_secret_is_found_in_what_arrived_of_a_record(
     data: st.DataObject,
 ) -> None:
-    seed = data.draw(
-        st.sampled_from([each for some in SEEDS.values() for each in some])
-    )
+    # Tokens have tests of their own.
+    seeds = [each for some in SEEDS.values() for each in some if each[:1] == b"{"]
+    seed = data.draw(st.sampled_from(seeds))
     record = json.loads(seed)
     inside = data.draw(st.sampled_from(list(objects(record))))
     name = data.draw(st.sampled_from(sorted({*NAMES, *SUFFIXES})))

@@ -8,7 +8,8 @@ the client holds against an answer all the same:
 - its id, without ``#<n>`` and without ``~`` and digits of the record's digest, stands
   in the record as the value of a string or an integer, or is made of such values with
   ``/`` between them, times in their canonical spelling, or is ``sha256:`` and that
-  digest;
+  digest; the id of a security event token (a record in compact form, or its claims) is
+  ``<jti>@<iss>``;
 - a new entry keeps the record byte for byte, or its SHA-256 where it is the second or a
   later one of the record, or where the record is too long to be kept;
 - where the record holds secrets, what is kept and digested is what
@@ -41,6 +42,7 @@ from provlog.client.matching import (
 )
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import ContentError, MalformedError
+from provlog.merkle.event_tokens import claims_unverified, event_id
 from provlog.merkle.redaction import Cut, cut_secrets
 
 MAX_KEPT = 256 << 10
@@ -113,7 +115,7 @@ class _Record:
     def _strings(self) -> Mapping[str, set[Place]]:
         found: dict[str, set[Place]] = {}
         try:
-            value = loads_json(self.data)
+            value = loads_json(claims_unverified(self.data))
         except MalformedError:
             # No connector reads it either.
             return found
@@ -121,6 +123,9 @@ class _Record:
             found.setdefault(text, set()).add(place)
             if (moment := _moment(text)) is not None:
                 found.setdefault(moment, set()).add(place)
+        named = event_id(value)
+        if named is not None:
+            found.setdefault(named, set()).add(("jti", "iss"))
         return found
 
     def places(self, text: str) -> Sequence[set[Place]]:

@@ -15,7 +15,9 @@ Which members are secrets is said in `secret_names`. Cut are
 - credentials in the manner of HTTP: ``Bearer …``, ``Basic …``, a line
   ``Authorization: …``, and a JWT among headers.
 
-In a record that is no JSON everything from the first secret on is cut.
+In a record that is no JSON everything from the first secret on is cut. A record that is
+a signed token in compact form is looked into as well: of one whose claims hold a secret
+the claims are kept, without it, and the token is not.
 """
 
 import base64
@@ -24,6 +26,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from provlog.merkle.event_tokens import is_token_shaped
 from provlog.merkle.redaction_scan import MARK, Place, Scan, unquote
 from provlog.merkle.secret_names import is_secret_name, may_hold_secrets, normalise
 
@@ -68,9 +71,23 @@ def cut_secrets(record: bytes) -> Cut:
     `record` may be anything. The time taken is in proportion to its length. What is
     returned is returned unchanged when it is cut again.
     """
-    if not may_hold_secrets(record):
-        return Cut(record)
-    return _cut(record, MAX_STRINGS)
+    if is_token_shaped(record):
+        header, claims = map(_decoded, record.split(b".")[:2])
+        if _cut_text(header).pointers:
+            return Cut(MARK, ("",))
+        cut = _cut_text(claims)
+        return cut if cut.pointers else Cut(record)
+    return _cut_text(record)
+
+
+def _cut_text(record: bytes) -> Cut:
+    return _cut(record, MAX_STRINGS) if may_hold_secrets(record) else Cut(record)
+
+
+def _decoded(part: bytes) -> bytes:
+    """Return what a part of a token says, however carelessly it is encoded."""
+    whole = part[: len(part) - (len(part) % 4 == 1)]
+    return base64.urlsafe_b64decode(whole + b"=" * (-len(whole) % 4))
 
 
 def _cut(record: bytes, strings: int) -> Cut:

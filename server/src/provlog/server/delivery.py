@@ -60,18 +60,21 @@ async def deliver(
     ingest: dict[str, JsonValue],
     sender: str = "",
     count: Callable[[int], None] | None = None,
+    connector: Connector | None = None,
 ) -> Delivered:
     """Return once the events of all records are durable entries.
 
     `records` are as the source's connector cuts them, `ingest` says how they came,
     `sender` is who shares the queue fairly with others (see `Sequencer.submit`). They
     go in as many submissions as their size asks for, each record whole in one of them;
-    `count` is told the events of each before it is made.
+    `count` is told the events of each before it is made. `connector` reads the records
+    where it is another than the source's.
     Raises `UnavailableError` and `StorageError`: some may be entries then, and all of
     them may be delivered again.
     """
     counts: Counter[type[Outcome]] = Counter()
-    async for group in _groups(service, log, source, records, ingest, sender):
+    chosen = connector or connector_of(service, log, source)
+    async for group in _groups(service, log, source, records, ingest, sender, chosen):
         if count is not None:
             count(len(group))
         committed = await service.sequencer.submit(log, group, sender)
@@ -87,9 +90,10 @@ async def _groups(
     records: Sequence[bytes],
     ingest: dict[str, JsonValue],
     sender: str,
+    connector: Connector,
 ) -> AsyncIterator[list[EventDraft]]:
     """Yield drafts, those of one record together, as many as one submission takes."""
-    connector, now = connector_of(service, log, source), service.clock.now()
+    now = service.clock.now()
 
     def draft(record: bytes) -> list[list[EventDraft]]:
         with service.metrics.stage("parse"):

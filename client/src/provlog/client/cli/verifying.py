@@ -1,6 +1,7 @@
 """`provlog verify`: check receipts, proof files and evidence, without any network."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,10 +10,13 @@ from provlog.client.cli.output import describe_receipt, print_json, receipt_summ
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
 from provlog.client.errors import UsageError, printable
 from provlog.client.evidence import Conviction, is_evidence, verify_evidence
+from provlog.client.issuer_signatures import IssuerCheck, NoTokenError
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.entries import MAX_ENTRY
-from provlog.merkle.errors import MerkleError
+from provlog.merkle.errors import MalformedError, MerkleError
+from provlog.merkle.event_tokens import VerifiedSet
 from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.jwk import MAX_KEY_SET, parse_keys
 from provlog.merkle.proof_file import HEADER, VerifiedProof, verify_proof
 from provlog.merkle.receipts import MAX_RECEIPT, VerifiedReceipt, verify_receipt
 from provlog.merkle.trust import Trust
@@ -31,6 +35,17 @@ _LEAF = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="The leaf's bytes, for a bare tlog-proof file.",
 )
 @click.option(
+    "--issuer-keys",
+    "keys_file",
+    metavar="FILE",
+    type=_LEAF,
+    help="Also verify the signed token in a receipt with these keys (JWK Set or PEM).",
+)
+@click.option("--issuer", help="Who has to have issued the token.")
+@click.option(
+    "--audience", "audiences", multiple=True, help="Whom it has to be for (repeatable)."
+)
+@click.option(
     "--show", is_flag=True, help="Print the opened members too: personal data."
 )
 @json_option
@@ -38,6 +53,9 @@ _LEAF = click.Path(exists=True, dir_okay=False, path_type=Path)
 def verify(
     files: tuple[Path, ...],
     leaf_file: Path | None,
+    keys_file: Path | None,
+    issuer: str | None,
+    audiences: tuple[str, ...],
     show: bool,
     as_json: bool,
     settings: Settings,
@@ -53,40 +71,86 @@ def verify(
     true, the log is CONVICTED, and the exit code is 1: what was asked about, the log,
     has failed. With --json, "convicted" tells that from a file that proves nothing.
 
+    With --issuer-keys, the security event token that a receipt holds is verified as
+    well: that the issuer signed it, which the log could not have made up.
+
     \b
     Examples:
       provlog verify --log-key "$LOG_KEY" receipts/*.receipt.json
       provlog verify --policy policy.txt --json 17.receipt.json
       provlog verify --log-key "$LOG_KEY" --leaf entry.bin entry.tlog-proof
       provlog verify --log-key "$LOG_KEY" 5e0c….inconsistency.json
+      provlog verify --log-key "$LOG_KEY" --issuer-keys jwks.json 17.receipt.json
 
     Exit code 0 if all verify, 1 if any does not or a log is convicted, 2 if a file
-    cannot be read or no key was given.
+    cannot be read, no key was given, or there is no token to verify.
     """
     trust = settings.trust()
+    check = _issuer_check(keys_file, issuer, audiences)
     leaf = None
     if leaf_file is not None:
         if len(files) > 1:
             raise UsageError("--leaf is for one proof file at a time")
         leaf = read_file(leaf_file, MAX_ENTRY + 1)
-    failed = 0
-    for file in files:
-        data = read_file(file, MAX_RECEIPT + 1)
-        evidence = leaf is None and is_evidence(data)
-        try:
-            if evidence:
-                conviction = verify_evidence(data, trust)
-                failed += 1
-                _print_conviction(file, conviction, as_json=as_json)
-                continue
-            verified = _verify(data, leaf, trust)
-        except MerkleError as error:
-            failed += 1
-            _print_failure(file, error, as_json=as_json, evidence=evidence)
-        else:
-            _print_success(file, verified, as_json=as_json, show=show)
-    if failed:
-        raise click.exceptions.Exit(1)
+    codes = [
+        _judge(file, _Question(leaf, trust, check), as_json=as_json, show=show)
+        for file in files
+    ]
+    for code in (1, 2):
+        if code in codes:
+            raise click.exceptions.Exit(code)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of every file."""
+
+    leaf: bytes | None
+    trust: Trust
+    check: IssuerCheck | None
+
+
+def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
+    """Say whether a file verifies; return the exit code that its case has."""
+    data = read_file(file, MAX_RECEIPT + 1)
+    evidence = asked.leaf is None and is_evidence(data)
+    try:
+        if evidence:
+            conviction = verify_evidence(data, asked.trust)
+            _print_conviction(file, conviction, as_json=as_json)
+            return 1
+        verified = _verify(data, asked.leaf, asked.trust)
+        signed = None if asked.check is None else _signed(verified, asked.check)
+    except NoTokenError as error:
+        _print_failure(file, error, as_json=as_json, evidence=evidence)
+        return 2
+    except MerkleError as error:
+        _print_failure(file, error, as_json=as_json, evidence=evidence)
+        return 1
+    _print_success(file, verified, signed, as_json=as_json, show=show)
+    return 0
+
+
+def _issuer_check(
+    file: Path | None, issuer: str | None, audiences: tuple[str, ...]
+) -> IssuerCheck | None:
+    if file is None:
+        if issuer is not None or audiences:
+            raise UsageError("--issuer and --audience go with --issuer-keys")
+        return None
+    try:
+        keys = parse_keys(read_file(file, MAX_KEY_SET + 1))
+    except MalformedError as error:
+        raise UsageError(f"{file}: {error}") from None
+    return IssuerCheck(keys, issuer, audiences)
+
+
+def _signed(
+    verified: VerifiedReceipt | VerifiedProof, check: IssuerCheck
+) -> VerifiedSet:
+    if not isinstance(verified, VerifiedReceipt):
+        raise NoTokenError("a bare proof holds no signed token")
+    return check.of(verified)
 
 
 def _verify(
@@ -102,7 +166,7 @@ def _verify(
 
 
 def _print_failure(
-    file: Path, error: MerkleError, *, as_json: bool, evidence: bool
+    file: Path, error: MerkleError | UsageError, *, as_json: bool, evidence: bool
 ) -> None:
     if as_json:
         known: dict[str, JsonValue] = {"convicted": False} if evidence else {}
@@ -129,12 +193,15 @@ def _print_conviction(file: Path, found: Conviction, *, as_json: bool) -> None:
 def _print_success(
     file: Path,
     verified: VerifiedReceipt | VerifiedProof,
+    signed: VerifiedSet | None,
     *,
     as_json: bool,
     show: bool,
 ) -> None:
     if as_json:
         summary = _summary(verified)
+        if signed is not None:
+            summary["token"] = _token_json(signed)
         if show and isinstance(verified, VerifiedReceipt):
             summary["members"] = {
                 name: each.value for name, each in verified.disclosures.items()
@@ -145,6 +212,8 @@ def _print_success(
     click.echo(f"ok      {file}: {first}")
     for line in rest:
         click.echo(f"        {line}")
+    if signed is not None:
+        click.echo(f"        {_token_line(signed)}")
     if show and isinstance(verified, VerifiedReceipt):
         print_json({name: each.value for name, each in verified.disclosures.items()})
 
@@ -167,3 +236,18 @@ def _describe(verified: VerifiedReceipt | VerifiedProof) -> Iterator[str]:
         checkpoint = verified.signed_checkpoint.checkpoint
         origin = printable(checkpoint.origin)
         yield f"leaf {verified.index} of {origin}, a log of {checkpoint.size}"
+
+
+def _token_json(signed: VerifiedSet) -> dict[str, JsonValue]:
+    return {
+        "issuer": signed.claims.iss,
+        "jti": signed.claims.jti,
+        "algorithm": signed.key.algorithm,
+        "kid": signed.key.kid,
+    }
+
+
+def _token_line(signed: VerifiedSet) -> str:
+    issuer, kid = printable(signed.claims.iss), signed.key.kid
+    named = "a key without name" if kid is None else f"key {printable(kid)}"
+    return f"its token was signed by {issuer}, with {named} ({signed.key.algorithm})"

@@ -31,7 +31,7 @@ from provlog.server.log import Log
 from provlog.server.polling import FEEDS
 from provlog.server.polling.cursors import SourceCursor
 from provlog.server.polling.feed import Feed
-from provlog.server.polling.kinds import OVERLAP, make_feed
+from provlog.server.polling.kinds import OVERLAP, FeedKind, make_feed
 from provlog.server.polling.poller import Poller, Settings, Taken
 from provlog.server.polling.stopping import Stop
 from provlog.server.service import Service
@@ -137,7 +137,7 @@ async def _poll(
     async with _closed(feed), _tended(service, stop):
         poller = Poller(
             feed,
-            partial(_deliver, service, log, source),
+            partial(_deliver, service, log, source, kind),
             cursor,
             settings,
             service.clock.now,
@@ -148,13 +148,20 @@ async def _poll(
 
 
 async def _deliver(
-    service: Service, log: Log, source: SourceRecord, records: Sequence[bytes]
+    service: Service,
+    log: Log,
+    source: SourceRecord,
+    kind: FeedKind,
+    records: Sequence[bytes],
 ) -> Delivered:
     ingest: dict[str, JsonValue] = {
         "poller": source.connector,
         "authentication": "poll",
+        **kind.ingest,
     }
-    return await deliver(service, log, source, records, ingest)
+    return await deliver(
+        service, log, source, records, ingest, connector=kind.connector
+    )
 
 
 async def _require_source(service: Service, log: Log, uri: str) -> SourceRecord:

@@ -10,6 +10,7 @@ from provlog.server.http.context import (
     SERVICE,
     SETTINGS,
     SOURCES,
+    VERIFIERS,
     HttpSettings,
 )
 from provlog.server.http.crowd import Crowd, Polls
@@ -20,6 +21,7 @@ from provlog.server.http.shared import Shared
 from provlog.server.http.sources import SourceCache
 from provlog.server.http.unmatched import add_routes
 from provlog.server.service import Service
+from provlog.server.set_verifier import SetVerifiers
 
 __all__ = ["HttpSettings", "create_app", "create_metrics_app", "create_runner"]
 
@@ -27,18 +29,23 @@ __all__ = ["HttpSettings", "create_app", "create_metrics_app", "create_runner"]
 def create_app(
     service: Service, settings: HttpSettings | None = None
 ) -> web.Application:
-    """Return the API of an open service. The caller keeps the service open."""
+    """Return the API of an open service. The caller keeps the service open.
+
+    Raises `ConfigurationError` where a source's settings name no issuers that can be.
+    """
     chosen = settings or HttpSettings()
     app = web.Application(middlewares=[make_gate(service.metrics, chosen)])
     app[SERVICE] = service
     app[SETTINGS] = chosen
     app[SOURCES] = SourceCache(service)
+    app[VERIFIERS] = SetVerifiers(service)
     # Anybody may ask, and each time every log is looked at.
     app[READINESS] = Shared(lambda: check_all(service))
     app[POLLS] = Polls(chosen.polls)
     app[CROWD] = Crowd(chosen.requests, chosen.body_bytes)
     app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(_end_polls)
+    app.on_cleanup.append(_close_verifiers)
     add_routes(app, routes())
     return app
 
@@ -82,3 +89,7 @@ def create_runner(
 
 async def _end_polls(app: web.Application) -> None:
     app[POLLS].stopping.set()
+
+
+async def _close_verifiers(app: web.Application) -> None:
+    await app[VERIFIERS].close()

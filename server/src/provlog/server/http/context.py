@@ -14,6 +14,7 @@ from provlog.server.intake.event import MAX_EVENT_BYTES
 from provlog.server.intake.records import MAX_BATCH_BYTES
 from provlog.server.queueing import QueueLimits
 from provlog.server.service import Service
+from provlog.server.set_verifier import SetVerifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +57,5 @@ READINESS: Final = web.AppKey("readiness", Shared[dict[str, str]])
 SERVICE: Final = web.AppKey("service", Service)
 SETTINGS: Final = web.AppKey("settings", HttpSettings)
 SOURCES: Final = web.AppKey("sources", SourceCache)
+VERIFIERS: Final = web.AppKey("verifiers", SetVerifiers)
 POLLS: Final = web.AppKey("polls", Polls)

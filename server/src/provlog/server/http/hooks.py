@@ -9,33 +9,23 @@ when it is delivered again.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
 
-from provlog.merkle.encoding import JsonValue
-from provlog.server.delivery import connector_of, deliver, hook_of
+from provlog.server.delivery import connector_of, hook_of
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.access import SUBJECT
-from provlog.server.http.auth import (
-    Caller,
-    charge_rate,
-    require_any_rate,
-    require_hook,
-    require_rate,
-)
-from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
+from provlog.server.http.auth import Caller, require_hook
+from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
+from provlog.server.http.deliveries import log_records, received
 from provlog.server.http.problems import Problem, problem_of, unavailable
-from provlog.server.http.requests import read_body, read_query
+from provlog.server.http.requests import read_query
 from provlog.server.http.responses import json_response
-from provlog.server.http.signed_hooks import (
-    AUTHENTICATION,
-    require_signature,
-    require_signed_hook,
-    signed_settings,
-)
-from provlog.server.intake.connectors import Hook
+from provlog.server.http.set_push import set_answers, take_sets
+from provlog.server.http.signed_hooks import require_signed_hook, signed_settings
+from provlog.server.intake.connectors import Hook, secevent
 from provlog.server.intake.problems import EventError
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
@@ -57,10 +47,12 @@ async def get_hook(request: web.Request) -> web.Response:
 
 async def post_hook(request: web.Request) -> web.Response:
     """Take a delivery; say what became of it once it is durable."""
-    with _counted(request):
+    with _counted(request), set_answers(request):
         caller, source, hook = await _hook(request)
         try:
             async with asyncio.timeout(request.app[SETTINGS].hook_seconds):
+                if source.connector == secevent.NAME:
+                    return await take_sets(request, caller, source)
                 return await _take(request, caller, source, hook)
         except ConfigurationError as error:
             # The operator's to mend, not the provider's, who delivers again.
@@ -103,29 +95,12 @@ async def _hook(request: web.Request) -> tuple[Caller, SourceRecord, Hook]:
 async def _take(
     request: web.Request, caller: Caller, source: SourceRecord, hook: Hook
 ) -> web.Response:
-    service = request.app[SERVICE]
-    require_any_rate(service, caller)
-    token, limit = caller.token.id, request.app[SETTINGS].batch_bytes
-    length, crowd = request.content_length, request.app[CROWD]
-    with crowd.place(caller.log, token, length, limit):
-        body = await read_body(request, limit)
-        settings = signed_settings(request)
-        if settings is not None:
-            require_signature(request, settings, body)
+    service, limit = request.app[SERVICE], request.app[SETTINGS].batch_bytes
+    async with received(request, caller, limit) as body:
         # How a body is cut may be a matter of the source's settings.
         hook = connector_of(service, caller.log, source).hook or hook
         records = await _cut(service, caller, hook, body)
-        require_rate(service, caller, len(records))
-        count = _charging(service, caller, len(records))
-        delivered = await deliver(
-            service,
-            caller.log,
-            source,
-            records,
-            _ingest(token if settings is None else None),
-            token,
-            count,
-        )
+        delivered = await log_records(request, caller, source, records)
     return json_response(
         {
             "logged": delivered.logged,
@@ -133,26 +108,6 @@ async def _take(
             "erased": delivered.erased,
         }
     )
-
-
-def _ingest(token: str | None) -> dict[str, JsonValue]:
-    if token is None:
-        return {"authentication": AUTHENTICATION}
-    return {"token": token, "authentication": "shared_secret"}
-
-
-def _charging(service: Service, caller: Caller, paid: int) -> Callable[[int], None]:
-    """Return what takes from the rates what events there are beyond the paid ones.
-
-    A record may make many events, and some are durable also where the time runs out.
-    """
-
-    def count(events: int) -> None:
-        nonlocal paid
-        charge_rate(service, caller, max(0, events - paid))
-        paid = max(0, paid - events)
-
-    return count
 
 
 async def _cut(

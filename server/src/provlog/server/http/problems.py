@@ -31,6 +31,7 @@ RETRY_SECONDS: Final = 1
 
 PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "malformed": (400, "The request is not in the format it has to be in"),
+    "refused-token": (400, "The security event token is not accepted"),
     "unauthenticated": (401, "A valid bearer token is needed"),
     "forbidden": (403, "This is not allowed"),
     "not-found": (404, "There is no such thing here"),

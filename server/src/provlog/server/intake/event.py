@@ -63,9 +63,10 @@ class Event(msgspec.Struct, frozen=True):
     time of receipt and `flags` says so. `time_sent` is the time as it came, None if it
     did not. `data` holds the members of design section 5 that were sent, without
     nulls and without `original`, which stands apart. `extensions` are the CloudEvents
-    attributes that have no place of their own. Connectors set the last four: the
+    attributes that have no place of their own. Connectors set the last five: the
     provider's name for the type, the connector's name and version, the SHA-256 of the
-    record's bytes, and what the time is compared as, None where that is `time_sent`.
+    record's bytes, what the time is compared as, None where that is `time_sent`, and
+    what else has to be equal in the same event.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Event(msgspec.Struct, frozen=True):
     connector: tuple[str, str] | None = None
     raw_digest: bytes | None = None
     compared_time: str | None = None
+    compared: str | None = None
 
     def comparison(self) -> bytes:
         """Return bytes that are equal exactly for events that are "the same".
@@ -90,20 +92,22 @@ class Event(msgspec.Struct, frozen=True):
         connector's by actor and target (names and all: a provider that reuses an id
         for another name has sent another record), type, time and outcome, because
         providers send one record again with other details. The type is the provider's
-        own, so that a better table of types does not make another event of it.
+        own, so that a better table of types does not make another event of it. Where a
+        record can never be sent with other details, `compared` stands for all of them.
         """
         return _COMPARISON.encode(self._compared()).encode("ascii")
 
     def _compared(self) -> JsonValue:
         if self.connector is None:
             return [self.type, self.time_sent, self.data]
-        return [
+        members = [
             self.native_type or self.type,
             self.compared_time or self.time_sent,
             self.data.get("actor"),
             self.data.get("target"),
             self.data.get("outcome"),
         ]
+        return members if self.compared is None else [*members, self.compared]
 
 
 def parse_event(value: JsonValue, *, now_ms: int) -> Event:

@@ -6,7 +6,7 @@ them. A further provider is one more kind in `FEEDS`, under the name of the conn
 that reads its records.
 """
 
-from provlog.server.polling import entra, google, jumpcloud, keycloak, okta
+from provlog.server.polling import entra, google, jumpcloud, keycloak, okta, sets
 from provlog.server.polling.kinds import FeedKind
 
 FEEDS: dict[str, FeedKind] = {
@@ -15,5 +15,6 @@ FEEDS: dict[str, FeedKind] = {
     "jumpcloud": jumpcloud.KIND,
     "keycloak": keycloak.KIND,
     "okta": okta.KIND,
+    "set": sets.KIND,
 }
 """How the sources of a connector are polled."""

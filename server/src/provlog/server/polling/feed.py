@@ -1,6 +1,6 @@
 """What a provider's API looks like to the poller: pages of records, oldest first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +31,8 @@ class Page:
     none. `clock` is the provider's own time, None where it did not tell. `pause` is how
     many seconds the provider has to be left alone now. With `settles`, everything that
     the provider dates before the page's oldest record has been handed out; without it,
-    as where the newest come first, that is so only at the end of a round.
+    as where the newest come first, that is so only at the end of a round. Where the
+    provider is to be told so, `committed` is called once the records are durable.
     """
 
     records: Sequence[bytes]
@@ -40,6 +41,7 @@ class Page:
     clock: int | None = None
     pause: float = 0.0
     settles: bool = True
+    committed: Callable[[], None] | None = None
 
 
 class Feed(Protocol):

@@ -4,7 +4,6 @@ A request is a path and a query, never a URL: wherever a provider's answers poin
 token cannot leave the origin that the operator named. Redirects are not followed.
 """
 
-import ipaddress
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from provlog.server.errors import ConfigurationError
+from provlog.server.hosts import is_loopback
 from provlog.server.polling.feed import FetchError, UnfitError
 from provlog.server.polling.limits import asked_pause, clock_of, pause_after
 
@@ -83,11 +83,19 @@ class Fetcher:
         return await self._ask("GET", url, most)
 
     async def post(
-        self, path: str, body: bytes, content_type: str, most: int
+        self,
+        path: str,
+        body: bytes,
+        content_type: str,
+        most: int,
+        language: str | None = None,
     ) -> Answer:
-        """Return the answer to a POST, as `get` does."""
+        """Return the answer to a POST, as `get` does; `language` is what it speaks."""
         url = URL(f"{self.origin}{path}", encoded=True)
-        return await self._ask("POST", url, most, body, content_type)
+        headers = {"Content-Type": content_type}
+        if language is not None:
+            headers["Content-Language"] = language
+        return await self._ask("POST", url, most, body, headers)
 
     async def post_form(
         self, path: str, fields: Mapping[str, str], most: int
@@ -102,9 +110,9 @@ class Fetcher:
         url: URL,
         most: int,
         body: bytes | None = None,
-        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = await self._headers(content_type)
+        headers = {**(headers or {}), **await self._authorized()}
         try:
             async with self._open().request(
                 method, url, headers=headers, data=body, allow_redirects=False
@@ -127,14 +135,11 @@ class Fetcher:
         except aiohttp.ClientError as error:
             raise self._error(_reason(error)) from None
 
-    async def _headers(self, content_type: str | None) -> dict[str, str]:
-        headers = {} if content_type is None else {"Content-Type": content_type}
+    async def _authorized(self) -> dict[str, str]:
         authorization = self._authorization()
         if not isinstance(authorization, str):
             authorization = await authorization
-        if authorization:
-            headers[self._header] = authorization
-        return headers
+        return {self._header: authorization} if authorization else {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -236,7 +241,7 @@ def parse_origin(url: str) -> URL:
         )
     if parsed.raw_path not in ("", "/") or parsed.query_string or parsed.fragment:
         raise UnfitError("url is https:// and a host, without a path")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
         raise UnfitError(
             "url is plain http: the token could be read on the way; use https"
         )
@@ -245,13 +250,6 @@ def parse_origin(url: str) -> URL:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reason(error: aiohttp.ClientError) -> str:

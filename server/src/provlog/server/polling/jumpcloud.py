@@ -11,7 +11,6 @@ begins `OVERLAP` before the cursor.
 Source: JumpCloud's documentation of the Directory Insights API.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,16 +18,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from provlog.merkle.encoding import JsonValue, format_time, loads_json, parse_time
+from provlog.merkle.encoding import JsonValue, format_time, loads_json
 from provlog.merkle.errors import MalformedError
-from provlog.server.intake.problems import EventError
 from provlog.server.intake.records import (
     MAX_BATCH_BYTES,
     MAX_BATCH_EVENTS,
-    WINDOW,
-    cut_array,
 )
-from provlog.server.intake.times import normalise_time
 from provlog.server.polling.feed import Feed, FetchError, Page
 from provlog.server.polling.fetching import (
     ANSWER_SECONDS,
@@ -37,6 +32,7 @@ from provlog.server.polling.fetching import (
     TooLargeError,
 )
 from provlog.server.polling.kinds import FeedKind
+from provlog.server.polling.pages import cut_page, dated
 from provlog.server.source_settings import SourceSettings
 
 URL: Final = "https://api.jumpcloud.com"
@@ -98,7 +94,8 @@ class JumpCloudFeed:
             following = Place(place.start, read_mark(answer.headers))
             if following == place:
                 raise FetchError("a page leads to itself")
-        times = [moment for moment in map(dated, records) if moment is not None]
+        dates = [dated(record, "timestamp") for record in records]
+        times = [moment for moment in dates if moment is not None]
         return Page(
             records,
             times,
@@ -120,7 +117,7 @@ class JumpCloudFeed:
                 answer = await self._fetcher.post(
                     PATH, body, "application/json", MAX_BATCH_BYTES
                 )
-                records = await read_records(answer.body)
+                records = await cut_page(answer.body)
             except TooLargeError:
                 # Of large records fewer are asked for, until the page can be taken.
                 if limit == 1:
@@ -155,32 +152,6 @@ def read_mark(headers: Mapping[str, str]) -> str:
     if not isinstance(value, list) or not value:
         raise FetchError("a page does not tell where the next one begins")
     return json.dumps(value)
-
-
-async def read_records(body: bytes) -> list[bytes]:
-    """Return a page's records as they stand in it, all or none."""
-    records: list[bytes] = []
-    try:
-        for step in cut_array(body):
-            records += step
-            await asyncio.sleep(0)
-    except EventError as error:
-        kind = TooLargeError if error.status == 413 else FetchError
-        raise kind(f"a page cannot be read: {error.detail}") from None
-    if not all(record.startswith(b"{") for record in records):
-        raise FetchError("a page holds something else than events")
-    return records
-
-
-def dated(record: bytes) -> int | None:
-    """Return when JumpCloud dates an event, in Unix milliseconds, None if it can't."""
-    try:
-        value = loads_json(record if len(record) <= WINDOW else b"")
-        text = value.get("timestamp") if isinstance(value, dict) else None
-        moment = parse_time(normalise_time(str(text)))
-    except (MalformedError, ValueError):
-        return None
-    return moment if moment >= 0 else None
 
 
 def _make(poll: JumpCloudPoll, settings: SourceSettings) -> Feed:

@@ -13,7 +13,6 @@ where the oldest millisecond of the one before began.
 Keycloak stores no events unless told to, and keeps them as long as the realm says.
 """
 
-import asyncio
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -23,8 +22,7 @@ import msgspec
 
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import MalformedError
-from provlog.server.intake.connectors.keycloak import CONNECTOR, LATEST_TIME
-from provlog.server.intake.problems import EventError
+from provlog.server.intake.connectors.keycloak import LATEST_TIME
 from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, WINDOW
 from provlog.server.polling.feed import Feed, FetchError, Page, UnfitError
 from provlog.server.polling.fetching import (
@@ -35,6 +33,7 @@ from provlog.server.polling.fetching import (
 )
 from provlog.server.polling.kinds import FeedKind
 from provlog.server.polling.oauth import AccessToken
+from provlog.server.polling.pages import cut_page
 from provlog.server.polling.streams import Streams
 from provlog.server.source_settings import SourceSettings
 
@@ -89,7 +88,7 @@ class EventsFeed:
             query = urlencode((*self._query, ("first", first), ("max", most)))
             try:
                 answer = await self._fetcher.get(self._path, query, MAX_BATCH_BYTES)
-                records = await _cut(answer.body)
+                records = await cut_page(answer.body)
             except TooLargeError:
                 # Of large records fewer are asked for, until the page can be taken.
                 if most == 1:
@@ -176,23 +175,6 @@ def _place(link: str | None) -> int:
     if _PLACE.fullmatch(link) is None or int(link) > MAX_PLACE:
         raise FetchError("the next page begins nowhere")
     return int(link)
-
-
-async def _cut(body: bytes) -> list[bytes]:
-    """Return a page's records as they stand in it, all of them or none."""
-    if not body.lstrip(b" \t\r\n").startswith(b"["):
-        raise FetchError("a page is not a JSON array")
-    records: list[bytes] = []
-    try:
-        for step in CONNECTOR.parse(body):
-            records += step
-            await asyncio.sleep(0)
-    except EventError as error:
-        kind = TooLargeError if error.status == 413 else FetchError
-        raise kind(f"a page cannot be read: {error.detail}") from None
-    if not all(record.startswith(b"{") for record in records):
-        raise FetchError("a page holds something else than events")
-    return records
 
 
 def _quoted(realm: str) -> str:

@@ -6,7 +6,6 @@ record was stored at, which is never before the `published` it carries. Okta kee
 days; what is asked for before that begins there.
 """
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -15,12 +14,8 @@ from urllib.parse import urlencode
 import msgspec
 from yarl import URL
 
-from provlog.merkle.encoding import format_time, loads_json, parse_time
-from provlog.merkle.errors import MalformedError
-from provlog.server.intake.connectors.okta import CONNECTOR
-from provlog.server.intake.problems import EventError
-from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, WINDOW
-from provlog.server.intake.times import normalise_time
+from provlog.merkle.encoding import format_time
+from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from provlog.server.polling.feed import Feed, FetchError, Page
 from provlog.server.polling.fetching import (
     ANSWER_SECONDS,
@@ -29,6 +24,7 @@ from provlog.server.polling.fetching import (
     TooLargeError,
 )
 from provlog.server.polling.kinds import FeedKind
+from provlog.server.polling.pages import cut_page, dated
 from provlog.server.polling.tokens import read_token
 from provlog.server.source_settings import SourceSettings
 
@@ -63,7 +59,7 @@ class OktaFeed:
             query = _query(since, link, self._limit)
             try:
                 answer = await self._fetcher.get(PATH, query, MAX_BATCH_BYTES)
-                records = await _cut(answer.body)
+                records = await cut_page(answer.body)
             except TooLargeError:
                 # Of large records fewer are asked for, until the page can be taken.
                 if self._limit == 1:
@@ -78,7 +74,8 @@ class OktaFeed:
         await self._fetcher.close()
 
     def _page(self, records: list[bytes], answer: Answer) -> Page:
-        times = [time for time in map(published, records) if time is not None]
+        dates = [dated(record, "published") for record in records]
+        times = [time for time in dates if time is not None]
         # There is always a link; behind an empty page there is nothing yet.
         origin = self._fetcher.origin
         following = next_query(answer.next, origin) if records else None
@@ -88,17 +85,6 @@ class OktaFeed:
 def authorization(token: str) -> str:
     """Return the value of the header: `SSWS` unless the token names its scheme."""
     return token if " " in token else f"SSWS {token}"
-
-
-def published(record: bytes) -> int | None:
-    """Return when Okta dates a record, in Unix milliseconds, None if it cannot tell."""
-    try:
-        value = loads_json(record if len(record) <= WINDOW else b"")
-        text = value.get("published") if isinstance(value, dict) else None
-        time = parse_time(normalise_time(str(text), zoneless_is_utc=True))
-    except (MalformedError, ValueError):
-        return None
-    return time if time >= 0 else None
 
 
 def next_query(links: tuple[URL, ...], origin: URL) -> str:
@@ -131,23 +117,6 @@ def _query(since: int, link: str | None, limit: int) -> str:
     return urlencode(
         {"since": format_time(since), "sortOrder": "ASCENDING", "limit": limit}
     )
-
-
-async def _cut(body: bytes) -> list[bytes]:
-    """Return a page's records as they stand in it, all of them or none."""
-    if not body.lstrip(b" \t\r\n").startswith(b"["):
-        raise FetchError("a page is not a JSON array")
-    records: list[bytes] = []
-    try:
-        for step in CONNECTOR.parse(body):
-            records += step
-            await asyncio.sleep(0)
-    except EventError as error:
-        kind = TooLargeError if error.status == 413 else FetchError
-        raise kind(f"a page cannot be read: {error.detail}") from None
-    if not all(record.startswith(b"{") for record in records):
-        raise FetchError("a page holds something else than records")
-    return records
 
 
 def _make(poll: OktaPoll, settings: SourceSettings) -> Feed:

@@ -164,6 +164,8 @@ class Poller:
         self._seen.add(page.records)
         # If we die here, the records are in the log and the cursor is older: they are
         # fetched again and found there.
+        if page.committed is not None:
+            page.committed()
         times = self._believable(page) if page.settles else []
         cursor = await self._cursor.advance(min(times)) if times else None
         if fresh:

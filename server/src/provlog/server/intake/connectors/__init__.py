@@ -19,6 +19,7 @@ from provlog.server.intake.connectors import (
     okta,
     onelogin,
     scim,
+    secevent,
 )
 from provlog.server.intake.connectors.protocols import Configurable, Connector, Hook
 from provlog.server.intake.event import Event
@@ -44,6 +45,7 @@ _ALL: tuple[Connector, ...] = (
     okta.CONNECTOR,
     onelogin.CONNECTOR,
     scim.CONNECTOR,
+    secevent.CONNECTOR,
 )
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _ALL}
 

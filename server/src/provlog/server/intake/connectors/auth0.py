@@ -29,6 +29,7 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.auth0_calls import CALLS, find_call, parties
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
+from provlog.server.intake.connectors.reading import as_object, told_apart
 from provlog.server.intake.data_members import MAX_CHANGES
 
 MAX_EVENTS_OF_RECORD: Final = 64
@@ -83,7 +84,7 @@ def facts_of(record: JsonValue) -> Facts:
     if not isinstance(record, dict):
         return Facts()
     data = record["data"] if isinstance(record.get("data"), dict) else record
-    log = _object(data)
+    log = as_object(data)
     native = _code(log)
     common = _common_members(log)
     if native in _API:
@@ -98,11 +99,9 @@ def facts_of(record: JsonValue) -> Facts:
         type=kind,
         data=[common | each for each in members],
         flags=("targets_cut",) if len(several) > len(members) else (),
+        # All calls of the API are of one type, whatever is called.
+        compared=told_apart(log.get("description"), log.get("details")),
     )
-
-
-def _object(value: JsonValue) -> _Entity:
-    return value if isinstance(value, dict) else {}
 
 
 def _common_members(log: _Entity) -> _Entity:
@@ -116,14 +115,14 @@ def _common_members(log: _Entity) -> _Entity:
 
 def _call_of(log: _Entity) -> tuple[str | None, list[_Entity]]:
     """Return the type of a call of the API, and the members of each of its events."""
-    details = _object(log.get("details"))
-    request = _object(details.get("request"))
-    body = _object(request.get("body"))
+    details = as_object(log.get("details"))
+    request = as_object(details.get("request"))
+    body = as_object(request.get("body"))
     found = find_call(request.get("method"), request.get("path"))
     if found is None:
         return None, [{}]
     name, segments = found
-    made = _object(_object(details.get("response")).get("body"))
+    made = as_object(as_object(details.get("response")).get("body"))
     changes = _changes(body) if name.startswith("PATCH") else []
     several: list[_Entity] = []
     found_parties = parties(CALLS[name], segments, body)
@@ -174,7 +173,7 @@ def _code(log: _Entity) -> str:
 def _code_of(log: _Entity) -> str | None:
     native = _code(log)
     if native in _SCIM:
-        request = _object(_object(log.get("details")).get("request"))
+        request = as_object(as_object(log.get("details")).get("request"))
         path, method = request.get("path"), request.get("method")
         if isinstance(path, str) and "/Users" in path and isinstance(method, str):
             return _SCIM_CALLS.get(method.upper())
@@ -200,8 +199,8 @@ def _user(identifier: JsonValue, name: JsonValue, email: JsonValue) -> _Entity:
 
 
 def _actor(log: _Entity) -> _Entity:
-    request = _object(_object(log.get("details")).get("request"))
-    user = _object(_object(request.get("auth")).get("user"))
+    request = as_object(as_object(log.get("details")).get("request"))
+    user = as_object(as_object(request.get("auth")).get("user"))
     identifier = user.get("user_id") or log.get("user_id")
     party = _user(identifier, user.get("name"), user.get("email"))
     if party:
@@ -214,7 +213,7 @@ def _actor(log: _Entity) -> _Entity:
 
 def _outcome(log: _Entity) -> _Entity:
     native = _code(log)
-    response = _object(_object(log.get("details")).get("response"))
+    response = as_object(as_object(log.get("details")).get("response"))
     status = response.get("statusCode")
     if native in _API | _SCIM and isinstance(status, int):
         return {"result": "success" if status < 400 else "failure"}
@@ -241,8 +240,8 @@ def _ending(native: str) -> str:
 
 
 def _context(log: _Entity) -> _Entity:
-    references = _object(log.get("references"))
-    request = _object(_object(log.get("details")).get("request"))
+    references = as_object(log.get("references"))
+    request = as_object(as_object(log.get("details")).get("request"))
     return text_members(
         request_id=references.get("correlation_id"),
         ip=log.get("ip"),

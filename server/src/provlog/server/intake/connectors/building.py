@@ -65,6 +65,8 @@ class Facts:
     `seq` is the source's own number of the record: the first of its events carries it.
     `compared_time` is what the time is compared as, where a provider spells that of one
     record in several ways; None where it is compared as it came.
+    `media_type` is what the record is, where it is text. `compared` is what has to be
+    equal besides in a record that is the same (see `Event.comparison`).
     """
 
     id: JsonValue = None
@@ -76,6 +78,8 @@ class Facts:
     types: Sequence[tuple[JsonValue, str | None]] = ()
     seq: JsonValue = None
     compared_time: str | None = None
+    media_type: str = "application/json"
+    compared: str | None = None
 
 
 def build_events(
@@ -95,7 +99,9 @@ def build_events(
     """
     digest = sha256(record).digest()
     time, flags = _event_time(facts.time, now_ms)
-    original = _original(record) if len(record) <= MAX_EVENT_BYTES else None
+    original = None
+    if len(record) <= MAX_EVENT_BYTES:
+        original = _original(record, facts.media_type)
     if original is None or (len(record) > MAX_TRUSTED_BYTES and _swells(facts)):
         facts = _without_details(facts)
         cut = "record_too_large" if original is None else "details_too_large"
@@ -119,6 +125,7 @@ def build_events(
             connector=connector,
             raw_digest=digest,
             compared_time=facts.compared_time,
+            compared=facts.compared,
         )
         for number, (data, (native, ours)) in enumerate(
             zip(_told_once(facts.data), types, strict=True), start=1
@@ -253,7 +260,7 @@ def _fitting_time(value: JsonValue) -> JsonValue:
     return _short(value) if isinstance(value, str) else value
 
 
-def _original(record: bytes) -> dict[str, JsonValue]:
+def _original(record: bytes, media_type: str) -> dict[str, JsonValue]:
     try:
         text = record.decode("utf-8")
     except UnicodeDecodeError:
@@ -263,7 +270,7 @@ def _original(record: bytes) -> dict[str, JsonValue]:
             "media_type": "application/octet-stream",
             "body_base64": encode_base64(record),
         }
-    return {"media_type": "application/json", "body": text}
+    return {"media_type": media_type, "body": text}
 
 
 def _without_details(facts: Facts) -> Facts:

@@ -34,6 +34,7 @@ from provlog.server.intake.connectors.building import (
 )
 from provlog.server.intake.connectors.google_types import OF_ACTOR, TYPES
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
+from provlog.server.intake.connectors.reading import as_object, told_apart
 from provlog.server.intake.times import normalise_time
 
 __all__ = ["CONNECTOR", "ENVELOPES", "MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
@@ -74,10 +75,10 @@ def facts_of(record: JsonValue) -> Facts:
     """Return what one activity says, in provlog's words."""
     if not isinstance(record, dict):
         return Facts()
-    identity = _object(record.get("id"))
+    identity = as_object(record.get("id"))
     time = _spelled_once(identity.get("time"))
     listed = record.get("events")
-    events = [_object(each) for each in listed] if isinstance(listed, list) else []
+    events = [as_object(each) for each in listed] if isinstance(listed, list) else []
     # Without a list it is flattened: the record is its only event as well.
     kept = (events or [record])[:MAX_EVENTS_OF_RECORD]
     names = [_native_type(identity, event) for event in kept]
@@ -88,16 +89,14 @@ def facts_of(record: JsonValue) -> Facts:
         data=[_members(*each, common) for each in zip(names, kept, strict=True)],
         types=[(name, TYPES.get(name or "")) for name in names],
         flags=("events_cut",) if len(events) > MAX_EVENTS_OF_RECORD else (),
+        # Exports that flatten an activity give its id to a record of each event.
+        compared=told_apart(*map(_plain_parameters, kept)),
     )
 
 
 CONNECTOR: Final = MappedConnector(
     "google", "1", facts_of, JsonHook(ENVELOPES), ENVELOPES
 )
-
-
-def _object(value: JsonValue) -> _Object:
-    return value if isinstance(value, dict) else {}
 
 
 def _spelled_once(time: JsonValue) -> JsonValue:
@@ -125,13 +124,13 @@ def _native_type(identity: _Object, event: _Object) -> str | None:
 
 def _common_members(record: _Object, identity: _Object) -> _Object:
     members: _Object = {
-        "actor": _actor(_object(record.get("actor"))),
+        "actor": _actor(as_object(record.get("actor"))),
         "context": text_members(
             ip=record.get("ipAddress"),
             application=identity.get("applicationName"),
             customer_id=identity.get("customerId"),
             owner_domain=record.get("ownerDomain"),
-            region=_object(record.get("networkInfo")).get("regionCode"),
+            region=as_object(record.get("networkInfo")).get("regionCode"),
         ),
     }
     return {name: member for name, member in members.items() if member}
@@ -173,12 +172,24 @@ def _parameters(listed: JsonValue) -> _Object:
         return listed
     parameters: _Object = {}
     for each in listed if isinstance(listed, list) else []:
-        parameter = _object(each)
+        parameter = as_object(each)
         name = parameter.get("name")
         values = [parameter[kind] for kind in _VALUES if kind in parameter]
         if isinstance(name, str) and values:
             parameters.setdefault(name, values[0])
     return parameters
+
+
+def _plain_parameters(event: _Object) -> JsonValue:
+    """Return the parameters that say something, in the one spelling of all forms."""
+    said = _parameters(event.get("parameters")).items()
+    return {name: _plain(value) for name, value in said if value is not None}
+
+
+def _plain(value: JsonValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, dict) else str(value).lower()
 
 
 def _first(parameters: _Object, *names: str) -> JsonValue:
@@ -255,7 +266,7 @@ def _changes(native_type: str | None, parameters: _Object) -> list[JsonValue]:
 
 
 def _outcome(native_type: str | None, event: _Object, parameters: _Object) -> _Object:
-    status = _object(event.get("status"))
+    status = as_object(event.get("status"))
     said = status.get("eventStatus")
     if (native_type or "").startswith("groups."):
         # A moderator's action tells how it went in a parameter of its own.

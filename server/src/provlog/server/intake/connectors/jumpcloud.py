@@ -26,6 +26,7 @@ from typing import Final
 from provlog.merkle.encoding import JsonValue
 from provlog.server.intake.connectors.building import Facts, fitting_id, text_members
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
+from provlog.server.intake.connectors.reading import as_object
 from provlog.server.intake.data_members import MAX_CHANGES
 
 _EVENTS: Final = {
@@ -103,10 +104,10 @@ def facts_of(record: JsonValue) -> Facts:
     native = _text(record.get("event_type"))
     flags: tuple[str, ...] = ()
     if native == _ASSOCIATION:
-        kind, members = _association(_object(record.get("association")))
+        kind, members = _association(as_object(record.get("association")))
     else:
         kind = _EVENTS.get(native)
-        members = _resource(_object(record.get("resource")))
+        members = _resource(as_object(record.get("resource")))
     changes = _changes(record.get("changes"))
     if changes:
         members["changes"] = changes[:MAX_CHANGES]
@@ -119,10 +120,6 @@ def facts_of(record: JsonValue) -> Facts:
         data=[_common_members(record) | members],
         flags=flags,
     )
-
-
-def _object(value: JsonValue) -> _Entity:
-    return value if isinstance(value, dict) else {}
 
 
 def _party(entity: _Entity) -> _Entity:
@@ -157,8 +154,8 @@ def _resource(entity: _Entity) -> _Entity:
 
 def _association(association: _Entity) -> tuple[str | None, _Entity]:
     """Return the type of a binding, and who and what was bound."""
-    connection = _object(association.get("connection"))
-    ends = [_object(connection.get(name)) for name in ("from", "to")]
+    connection = as_object(association.get("connection"))
+    ends = [as_object(connection.get(name)) for name in ("from", "to")]
     for holder, held in (ends, ends[::-1]):
         kinds = _text(holder.get("type")), _text(held.get("type"))
         if kinds in _BOUND:
@@ -190,7 +187,7 @@ def _changes(value: JsonValue) -> list[JsonValue]:
 
 def _common_members(record: _Entity) -> _Entity:
     members: _Entity = {
-        "actor": _party(_object(record.get("initiated_by"))),
+        "actor": _party(as_object(record.get("initiated_by"))),
         "outcome": _outcome(record),
         "context": _context(record),
     }
@@ -206,8 +203,8 @@ def _outcome(record: _Entity) -> _Entity:
 
 
 def _context(record: _Entity) -> _Entity:
-    agent = _object(record.get("useragent"))
-    correlation = _object(record.get("correlation"))
+    agent = as_object(record.get("useragent"))
+    correlation = as_object(record.get("correlation"))
     return text_members(
         request_id=correlation.get("id"),
         ip=record.get("client_ip"),

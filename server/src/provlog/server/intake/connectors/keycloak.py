@@ -35,6 +35,7 @@ from provlog.server.intake.connectors.building import Facts, fitting_id, text_me
 from provlog.server.intake.connectors.keycloak_paths import Place, find_place
 from provlog.server.intake.connectors.keycloak_types import TYPES
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
+from provlog.server.intake.connectors.reading import as_object, as_text
 from provlog.server.intake.data_members import MAX_CHANGES
 
 __all__ = ["CONNECTOR", "MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
@@ -130,10 +131,10 @@ def _several(
     """Return the members of each event, and flags for what had to be left out."""
     if done.resource in _MAPPINGS:
         return _mappings(place, representation)
-    said = _object(representation)
+    said = as_object(representation)
     members: _Entity = {}
     if place.target is not None:
-        members["target"] = _target(done, place, said, _object(record.get("details")))
+        members["target"] = _target(done, place, said, as_object(record.get("details")))
     if place.resource is not None:
         members["resource"] = _resource(place, said)
     if done.resource in _MEMBERSHIPS or place.below or done.operation not in _TELLING:
@@ -175,7 +176,7 @@ def _target(done: _Done, place: Place, said: _Entity, details: _Entity) -> _Enti
         name = details.get("username") if own else None
     else:
         name = None if place.below else said.get("username") or said.get("name")
-        found = found or _text(said.get("id"))
+        found = found or as_text(said.get("id"))
     return fitting_id(found) | text_members(type=place.target, name=name)
 
 
@@ -199,7 +200,7 @@ def _user_facts(record: _Entity) -> Facts:
     from_webhook = "uid" in record
     own = name.startswith("access.") or not from_webhook
     name = name.removeprefix("access.")
-    user, details = _user(record), _object(record.get("details"))
+    user, details = _user(record), as_object(record.get("details"))
     common = _common(record, _actor(user))
     target = _actor(user) | text_members(name=details.get("username"))
     if user:
@@ -273,15 +274,7 @@ def _user(record: _Entity) -> JsonValue:
 
 
 def _auth(record: _Entity) -> _Entity:
-    return _object(record.get("authDetails"))
-
-
-def _object(value: JsonValue) -> _Entity:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: JsonValue) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return as_object(record.get("authDetails"))
 
 
 def _identifier(record: _Entity) -> JsonValue:

@@ -32,6 +32,7 @@ from provlog.server.intake.connectors.building import (
 from provlog.server.intake.connectors.mapped import MappedConnector
 from provlog.server.intake.connectors.okta_hook import OktaHook
 from provlog.server.intake.connectors.okta_types import TYPES
+from provlog.server.intake.connectors.reading import as_object
 from provlog.server.intake.data_members import MAX_CHANGES
 
 __all__ = ["CONNECTOR", "MAX_EVENTS_OF_RECORD", "TYPES", "facts_of"]
@@ -83,10 +84,6 @@ def facts_of(record: JsonValue) -> Facts:
 _Entity = dict[str, JsonValue]
 
 
-def _object(value: JsonValue) -> _Entity:
-    return value if isinstance(value, dict) else {}
-
-
 _Pair = tuple[_Entity | None, _Entity | None]
 
 
@@ -127,7 +124,7 @@ def _members_of(pairs: list[_Pair]) -> list[_Entity]:
             if entity is not None:
                 if id(entity) not in parties:
                     parties[id(entity)] = _party(entity)
-                    changes += _changes(_object(entity.get("changeDetails")))
+                    changes += _changes(as_object(entity.get("changeDetails")))
                 members[name] = parties[id(entity)]
         if changes:
             members["changes"] = changes
@@ -150,12 +147,12 @@ def _party(entity: _Entity) -> _Entity:
         name=entity.get("displayName"),
         alternate_id=entity.get("alternateId"),
     )
-    details = _object(entity.get("detailEntry"))
+    details = as_object(entity.get("detailEntry"))
     return party | ({"details": details} if details else {})
 
 
 def _changes(details: _Entity) -> list[JsonValue]:
-    old, new = _object(details.get("from")), _object(details.get("to"))
+    old, new = as_object(details.get("from")), as_object(details.get("to"))
     return [
         {"op": "replace", "path": path, "old": old.get(path), "value": new.get(path)}
         for path in sorted(old.keys() | new.keys())[: MAX_CHANGES + 1]
@@ -164,7 +161,7 @@ def _changes(details: _Entity) -> list[JsonValue]:
 
 def _common_members(record: _Entity) -> _Entity:
     members: _Entity = {
-        "actor": _party(_object(record.get("actor"))),
+        "actor": _party(as_object(record.get("actor"))),
         "outcome": _outcome(record),
         "context": _context(record),
     }
@@ -172,7 +169,7 @@ def _common_members(record: _Entity) -> _Entity:
 
 
 def _outcome(record: _Entity) -> _Entity:
-    outcome = _object(record.get("outcome"))
+    outcome = as_object(record.get("outcome"))
     result = outcome.get("result")
     if not isinstance(result, str):
         return {}
@@ -184,17 +181,17 @@ def _outcome(record: _Entity) -> _Entity:
 
 
 def _debug_data(record: _Entity) -> _Entity:
-    return _object(_object(record.get("debugContext")).get("debugData"))
+    return as_object(as_object(record.get("debugContext")).get("debugData"))
 
 
 def _context(record: _Entity) -> _Entity:
-    client = _object(record.get("client"))
-    transaction = _object(record.get("transaction"))
+    client = as_object(record.get("client"))
+    transaction = as_object(record.get("transaction"))
     debug_data = _debug_data(record)
     return text_members(
         request_id=debug_data.get("requestId"),
         ip=client.get("ipAddress"),
-        user_agent=_object(client.get("userAgent")).get("rawUserAgent"),
+        user_agent=as_object(client.get("userAgent")).get("rawUserAgent"),
         transaction_id=transaction.get("id"),
         transaction_type=transaction.get("type"),
         message=record.get("displayMessage"),
