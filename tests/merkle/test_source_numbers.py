@@ -195,3 +195,15 @@ def test_what_is_no_state_is_refused(changes: dict[str, Any]) -> None:
     Numbers.from_json(state)
     with pytest.raises(MalformedError):
         Numbers.from_json({**state, **changes})
+
+
+def test_counting_anew_is_seen_also_after_what_was_before_is_not_looked_for() -> None:
+    numbers = Numbers()
+    for number in range(500, 3000):
+        numbers.add(number, number, 0)
+    numbers.settle()
+    numbers.add(2990, 3000, 0)  # out of order: which one it is cannot be told
+    assert (numbers.unplaced, numbers.run) == (1, 0)
+    for index, number in enumerate([1, 2, 4], 3001):
+        numbers.add(number, index, 0)
+    assert (numbers.run, numbers.restarted, numbers.missing) == (1, 3001, 1)

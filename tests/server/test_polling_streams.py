@@ -58,6 +58,15 @@ async def test_no_date_is_believed_that_is_later_than_the_first_answer() -> None
     assert (await pages(streams))[1].clock == 10
 
 
+async def test_where_the_provider_tells_no_time_our_own_bounds_the_dates() -> None:
+    ours = iter(range(100, 200, 10))
+    streams = Streams(
+        [Stream("a", [None, None]), Stream("b", [None, 20])], lambda: next(ours)
+    )
+    assert [page.clock for page in await pages(streams)] == [100, 100, 100, 20]
+    assert (await pages(streams))[0].clock == 140
+
+
 @pytest.mark.parametrize("link", ["2:", "-1:", "x:1", "01:", "9" * 5000 + ":"])
 async def test_a_link_that_leads_to_no_stream_is_refused(link: str) -> None:
     with pytest.raises(FetchError):

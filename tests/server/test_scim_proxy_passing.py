@@ -262,6 +262,7 @@ async def test_a_body_that_two_servers_could_read_differently_is_refused(
         ("PROPFIND", {}, 405),
         ("GET", {"X-HTTP-Method-Override": "DELETE"}, 400),
         ("POST", {"X-Method-Override": "PATCH"}, 400),
+        ("GET", {"X_HTTP_Method-Override": "DELETE"}, 400),
         ("PUT", {"Connection": "close, Content-Encoding"}, 400),
         ("PUT", {"Connection": "Authorization"}, 400),
     ],

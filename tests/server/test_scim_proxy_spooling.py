@@ -176,3 +176,16 @@ async def test_what_waits_at_the_end_is_counted_as_lost(
         await made.take("1", "2")
     assert made.lost("stopped") == 2
     assert "2 changes passed without a record" in caplog.text
+
+
+async def test_a_spool_that_refuses_and_then_fails_is_left_alone_for_a_while(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooling, "FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(spooling, "CLOSING_SECONDS", 0.2)
+    spool.statuses = [400, 503]
+    async with recording(spool.url) as made:
+        await made.take("1")
+        await made.until(lambda: len(spool.paths) == 2)
+    assert len(spool.paths) == 2
+    assert made.lost("stopped") == 1

@@ -244,6 +244,13 @@ def test_the_result_of_a_call_is_its_status(status: int, result: str) -> None:
     assert event.data["outcome"] == {"result": result}
 
 
+@pytest.mark.parametrize("code", ["fapi", "fscim"])
+def test_no_status_makes_a_success_of_a_failure(code: str) -> None:
+    record = auth0_call("delete", USERS, status=200)
+    record["data"]["type"] = code
+    assert auth0_event(record).data["outcome"] == {"result": "failure"}
+
+
 def test_what_is_asked_for_in_the_query_is_no_part_of_the_path() -> None:
     event = auth0_event(auth0_call("delete", f"{USERS}?wait=true"))
     assert event.data["target"] == {"id": "auth0|7", "type": "user"}

@@ -62,6 +62,14 @@ def test_all_of_a_mapping() -> None:
     assert second.data["target"] == {"id": "p2", "type": "user"}
 
 
+def test_records_of_one_id_that_change_different_things_are_told_apart() -> None:
+    one, same = event(generic_record()), event(generic_record())
+    assert one.comparison() == same.comparison()
+    other = event(generic_record(), changes=None)
+    assert one.id == other.id
+    assert one.comparison() != other.comparison()
+
+
 def test_the_least_there_can_be() -> None:
     raw = json.dumps(generic_record()).encode()
     made = configured("generic", settings({"type": "/what"}, {}))

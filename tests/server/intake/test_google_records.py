@@ -245,3 +245,22 @@ def test_without_its_whole_key_an_activity_goes_by_its_digest(
         assert event.id == f"sha256:{sha256(json.dumps(record).encode()).hexdigest()}"
     assert event.flags == flags
     assert event.time == (NOW if flags else TIME)
+
+
+def test_forms_of_an_event_with_parameters_in_parameters_are_the_same() -> None:
+    # As the scopes of `token.authorize` are told.
+    inner = [
+        {"name": "scope_name", "value": "s"},
+        {"name": "product_bucket", "multiValue": ["GMAIL", "OTHER"]},
+        {"name": "count", "intValue": "2"},
+    ]
+    plain = {"scope_name": "s", "product_bucket": ["GMAIL", "OTHER"], "count": 2}
+    nested = activity({"name": "MADE_UP", "parameters": [
+        {"name": "ONE", "messageValue": {"parameter": inner}},
+        {"name": "MANY", "multiMessageValue": [{"parameter": inner}, {}]},
+    ]})  # fmt: skip
+    flat = {key: value for key, value in nested.items() if key != "events"}
+    flat["name"] = "MADE_UP"
+    flat["parameters"] = {"ONE": plain | {"none": None}, "MANY": [plain, {}]}
+    one, other = google_events(nested)[0], google_events(flat)[0]
+    assert one.comparison() == other.comparison()

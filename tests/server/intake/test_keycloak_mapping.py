@@ -340,3 +340,16 @@ def test_changes_of_a_user_event_come_from_its_details() -> None:
         },
         {"op": "replace", "path": "first_name", "old": None, "value": "Ann"},
     ]
+
+
+@pytest.mark.parametrize("record", [{}, {"type": 7, "id": "x"}, {"representation": 1}])
+def test_what_is_no_event_of_keycloak_s_has_not_come_about(
+    record: dict[str, Any],
+) -> None:
+    event = keycloak_event(record)
+    assert event.type == "other.unknown"
+    assert "outcome" not in event.data
+    assert keycloak_event(record | {"error": "x"}).data["outcome"] == {
+        "result": "failure",
+        "reason": "x",
+    }

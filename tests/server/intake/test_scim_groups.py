@@ -224,3 +224,49 @@ def test_a_bulk_request_that_is_refused_as_a_whole_did_nothing() -> None:
     )
     assert data_of(scim_event(record))["outcome"]["result"] == "failure"
     assert data_of(scim_event(record))["outcome"]["reason"] == "too many"
+
+
+def test_answers_in_another_order_are_told_apart_by_their_location() -> None:
+    asked = [{"method": "DELETE", "path": f"/Users/{each}"} for each in ("u7", "u8")]
+    gone = {"method": "DELETE", "status": "404", "location": "https://x/v2/Users/u8"}
+    done = {"method": "DELETE", "status": "204", "location": "https://x/v2/Users/U7"}
+    for given, results in (
+        ([gone, done], ["success", "failure"]),
+        ([done, gone], ["success", "failure"]),
+        ([gone], ["unknown", "failure"]),
+        ([{"method": "DELETE", "status": "204"}, gone], ["success", "failure"]),
+    ):
+        events = scim_events(bulk(*asked, given=given))
+        found = [data_of(event)["outcome"]["result"] for event in events]
+        assert found == results, given
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_several_operations_on_a_member_the_last_one_holds(known: bool) -> None:
+    before = {"before": TEAM} if known else {}
+    one = {"path": "members", "value": [{"value": "u2"}]}
+    add, remove = {"op": "add", **one}, {"op": "remove", **one}
+    for steps, kind in (([remove, add], ADD), ([add, remove], REMOVE)):
+        record = exchange("PATCH", "/Groups/g1", request=patch(*steps), **before)
+        assert members(record) == [(kind, "u2")]
+
+
+def test_a_list_of_all_members_undoes_what_stood_before_it_in_the_request() -> None:
+    steps = patch(
+        {"op": "add", "path": "members", "value": [{"value": "u3"}]},
+        {"op": "remove", "path": "members", "value": [{"value": "u2"}]},
+        {"op": "replace", "path": "members", "value": [{"value": "u2"}]},
+    )
+    record = exchange("PATCH", "/Groups/g1", request=steps, before=TEAM)
+    assert members(record) == [(REMOVE, "u1")]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_removing_all_removes_whom_the_request_added(known: bool) -> None:
+    before = {"before": TEAM} if known else {}
+    steps = patch(
+        {"op": "add", "path": "members", "value": [{"value": "u3"}]},
+        {"op": "remove", "path": "members"},
+    )
+    found = members(exchange("PATCH", "/Groups/g1", request=steps, **before))
+    assert found == ([(REMOVE, "u1"), (REMOVE, "u2")] if known else [])

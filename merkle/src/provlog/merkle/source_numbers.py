@@ -99,7 +99,7 @@ class Numbers:
             self.newest = number
         elif (place := self._place(number)) is not None:
             self._fill(place, number)
-        elif number != self.first and number < self.floor:
+        elif number != self.first and self._is_unplaced(number):
             self.unplaced += 1
         elif number == self.first or number < self.newest - REACH:
             self._begin_anew(number, index)
@@ -168,6 +168,14 @@ class Numbers:
         if place < 0 or self._open[place].last < number:
             return None
         return place
+
+    def _is_unplaced(self, number: int) -> bool:
+        """Tell whether a number may fill a range that is not kept any more.
+
+        Of ranges that were only settled none is still looked for.
+        """
+        reach = (self.newest or 0) - REACH
+        return number < self.floor and (self.unlisted > 0 or number >= reach)
 
     def _miss(
         self, place: int, first: int, last: int, index: int, recorded: int

@@ -136,9 +136,10 @@ class GoogleFeed:
     async def page(self, since: int, link: str | None) -> Page:
         """Return a page; see `Feed.page`."""
         place = Place.first(since, _now()) if link is None else Place.parse(link)
+        asked = _now()
         answer, records, token = await self._fetch(place)
         if place.application == 0 and not place.token:
-            self._began = answer.clock
+            self._began = asked if answer.clock is None else answer.clock
         following = self._following(place, token)
         times = [moment for moment in map(dated, records) if moment is not None]
         ends = following is None or following.start != place.start

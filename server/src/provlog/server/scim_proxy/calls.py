@@ -128,7 +128,7 @@ def _require_plain(request: web.Request) -> None:
     headers = request.headers
     if request.method not in READS | CHANGES:
         raise Refusal(405, "method", "this method is not passed on")
-    if any(name in headers for name in OVERRIDES):
+    if any(name.lower().replace("_", "-") in OVERRIDES for name in headers):
         raise Refusal(400, "method", "fields that stand for another method are refused")
     if any(len(headers.getall(name, ())) > 1 for name in _SINGLE):
         raise Refusal(400, "malformed", "a field that stands alone came twice")

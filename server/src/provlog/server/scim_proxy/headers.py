@@ -23,8 +23,11 @@ HOP_BY_HOP: Final = frozenset(
         "http2-settings",
     }
 )
-OVERRIDES: Final = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
-"""Fields that make another method of a request, for servers that heed them."""
+OVERRIDES: Final = frozenset(
+    {"x-http-method-override", "x-http-method", "x-method-override"}
+)
+"""Fields that make another method of a request, for servers that heed them. To many of
+these a `_` in a name is a `-`."""
 
 REQUEST_ID: Final = "Provlog-Request-Id"
 

@@ -108,6 +108,10 @@ def _fitting(record: dict[str, JsonValue]) -> bytes:
 
 
 def _encode(record: dict[str, JsonValue]) -> bytes:
-    """Return a record as one line, for NDJSON."""
+    """Return a record as one line, for NDJSON.
+
+    Fields of requests and answers may hold bytes that are no UTF-8: a "?" each, as a
+    record that cannot be written would leave a change without its outcome.
+    """
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+    return text.encode(errors="replace")

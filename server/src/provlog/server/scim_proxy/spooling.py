@@ -110,23 +110,23 @@ class SpoolRecorder:
             status = await self._post(batch)
             if status in _TAKEN:
                 self._done(batch)
-            elif status in _REFUSED:
-                # One of them may be the reason: each alone, then.
-                await self._post_each(batch)
-            else:
+            # One of them may be the reason of a refusal: each alone, then.
+            elif status not in _REFUSED or not await self._post_each(batch):
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             pause = FIRST_PAUSE
 
-    async def _post_each(self, batch: list[bytes]) -> None:
+    async def _post_each(self, batch: list[bytes]) -> bool:
+        """Post records one by one; tell whether all were taken or refused."""
         for record in batch:
             status = await self._post([record])
             if status in _REFUSED:
                 self._lose(f"refused_{status}", 1)
             elif status not in _TAKEN:
-                return  # the rest with the next batch
+                return False  # the rest with the next batch
             self._done([record])
+        return True
 
     def _batch(self) -> list[bytes]:
         batch, size = list[bytes](), 0

@@ -215,7 +215,8 @@ def _outcome(log: _Entity) -> _Entity:
     native = _code(log)
     response = as_object(as_object(log.get("details")).get("response"))
     status = response.get("statusCode")
-    if native in _API | _SCIM and isinstance(status, int):
+    # A code that tells of a failure is not made good by a status.
+    if native in _API | _SCIM and isinstance(status, int) and native[0] == "s":
         return {"result": "success" if status < 400 else "failure"}
     return _RESULTS.get(_ending(native), {})
 

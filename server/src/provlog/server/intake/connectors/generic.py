@@ -23,6 +23,7 @@ from provlog.server.intake.connectors.generic_settings import Tables, read_table
 from provlog.server.intake.connectors.mapped import JsonHook, MappedConnector
 from provlog.server.intake.connectors.pointers import as_text, find
 from provlog.server.intake.connectors.protocols import Connector
+from provlog.server.intake.connectors.reading import told_apart
 from provlog.server.intake.data_members import MAX_CHANGES, RESULTS
 from provlog.server.intake.event import Event
 from provlog.server.source_settings import SourceSettings
@@ -93,6 +94,7 @@ class _Reading:
         native = as_text(self._at("type", record))
         several = list(islice(self._several(record), MAX_EVENTS_OF_RECORD + 1))
         common = self._common(record)
+        data = [common | each for each in several[:MAX_EVENTS_OF_RECORD]]
         flags = ["targets_cut"] if len(several) > MAX_EVENTS_OF_RECORD else []
         if len(_listed(self._changes(record))) > MAX_CHANGES:
             flags.append("changes_cut")
@@ -101,9 +103,13 @@ class _Reading:
             time=self._time(record),
             native_type=native,
             type=self.tables.types.get(native or "", self.tables.types.get(ANY)),
-            data=[common | each for each in several[:MAX_EVENTS_OF_RECORD]],
+            data=data,
             flags=tuple(flags),
             seq=self._at("seq", record),
+            # An operator may name an id that is not that of the record alone.
+            compared=told_apart(
+                *([each.get("changes"), each.get("resource")] for each in data)
+            ),
         )
 
     def _at(self, name: str, record: JsonValue) -> JsonValue:

@@ -175,21 +175,33 @@ def _parameters(listed: JsonValue) -> _Object:
         parameter = as_object(each)
         name = parameter.get("name")
         values = [parameter[kind] for kind in _VALUES if kind in parameter]
+        values += _messages(parameter)
         if isinstance(name, str) and values:
             parameters.setdefault(name, values[0])
     return parameters
 
 
+def _messages(parameter: _Object) -> list[JsonValue]:
+    """Return the value of a parameter that has parameters of its own, if it has."""
+    listed = parameter.get("multiMessageValue")
+    if isinstance(listed, list):
+        return [[_parameters(as_object(each).get("parameter")) for each in listed]]
+    one = parameter.get("messageValue")
+    return [_parameters(one.get("parameter"))] if isinstance(one, dict) else []
+
+
 def _plain_parameters(event: _Object) -> JsonValue:
     """Return the parameters that say something, in the one spelling of all forms."""
-    said = _parameters(event.get("parameters")).items()
-    return {name: _plain(value) for name, value in said if value is not None}
+    return _plain(_parameters(event.get("parameters")))
 
 
 def _plain(value: JsonValue) -> JsonValue:
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return value if isinstance(value, dict) else str(value).lower()
+    if isinstance(value, dict):
+        said = value.items()
+        return {name: _plain(each) for name, each in said if each is not None}
+    return str(value).lower()
 
 
 def _first(parameters: _Object, *names: str) -> JsonValue:

@@ -211,6 +211,9 @@ def _user_facts(record: _Entity) -> Facts:
     if name.endswith("_ERROR"):
         outcome = text_members(reason=record.get("error"))
         common["outcome"] = {"result": "failure", **outcome}
+    elif not name and not record.get("error"):
+        # What is no event of Keycloak's says of nothing that it came about.
+        del common["outcome"]
     return Facts(
         id=_identifier(record),
         time=_time(record.get("time")),

@@ -153,15 +153,40 @@ def _match(asked: list[Attributes], given: list[Attributes]) -> list[Attributes]
     """Return the answer of each operation, an empty one where there is none.
 
     By `bulkId` where the request has one, else by its place, if that is one of the same
-    method without `bulkId`.
+    method without `bulkId`. Answers are in no order that is promised: one that names
+    another resource is not taken, and one elsewhere that names this one is.
     """
     named = {each["bulkId"]: each for each in given if _is_text(each.get("bulkId"))}
+    located: dict[tuple[str, str], Attributes] = {}
+    for each in given:
+        found = _located(each)
+        if found is not None and not _is_text(each.get("bulkId")):
+            located.setdefault((str(each.get("method")).upper(), found), each)
     return [
         named.get(each["bulkId"], {})
         if _is_text(each.get("bulkId"))
-        else _at_place(each, given[place] if place < len(given) else {})
+        else _unnamed(each, given[place] if place < len(given) else {}, located)
         for place, each in enumerate(asked)
     ]
+
+
+def _unnamed(
+    asked: Attributes,
+    answer: Attributes,
+    located: dict[tuple[str, str], Attributes],
+) -> Attributes:
+    path, method = asked.get("path"), str(asked.get("method")).upper()
+    wanted = (split_path(path)[1] or "").lower() if isinstance(path, str) else ""
+    at_place = _at_place(asked, answer)
+    there = _located(at_place)
+    if there == wanted or not wanted or wanted.startswith(BULK_ID.lower()):
+        return at_place
+    return located.get((method, wanted), at_place if there is None else {})
+
+
+def _located(answer: Attributes) -> str | None:
+    found = last_segment(answer.get("location"))
+    return None if found is None else found.lower()
 
 
 def _at_place(asked: Attributes, answer: Attributes) -> Attributes:

@@ -34,27 +34,42 @@ class _Difference:
         wanted = _by_id(members)
         if self.before is None:
             self.flags.append("removals_unknown")
-            self.added |= wanted
+            self._add(wanted)
             return
         known = self.before
-        self.added |= {key: each for key, each in wanted.items() if key not in known}
-        self.removed |= {key: each for key, each in known.items() if key not in wanted}
+        # Whatever earlier operations of the request did, this is what it ends with.
+        self.added = {key: each for key, each in wanted.items() if key not in known}
+        self.removed = {key: each for key, each in known.items() if key not in wanted}
 
     def take(self, step: MemberStep) -> None:
         """Note what one operation does to members."""
         if step.members is None:
+            if step.op == "remove" and step.every:
+                self.added.clear()
             if step.op == "remove" and step.every and self.before is not None:
-                self.removed |= self.before
+                self._remove(self.before)
             else:
                 self.flags.append("members_unknown")
         elif step.op == "replace":
             self.replace(step.members)
         elif step.op == "add":
-            self.added |= _by_id(step.members)
+            self._add(_by_id(step.members))
         elif step.op == "remove":
-            self.removed |= self._named(step.members)
+            self._remove(self._named(step.members))
         else:
             self.flags.append("members_unknown")
+
+    def _add(self, members: dict[str, Attributes]) -> None:
+        """Note additions; of several operations on a member the last one holds."""
+        for key in members:
+            self.removed.pop(key, None)
+        self.added |= members
+
+    def _remove(self, members: dict[str, Attributes]) -> None:
+        if self.added:
+            for key in members:
+                self.added.pop(key, None)
+        self.removed |= members
 
     def _named(self, members: Sequence[Attributes]) -> dict[str, Attributes]:
         """Return members, named as the state before names them."""
@@ -104,11 +119,14 @@ def _difference(exchange: Exchange) -> _Difference:
 def _read_patch(
     request: Attributes, before: Attributes | None, found: _Difference
 ) -> None:
-    for step in read_steps(request):
-        of_members = member_step(step)
+    steps = [(step, member_step(step)) for step in read_steps(request)]
+    whole = [place for place, (_, each) in enumerate(steps) if each and each.is_whole]
+    # What is known to be overruled later in the request need not be compared.
+    first = whole[-1] if whole and before is not None else 0
+    for place, (step, of_members) in enumerate(steps):
         if of_members is None:
             found.changes.append(step.change(before))
-        else:
+        elif place >= first:
             found.take(of_members)
             if of_members.members is None:
                 found.changes.append(step.change(None))

@@ -16,6 +16,9 @@ from provlog.server.intake.data_members import MAX_CHANGES
 
 MAX_OPERATIONS: Final = 1000
 MAX_PATH: Final = 512
+MAX_SCANNED: Final = 500
+"""Through how many names or values an attribute is looked for: a request may name a
+thousand, and a resource hold ten thousand that are none of them."""
 CORE: Final = "urn:ietf:params:scim:schemas:core:2.0:"
 
 Attributes: TypeAlias = dict[str, JsonValue]
@@ -63,6 +66,12 @@ class MemberStep:
     op: str
     members: Sequence[Attributes] | None
     every: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it says who is a member afterwards, whoever was one before."""
+        replaced = self.op == "replace" and self.members is not None
+        return replaced or (self.op == "remove" and self.every)
 
 
 def read_steps(body: JsonValue) -> list[Step]:
@@ -124,11 +133,14 @@ def read_members(value: JsonValue) -> list[Attributes]:
 
 
 def attribute(attributes: Attributes, name: str) -> JsonValue:
-    """Return an attribute's value; names are the same in any case (RFC 7643 2.1)."""
+    """Return an attribute's value; names are the same in any case (RFC 7643 2.1).
+
+    In another case it is found among the first `MAX_SCANNED`.
+    """
     if name in attributes:
         return attributes[name]
     wanted = name.lower()
-    for each in attributes:
+    for each in islice(attributes, MAX_SCANNED):
         if each.lower() == wanted:
             return attributes[each]
     return None
@@ -137,7 +149,7 @@ def attribute(attributes: Attributes, name: str) -> JsonValue:
 def value_at(attributes: Attributes, path: str) -> JsonValue:
     """Return the value at a path in a resource, None where there is none.
 
-    Of filters only `attribute[sub eq "text"]` is applied.
+    Of filters only `attribute[sub eq "text"]` is applied, to the first `MAX_SCANNED`.
     """
     match = _FILTERED.fullmatch(path)
     if match is not None:
@@ -213,7 +225,7 @@ def _filtered(text: str) -> list[Attributes] | None:
 def _filtered_value(attributes: Attributes, match: re.Match[str]) -> JsonValue:
     name, inner, text, further = match.groups()
     listed = attribute(attributes, name)
-    for each in listed if isinstance(listed, list) else []:
+    for each in listed[:MAX_SCANNED] if isinstance(listed, list) else []:
         if isinstance(each, dict) and attribute(each, inner) == text:
             return attribute(each, further) if further else each
     return None
