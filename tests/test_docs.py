@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import fields
 
 from provlog.client.cli import cli
+from provlog.client.records import FORMATS
 from provlog.merkle.entries import KINDS
 from provlog.server.cli import commands
 from provlog.server.cli.init import DEV_SOURCE
@@ -196,6 +197,10 @@ def test_every_connector_has_a_page_and_a_line() -> None:
     named = dict(rows("connectors.md"))
     for name in CONNECTORS:
         assert f"(connect/{PAGE_OF.get(name, name)}.md)" in named[name]
+
+
+def test_the_help_of_submit_lists_every_connector() -> None:
+    assert list(FORMATS) == sorted(CONNECTORS)
 
 
 def test_the_results_of_okta_are_the_connector_s() -> None:

@@ -281,7 +281,9 @@ def test_a_file_of_another_log_or_run_is_refused(
         assert "another file, or remove it" in result.stderr
     file.write_bytes(whole)
     assert gaps(*options, "--late", "2h").exit_code == 2
-    assert gaps("--resume", str(tmp_path / "no" / "file")).exit_code == 2
+    nowhere = gaps("--resume", str(tmp_path / "no" / "file"))
+    assert nowhere.exit_code == 2
+    assert "its folder is not there" in nowhere.stderr, "said before all is read"
     assert gaps(*options).exit_code == 0
 
 

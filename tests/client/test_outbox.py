@@ -102,6 +102,17 @@ def test_only_one_of_two_sends_and_the_other_takes_over(
     assert told == ["another process sends", None]
 
 
+def test_who_is_stopped_while_another_sends_says_nothing_of_sending(
+    path: Path, served: Served, log: LyingLog
+) -> None:
+    told: list[str | None] = []
+    with sending(path, served, log) as second:
+        until(lambda: second.spool.lease.is_held)
+        with sending(path, served, log, on_trouble=told.append):
+            until(lambda: told)
+    assert told == ["another process sends"]
+
+
 def test_the_same_event_put_twice_has_one_entry_and_one_receipt(
     outbox: Outbox, log: LyingLog
 ) -> None:

@@ -116,3 +116,34 @@ def test_a_refused_record_costs_the_others_nothing(
     [failed] = outbox.failed()
     assert failed.body == b'{"uuid":"u3"}'
     assert len(log.leaves) - 1 == 5
+
+
+def test_records_of_a_source_that_the_token_may_not_write_hold_up_nobody(
+    outbox: Outbox, log: LyingLog
+) -> None:
+    def forbidden(_: web.Request) -> web.Response | None:
+        if b'"foreign"' not in log.bodies[-1]:
+            return None
+        problem = {"detail": "not this one", "pointer": "/source"}
+        return web.json_response(problem, status=403)
+
+    log.faults.extend([forbidden] * 20)
+    with outbox.spool._turn:
+        for _ in range(2):
+            outbox.put_record(b'{"uuid":"foreign"}', format="okta", source="urn:okta:b")
+        outbox.put_record(b'{"uuid":"u1"}', format="okta", source="urn:okta:a")
+    outbox.flush(20)
+    assert [each.source for each in outbox.failed()] == ["urn:okta:b"] * 2
+    assert outbox.status().receipts == 1
+
+
+def test_a_token_that_may_do_nothing_costs_no_record(
+    outbox: Outbox, log: LyingLog
+) -> None:
+    def refused(_: web.Request) -> web.Response:
+        return web.json_response({"detail": "lacks the role"}, status=403)
+
+    log.faults.append(refused)
+    outbox.put_record(b'{"uuid":"u1"}', format="okta", source="urn:okta:a")
+    outbox.flush(20)
+    assert (outbox.failed(), outbox.status().receipts) == ([], 1)

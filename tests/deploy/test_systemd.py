@@ -12,6 +12,8 @@ import pytest
 
 from provlog.client import Client, VolatileMemory
 from provlog.server.cli import commands
+from provlog.server.errors import ConfigurationError
+from provlog.server.polling.tokens import read_token
 from support.deploying import DEPLOY
 from support.servers import Server
 
@@ -98,6 +100,7 @@ def test_a_unit_leaves_little_open(unit: str, tmp_path: Path) -> None:
 
 def test_all_units_are_confined_alike() -> None:
     own = {"After", "Description", "EnvironmentFile", "ExecStart", "LoadCredential"}
+    own |= {"Environment", "SetCredential"}
     own |= {"LimitNOFILE", "RestartSec", "WantedBy", "TimeoutStopSec"}
     first, *others = (
         [pair for pair in settings(unit) if pair[0] not in own] for unit in UNITS
@@ -119,6 +122,22 @@ def test_a_unit_s_command_exists_with_its_options(unit: str, command: str) -> No
     assert given <= known
     # A guard that is named here would go before the shared one that `init` recorded.
     assert not given & {"--guard", "--database", "--failover"}
+
+
+def test_a_poller_s_unit_is_for_settings_in_a_file_too(tmp_path: Path) -> None:
+    unit = settings("provlog-poll@.service")
+    [line] = [value for name, value in unit if name == "ExecStart"]
+    assert line.split()[-2:] == ["$PROVLOG_POLL_TOKEN", "$PROVLOG_POLL_OPTIONS"]
+    names = [name for name, _ in unit]
+    assert ("Environment", '"PROVLOG_POLL_TOKEN=--token-file %d/token"') in unit
+    # Without it a missing token ends the unit before the command can say so.
+    [default] = [value for name, value in unit if name == "SetCredential"]
+    assert names.index("Environment") < names.index("EnvironmentFile")
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_text(default.removeprefix("token:"))
+    with pytest.raises(ConfigurationError, match="holds no token"):
+        read_token(token)
 
 
 def test_a_server_that_an_operator_has_to_look_at_stays_down() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from provlog.server.intake.connectors import CONNECTORS
 from provlog.server.open_logs import MAX_LOGS
 from support.api_contract import ApiContract
 from support.generated_calls import described
@@ -102,3 +103,10 @@ def test_the_bound_of_logs_is_the_code_s() -> None:
     for name, operation in OPERATIONS:
         if name.endswith(" /logs"):
             assert f"{MAX_LOGS:,} logs" in operation["description"]
+
+
+def test_every_connector_is_among_formats_and_those_of_new_sources() -> None:
+    [format_] = [each for each in parameters() if each["name"] == "format"]
+    assert format_["schema"]["enum"] == sorted(CONNECTORS)
+    connector = DOCUMENT["components"]["schemas"]["NewSource"]["properties"]
+    assert connector["connector"]["enum"] == [*sorted(CONNECTORS), None]

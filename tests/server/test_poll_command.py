@@ -41,6 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (SOURCE, "--connector", "okta"),
         ("urn:killed", "--connector", "okta"),
         ("urn:plain",),
+        ("urn:mapped", "--connector", "keycloak"),
     ):
         provlog_server(*_where(server, "source", "create"), uri, *options)
     (base / "token").write_text(TOKEN + "\n")
@@ -146,11 +147,15 @@ async def test_it_goes_on_until_it_is_told_to_stop_and_says_what_is_new(
     try:
         for number in range(2):
             okta.store(okta_bytes(eventType=f"round.{number}"))
-            line = await asyncio.wait_for(process.stdout.readline(), 30)
-            assert line.startswith(b"1 records: 1 events logged, 0 known; cursor ")
+            line = b"end of the round; cursor "
+            while line.startswith(b"end of the round; cursor "):
+                line = await asyncio.wait_for(process.stdout.readline(), 30)
+            assert line.startswith(b"1 records: 1 events logged, 0 known")
+            assert b"not set" not in line
     finally:
         process.send_signal(signal.SIGTERM)
-    assert await ended(process) == (0, "", "")
+    code, _, err = await ended(process)
+    assert (code, err) == (0, "")
     code, out, err = await ended(await start(*arguments(server, okta, "--once")))
     assert (code, out, err) == (0, "", ""), "nothing new, nothing said"
     await require_all(server, okta)
@@ -200,7 +205,8 @@ async def test_an_outage_and_a_refused_token_have_their_own_exit_codes(
         (["--source", "urn:plain"], "with no connector for good"),
         (["--source", "urn:none"], "source create --log main --connector "),
         (["--log", "other"], "there is no log"),
-        (["--url", "http://acme.okta.com"], "plain http"),
+        (["--url", "http://acme.okta.com"], "--url is plain http"),
+        (["--source", "urn:mapped"], "--url and --token-file do not reach keycloak"),
         (["--url", "https://acme.okta.com/x"], "without a path"),
         (["--url", "https://a:b@acme.okta.com"], "name or password"),
         (["--url", "acme.okta.com"], "https://"),
@@ -243,3 +249,47 @@ def test_what_cannot_be_is_said_and_asks_nobody(
     out, err = capsys.readouterr()
     assert (out, said in err, TOKEN in err) == ("", True, False), err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "write a TOML file in {folder} with this source"),
+        ('source = "urn:mapped"', "{folder}/one.toml has no table [poll]"),
+        (
+            'source = "urn:mapped"\n[poll]\nurl = "http://sso.example.com"\n'
+            'realm = "a"\nclient_id = "b"\nclient_secret_file = "secret"',
+            "{folder}/one.toml: [poll]: url is plain http",
+        ),
+        (
+            'source = "urn:mapped"\n[poll]\nurl = "https://sso.example.com"\n'
+            'realm = ".."\nclient_id = "b"\nclient_secret_file = "secret"',
+            "{folder}/one.toml: [poll]: realm is no name",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_of_that_file(
+    server: Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    said: str,
+) -> None:
+    folder = server.folder / "connect"
+    folder.mkdir(exist_ok=True)
+    (folder / "secret").touch(0o600)
+    (folder / "secret").write_text("not-for-the-wrong")
+    file = folder / "one.toml"
+    if text:
+        file.write_text(text)
+    command = [*_where(server, "poll"), "--source", "urn:mapped", "--once"]
+    monkeypatch.setattr(sys, "argv", ["provlog-server", *command])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        file.unlink(missing_ok=True)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, said.format(folder=folder) in err) == ("", True), err
+    assert "--url" not in err

@@ -212,6 +212,18 @@ async def test_a_token_that_ends_before_its_time_is_replaced(polled: Polled) -> 
     assert [each.status for each in polled.keycloak.asked].count(401) >= 2
 
 
+async def test_an_answer_to_the_grant_is_told_from_one_to_the_token(
+    polled: Polled,
+) -> None:
+    polled.keycloak.realm = "another"
+    with pytest.raises(FetchError, match=r"^no access token: .*HTTP 404"):
+        await polled.poll()
+    polled.keycloak.realm = "acme"
+    polled.keycloak.faults.extend(["500"] * ATTEMPTS)
+    with pytest.raises(FetchError, match=r"^127\.0\.0\.1:\d+: answered with HTTP 500"):
+        await polled.poll()
+
+
 async def test_a_token_is_used_until_shortly_before_it_ends(polled: Polled) -> None:
     polled.keycloak.most = 5
     polled.keycloak.expires_in = 300

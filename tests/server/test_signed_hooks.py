@@ -131,13 +131,14 @@ async def test_a_secret_is_replaced_without_a_restart(log: Served) -> None:
 
 
 async def test_a_secret_that_cannot_be_read_is_the_operator_s_to_mend(
-    log: Served,
+    log: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = sign(log)
     secret.unlink()
     answer = await deliver(log, signature(BODY).hex())
     assert answer.status == 503
     assert b"secret" not in answer.body
+    assert f"a delivery was not taken: {secret}: No such file" in caplog.text
     secret.touch(0o600)
     secret.write_text(SECRET)
     assert (await deliver(log, signature(BODY).hex())).status == 200

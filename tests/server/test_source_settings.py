@@ -9,6 +9,7 @@ from provlog.server.errors import ConfigurationError
 from provlog.server.service import Service
 from provlog.server.source_settings import MAX_BYTES, read_settings, read_source
 from provlog.server.storage.base import SourceRecord
+from support.servers import Server, provlog_server, run_server_command
 from support.services import make_instance, running
 
 WHOLE = """
@@ -66,6 +67,8 @@ def test_no_folder_is_no_settings(tmp_path: Path) -> None:
         ("#" * (MAX_BYTES + 1), "longer than"),
         ('source = "a"\n[hook]\nhmac_header="X"\nhmac_secret_file="f"\n'
          'hmac_encoding="rot13"', "Invalid enum value"),
+        ('source = "a"\n[hook]\nhmac_header="X-Sig:"\nhmac_secret_file="f"',
+         "hmac_header is no name of a field"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_right_is_refused(
@@ -141,3 +144,56 @@ async def test_a_source_whose_deliveries_are_signed_gets_no_token(
             "secret_file": str(instance.connect / "secret"),
         }
         assert len(await service.storage.tokens(log.id)) == before
+
+
+HOOK = '[hook]\nhmac_header = "X-Signature"\nhmac_secret_file = "secret"\n'
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    server = Server.init(tmp_path_factory.mktemp("settings"))
+    where = ("--dir", server.folder)
+    provlog_server("source", "create", "urn:okta:a", "--connector", "okta", *where)
+    provlog_server("source", "create", "urn:scim:a", "--connector", "scim", *where)
+    (server.folder / "connect").mkdir()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'source = "urn:okta:a"\n{HOOK}', "connect/secret: No such file"),
+        (
+            f'source = "urn:scim:a"\n{HOOK}',
+            "one.toml: [hook]: urn:scim:a is registered",
+        ),
+    ],
+)
+def test_a_hook_that_could_answer_nobody_is_refused_at_the_start(
+    stopped: Server, text: str, said: str
+) -> None:
+    write(stopped.folder / "connect", text)
+    listen = ("--listen", "127.0.0.1:0", "--metrics", "off")
+    done = run_server_command("serve", "--dir", stopped.folder, *listen)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_settings_that_nothing_has_use_of_are_said_at_the_start(
+    stopped: Server,
+) -> None:
+    folder = stopped.folder / "connect"
+    write(folder, f'source = "urn:okta:mistyped"\n{HOOK}')
+    write(folder, 'source = "urn:okta:a"\nlog = "mian"', "two.toml")
+    write(folder, 'source = "urn:hr:a"\nheartbeat = "1h"', "three.toml")
+    write(folder, 'source = "urn:okta:a"\n[types]\na = "account.lock"', "four.toml")
+    stopped.start()
+    _, errors = stopped.stop()
+    lines = errors.splitlines()
+    for said in (
+        "four.toml: a [mapping] means nothing to okta",
+        "one.toml: log main has no source 'urn:okta:mistyped'",
+        "two.toml: there is no log 'mian' here",
+    ):
+        assert said in lines.pop(0)
+    assert lines == []

@@ -5,6 +5,7 @@ that was dropped, moved or changed is found out before a word is said of any sou
 """
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -57,12 +58,18 @@ class ResumeFile:
     ) -> tuple[Auditor, SourceFold] | None:
         """Return what a pass goes on with; None without a file, or with a larger log's.
 
-        Raises `UsageError` where the file is another log's or scope's, or damaged.
+        Raises `UsageError` where the file is another log's or scope's, or damaged, and
+        where a new one could not be written.
         """
         try:
             with self._path.open("rb") as file:
                 data = file.read(MAX_RESUME + 1)
         except FileNotFoundError:
+            # Hours may lie before `save`: what will fail there is better told now.
+            if not os.access(self._path.absolute().parent, os.W_OK):
+                raise UsageError(
+                    f"{self._path}: its folder is not there, or not to be written to"
+                ) from None
             return None
         except OSError as error:
             raise UsageError(f"{self._path}: {error.strerror}") from None

@@ -23,6 +23,20 @@ from provlog.merkle.event_tokens import is_token_shaped
 MAX_BATCH_RECORDS = 500
 """Fewer than events, because one record of a provider may become several events."""
 
+FORMATS = (
+    "auth0",
+    "entra",
+    "generic",
+    "google",
+    "jumpcloud",
+    "keycloak",
+    "okta",
+    "onelogin",
+    "scim",
+    "set",
+)
+"""What help says of formats. A log may know others: it decides, not the client."""
+
 ENVELOPES: Mapping[str, Sequence[Sequence[str]]] = {
     "entra": (("records",), ("value",)),
     "google": (("items",),),

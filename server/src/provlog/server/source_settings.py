@@ -16,6 +16,7 @@ A secret stands in a file of its own, of mode 0600; its path is relative to the 
 of the TOML file. The files are read once, at the start.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from provlog.server.files import read_private, require_regular
 MAX_FILES: Final = 1000
 MAX_BYTES: Final = 256 << 10
 MAX_SECRET: Final = 16 << 10
+
+_FIELD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}", re.ASCII)
 
 
 class HookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +76,12 @@ class SourceSettings:
     issuers: tuple[Mapping[str, Any], ...] = ()
     mapping: Mapping[str, Any] = field(default_factory=dict)
     types: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_of_any(self) -> bool:
+        """Whether they mean something of a source that nobody registered, too."""
+        tables = (self.hook, self.poll, self.issuers, self.mapping, self.types)
+        return not any(tables)
 
     def file(self, name: str) -> Path:
         """Return the path of a file that the settings name."""
@@ -146,6 +155,9 @@ def read_source(path: Path) -> SourceSettings:
     except (ValueError, RecursionError) as error:
         # Both say where, and neither repeats a value.
         raise ConfigurationError(f"{path}: {error}") from None
+    if read.hook is not None and _FIELD.fullmatch(read.hook.hmac_header) is None:
+        # No delivery could ever have such a field.
+        raise ConfigurationError(f"{path}: hook.hmac_header is no name of a field")
     return SourceSettings(
         path,
         read.source,

@@ -69,7 +69,7 @@ def open_spool(
     "--format",
     "format_",
     metavar="NAME",
-    help="FILE holds records of a provider, such as okta.",
+    help="FILE holds records of a provider; NAME as for `provlog submit`.",
 )
 @click.option("--source", metavar="URI", help="With --format: whose records these are.")
 @number_option

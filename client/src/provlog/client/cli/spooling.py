@@ -60,7 +60,7 @@ def spool() -> None:
     "--format",
     "format_",
     metavar="NAME",
-    help="The lines are records of a provider, such as okta.",
+    help="The lines are records of a provider; NAME as for `provlog submit`.",
 )
 @click.option("--source", metavar="URI", help="Whose records or heartbeats these are.")
 @click.option("--listen", metavar="HOST:PORT", help="Take events over HTTP there.")

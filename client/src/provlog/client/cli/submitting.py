@@ -17,7 +17,7 @@ from provlog.client.errors import (
     printable,
 )
 from provlog.client.events import JsonObject, read_events
-from provlog.client.records import cut_records
+from provlog.client.records import FORMATS, cut_records
 from provlog.merkle.encoding import JsonValue
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ MAX_INPUT = 1 << 30
     "--format",
     "format_",
     metavar="NAME",
-    help="FILE holds records of a provider, such as okta, for the server to translate.",
+    help="FILE holds records of a provider, for the server to translate: "
+    f"{', '.join(FORMATS)}.",
 )
 @click.option("--source", metavar="URI", help="With --format: whose records these are.")
 @click.option(

@@ -27,8 +27,8 @@ from provlog.merkle.errors import MerkleError
 _OF_THE_BODY: Final = frozenset({400, 413, 422})
 """Refusals of a whole request that something in its body brings about.
 
-The others (401, 403, 404 and so on) are about the token or the log, and are to be
-mended there: no item is to be given up for them.
+The others (401, 404, mostly 403 and so on) are about the token or the log, and are to
+be mended there: no item is to be given up for them.
 """
 
 
@@ -113,7 +113,7 @@ class Delivery:
         try:
             results = await self._client.submit_batch(map(_event, sent))
         except RefusedError as error:
-            if error.status not in _OF_THE_BODY:
+            if not _is_of_the_body(error):
                 raise
             await self._halve(sent, error, done)
             return
@@ -156,7 +156,7 @@ class Delivery:
         try:
             results = await self._submit(batch[0], b"\n".join(e.body for e in batch))
         except RefusedError as error:
-            if error.status not in _OF_THE_BODY:
+            if not _is_of_the_body(error):
                 raise
             return None
         whole = all(isinstance(each, Receipt) for each in results)
@@ -166,7 +166,7 @@ class Delivery:
         try:
             done.take(item, await self._submit(item, item.body))
         except RefusedError as error:
-            if error.status not in _OF_THE_BODY:
+            if not _is_of_the_body(error):
                 raise
             done.take(item, [error])
 
@@ -200,6 +200,16 @@ def stored_receipt(receipt: Receipt) -> StoredReceipt:
         named if isinstance(named, str) else None,
         json.dumps(receipt.json).encode(),
     )
+
+
+def _is_of_the_body(error: RefusedError) -> bool:
+    """Tell whether a refusal of a whole request is one of its items alone.
+
+    Records have one source for all: that the token may not write it says nothing of
+    other items.
+    """
+    of_its_source = error.status == 403 and error.pointer == "/source"
+    return error.status in _OF_THE_BODY or of_its_source
 
 
 def _event(item: Item) -> Mapping[str, JsonValue]:

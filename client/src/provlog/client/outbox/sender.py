@@ -124,7 +124,7 @@ class Sender:
                 self._call(self._callbacks.on_trouble, "another process sends")
             waits = True
             await self._pause(POLL_SECONDS)
-        if waits:
+        if waits and not self._stopping:
             self._call(self._callbacks.on_trouble, None)
 
     async def _bind(self, *, once: bool) -> None:

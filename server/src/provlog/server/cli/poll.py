@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,8 @@ class Options:
 @click.option("--source", required=True, help="The registered source to poll for.")
 @click.option(
     "--url",
-    help="Okta's, as https://acme.okta.com; other providers: DIR/connect/NAME.toml.",
+    help="Okta's, as https://acme.okta.com. How other providers are reached stands in"
+    " DIR/connect/NAME.toml.",
 )
 @click.option(
     "--token-file",
@@ -104,13 +105,14 @@ def poll(
     async def work() -> None:
         async with opened(instance) as service:
             log = await require_log(service, log_name)
-            await _poll(service, log, options, partial(_tell, as_json))
+            folder = instance.connect
+            await _poll(service, log, options, folder, _Teller(as_json=as_json))
 
     run(work())
 
 
 async def _poll(
-    service: Service, log: Log, options: Options, tell: Callable[[Taken], None]
+    service: Service, log: Log, options: Options, folder: Path, teller: "_Teller"
 ) -> None:
     source = await _require_source(service, log, options.source)
     kind = FEEDS[str(source.connector)]
@@ -130,7 +132,8 @@ async def _poll(
         service.clock,
         replace=options.since is not None,
     )
-    feed = make_feed(kind, _settings_of(service, log, options))
+    where = None if options.url is None else "--"
+    feed = make_feed(kind, _settings_of(service, log, options, source, folder), where)
     async with _closed(feed), _tended(service, stop):
         poller = Poller(
             feed,
@@ -139,7 +142,7 @@ async def _poll(
             settings,
             service.clock.now,
             stop,
-            tell,
+            teller.tell,
         )
         await poller.run()
 
@@ -179,20 +182,32 @@ async def _require_source(service: Service, log: Log, uri: str) -> SourceRecord:
     return source
 
 
-def _settings_of(service: Service, log: Log, options: Options) -> SourceSettings:
+def _settings_of(
+    service: Service, log: Log, options: Options, source: SourceRecord, folder: Path
+) -> SourceSettings:
     """Return how a source is polled: by the options, or by its file."""
     name = log.record.name
     if (options.url is None) != (options.token_file is None):
         raise ConfigurationError("--url and --token-file go together")
+    by_options = "token_file" in FEEDS[str(source.connector)].settings.__struct_fields__
+    if options.token_file is not None and not by_options:
+        raise ConfigurationError(
+            f"--url and --token-file do not reach {source.connector}: write a table"
+            f" [poll] into a TOML file in {folder}"
+        )
     if options.token_file is not None:
         poll = {"url": options.url, "token_file": str(options.token_file.absolute())}
         return SourceSettings(Path("the options"), options.source, name, poll=poll)
     settings = service.settings.find(name, options.source)
-    if settings is None or not settings.poll:
+    if settings is None:
+        options_too = " give --url and --token-file, or" if by_options else ""
         raise ConfigurationError(
-            f"nothing says how to reach the provider of {options.source}: give --url"
-            " and --token-file, or write a table [poll] into DIR/connect/NAME.toml"
+            f"nothing says how to reach the provider of {options.source}:{options_too}"
+            f" write a TOML file in {folder} with this source, the log {name} and a"
+            " table [poll]"
         )
+    if not settings.poll:
+        raise ConfigurationError(f"{settings.path} has no table [poll]")
     return settings
 
 
@@ -240,20 +255,34 @@ def parse_since(text: str, now: int) -> int:
     return max(0, time)
 
 
-def _tell(as_json: bool, taken: Taken) -> None:
-    cursor = None if taken.cursor is None else format_time(taken.cursor)
-    made = taken.delivered
-    if as_json:
-        line = {
-            "records": taken.records,
-            "logged": made.logged,
-            "repeated": made.repeated,
-            "erased": made.erased,
-            "cursor": cursor,
-        }
-        click.echo(json.dumps(line))
-    elif made.logged:
-        click.echo(
-            f"{taken.records} records: {made.logged} events logged,"
-            f" {made.repeated + made.erased} known; cursor {cursor or 'not set'}"
-        )
+class _Teller:
+    """Prints what became of each page, and the cursor once it stands where it leads."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        # Whether events were told of since, without a cursor behind them.
+        self._owes_cursor = False
+
+    def tell(self, taken: Taken) -> None:
+        """Print what is new."""
+        cursor = None if taken.cursor is None else format_time(taken.cursor)
+        made = taken.delivered
+        if self._as_json:
+            line = {
+                "records": taken.records,
+                "logged": made.logged,
+                "repeated": made.repeated,
+                "erased": made.erased,
+                "cursor": cursor,
+            }
+            click.echo(json.dumps(line))
+        elif made.logged:
+            self._owes_cursor = cursor is None
+            click.echo(
+                f"{taken.records} records: {made.logged} events logged,"
+                f" {made.repeated + made.erased} known"
+                f"{'' if cursor is None else f'; cursor {cursor}'}"
+            )
+        elif self._owes_cursor and cursor is not None:
+            self._owes_cursor = False
+            click.echo(f"end of the round; cursor {cursor}")

@@ -15,13 +15,18 @@ from provlog.server.cli.bound import Bound, bind_all
 from provlog.server.cli.common import require_log
 from provlog.server.cli.listening import Listening
 from provlog.server.cli.sites import serve_api, serve_metrics
+from provlog.server.delivery import hook_of
 from provlog.server.errors import ConfigurationError
 from provlog.server.http.app import create_app, create_metrics_app
 from provlog.server.instance import Instance
+from provlog.server.intake.connectors import CONNECTORS
+from provlog.server.intake.connectors.protocols import Configurable
 from provlog.server.journal import log_unhandled
 from provlog.server.rates import LogRates
 from provlog.server.selfcheck.background import SelfCheck
 from provlog.server.service import Service
+from provlog.server.source_settings import SourceSettings
+from provlog.server.storage.base import SourceRecord
 from provlog.server.supervisor import STOPPING
 from provlog.server.surroundings import Surroundings
 
@@ -133,6 +138,43 @@ async def _prepare(service: Service, task: Task) -> None:
             logger.warning("%s", line)
     for name in task.log_rates.named:
         await require_log(service, name)
+    for line in await _unused_settings(service):
+        if task.worker == 0:
+            logger.warning("%s", line)
+
+
+async def _unused_settings(service: Service) -> list[str]:
+    """Return what is said of settings that have no effect.
+
+    Raises `ConfigurationError` where the secret of signed deliveries cannot be read,
+    or where there can be none: better now than at each of them.
+    """
+    said = []
+    for (name, uri), settings in service.settings.sources.items():
+        log = await service.log(name)
+        source = None if log is None else await service.storage.source(log.id, uri)
+        if log is None:
+            said.append(f"{settings.path}: there is no log {name!a} here")
+        elif source is None and not settings.is_of_any:
+            said.append(f"{settings.path}: log {name} has no source {uri!a}")
+        elif source is not None:
+            name = source.connector or "no connector"
+            is_mapped = isinstance(CONNECTORS.get(name), Configurable)
+            if (settings.mapping or settings.types) and not is_mapped:
+                said.append(f"{settings.path}: a [mapping] means nothing to {name}")
+            _require_deliveries(source, settings)
+    return said
+
+
+def _require_deliveries(source: SourceRecord, settings: SourceSettings) -> None:
+    if settings.hook is None:
+        return
+    if hook_of(source) is None:
+        raise ConfigurationError(
+            f"{settings.path}: [hook]: {source.uri} is registered with"
+            f" {source.connector or 'no connector'}, which takes no deliveries"
+        )
+    settings.secret(settings.hook.hmac_secret_file)
 
 
 async def _listen(

@@ -7,6 +7,7 @@ when it is delivered again.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from provlog.server.intake.connectors import Hook, secevent
 from provlog.server.intake.problems import EventError
 from provlog.server.service import Service
 from provlog.server.storage.base import SourceRecord
+
+logger = logging.getLogger(__name__)
 
 
 async def get_hook(request: web.Request) -> web.Response:
@@ -51,8 +54,9 @@ async def post_hook(request: web.Request) -> web.Response:
                 if source.connector == secevent.NAME:
                     return await take_sets(request, caller, source)
                 return await _take(request, caller, source, hook)
-        except ConfigurationError:
+        except ConfigurationError as error:
             # The operator's to mend, not the provider's, who delivers again.
+            logger.error("a delivery was not taken: %s", error)
             raise unavailable("the settings of the source do not fit") from None
         except TimeoutError:
             raise unavailable(

@@ -21,8 +21,7 @@ from typing import Final
 
 import msgspec
 
-from provlog.server.errors import ConfigurationError
-from provlog.server.polling.feed import Feed, Page
+from provlog.server.polling.feed import Feed, Page, UnfitError
 from provlog.server.polling.fetching import ANSWER_SECONDS, Fetcher
 from provlog.server.polling.graph import GraphFeed, Log
 from provlog.server.polling.kinds import FeedKind
@@ -114,7 +113,7 @@ def _make(poll: EntraPoll, settings: SourceSettings) -> Feed:
     }
     for name, is_wrong in wrong.items():
         if is_wrong:
-            raise ConfigurationError(f"{settings.path}: [poll]: {name} cannot be that")
+            raise UnfitError(f"{name} cannot be that")
     settings.secret(poll.client_secret_file)
     return EntraFeed(poll, lambda: settings.secret(poll.client_secret_file))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from provlog.server.errors import UnavailableError
+from provlog.server.errors import ConfigurationError, UnavailableError
 
 
 class FetchError(UnavailableError):
@@ -16,6 +16,10 @@ class FetchError(UnavailableError):
     def __init__(self, detail: str, pause: float | None = None) -> None:
         super().__init__(detail)
         self.pause = pause
+
+
+class UnfitError(ConfigurationError):
+    """A setting cannot be; the text names it, and not the file it stands in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from yarl import URL
 
 from provlog.server.errors import ConfigurationError
 from provlog.server.hosts import is_loopback
-from provlog.server.polling.feed import FetchError
+from provlog.server.polling.feed import FetchError, UnfitError
 from provlog.server.polling.limits import asked_pause, clock_of, pause_after
 
 CONNECT_SECONDS: Final = 10.0
@@ -174,8 +174,9 @@ class Fetcher:
             raise self._error("no longer takes the access token (HTTP 401)")
         if status in (401, 403):
             raise ConfigurationError(
-                f"{self._name} refuses the token (HTTP {status}): give one that may"
-                " read the log, in the file that is named for it"
+                f"{self._name} refuses the token (HTTP {status}): look at the file"
+                " that is named for it, at the client's id where there is one, and"
+                " whether they may read the log"
             )
         if 300 <= status < 400:
             raise self._error(
@@ -224,23 +225,25 @@ class Fetcher:
 
 
 def parse_origin(url: str) -> URL:
-    """Return the origin that a provider's URL is, or raise `ConfigurationError`.
+    """Return the origin that a provider's URL is, or raise `UnfitError`.
 
     https, or http on this machine itself; a host, perhaps a port, and nothing else.
     """
     try:
         parsed = URL(url)
     except ValueError:
-        raise ConfigurationError("--url is not a URL") from None
+        raise UnfitError("url is not a URL") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError("--url starts with https://, then the host")
+        raise UnfitError("url starts with https://, then the host")
     if parsed.user is not None or parsed.password is not None:
-        raise ConfigurationError("--url holds a name or password; use --token-file")
+        raise UnfitError(
+            "url holds a name or password; they go into a file of their own"
+        )
     if parsed.raw_path not in ("", "/") or parsed.query_string or parsed.fragment:
-        raise ConfigurationError("--url is https:// and a host, without a path")
+        raise UnfitError("url is https:// and a host, without a path")
     if parsed.scheme == "http" and not is_loopback(parsed.host):
-        raise ConfigurationError(
-            "--url is plain http: the token could be read on the way; use https"
+        raise UnfitError(
+            "url is plain http: the token could be read on the way; use https"
         )
     return parsed.origin()
 

@@ -22,10 +22,9 @@ import msgspec
 
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import MalformedError
-from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors.keycloak import LATEST_TIME
 from provlog.server.intake.records import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, WINDOW
-from provlog.server.polling.feed import Feed, FetchError, Page
+from provlog.server.polling.feed import Feed, FetchError, Page, UnfitError
 from provlog.server.polling.fetching import (
     ANSWER_SECONDS,
     Answer,
@@ -183,18 +182,18 @@ def _quoted(realm: str) -> str:
 
 
 def _require_fitting(poll: KeycloakPoll) -> None:
-    """Raise `ConfigurationError` for what cannot stand in an address."""
+    """Raise `UnfitError` for what cannot stand in an address."""
     for name in ("realm", "client_realm", "client_id"):
         value = getattr(poll, name)
         # Between slashes, one or two dots would lead elsewhere.
         if value is not None and not (1 <= len(value) <= MAX_NAME and value.strip(".")):
-            raise ConfigurationError(f"[poll]: {name} is no name")
+            raise UnfitError(f"{name} is no name")
     if _BASE.fullmatch(poll.path) is None:
-        raise ConfigurationError("[poll]: path is not of the form /auth")
+        raise UnfitError("path is not of the form /auth")
     fits = all(_TYPE.fullmatch(each) for each in poll.user_events)
     if not fits or len(poll.user_events) > MAX_TYPES:
-        raise ConfigurationError(
-            "[poll]: user_events holds something else than types, such as REGISTER"
+        raise UnfitError(
+            "user_events holds something else than types, such as REGISTER"
         )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors.protocols import Connector
-from provlog.server.polling.feed import Feed
+from provlog.server.polling.feed import Feed, UnfitError
 from provlog.server.source_settings import SourceSettings
 
 OVERLAP: Final = "10m"
@@ -33,10 +33,19 @@ class FeedKind:
     ingest: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-def make_feed(kind: FeedKind, settings: SourceSettings) -> Feed:
-    """Return the feed of a source; `ConfigurationError` where settings do not fit."""
+def make_feed(
+    kind: FeedKind, settings: SourceSettings, where: str | None = None
+) -> Feed:
+    """Return the feed of a source; `ConfigurationError` where settings do not fit.
+
+    `where` stands in its text before the name of a setting, by default the file.
+    """
+    where = f"{settings.path}: [poll]: " if where is None else where
     try:
         poll = msgspec.convert(dict(settings.poll), kind.settings)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{settings.path}: [poll]: {error}") from None
-    return kind.make(poll, settings)
+        raise ConfigurationError(f"{where}{error}") from None
+    try:
+        return kind.make(poll, settings)
+    except UnfitError as error:
+        raise ConfigurationError(f"{where}{error}") from None

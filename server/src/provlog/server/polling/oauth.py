@@ -56,8 +56,14 @@ class AccessToken:
 
     async def _renew(self) -> None:
         asked = time.monotonic()
-        answer = await self._fetcher.post_form(self._path, self._fields(), MAX_ANSWER)
-        token, seconds = _parse(answer.body)
+        try:
+            answer = await self._fetcher.post_form(
+                self._path, self._fields(), MAX_ANSWER
+            )
+            token, seconds = _parse(answer.body)
+        except FetchError as error:
+            # HTTP 400 here and there mean different things to whoever looks into it.
+            raise FetchError(f"no access token: {error}", error.pause) from None
         self._header = f"Bearer {token}"
         # Of a short one half is used, so that there is one at all.
         self._ends = asked + max(seconds / 2, seconds - EARLY_SECONDS)

@@ -18,6 +18,7 @@ from joserfc.jwk import RSAKey
 from yarl import URL
 
 from provlog.server.errors import ConfigurationError
+from provlog.server.polling.feed import UnfitError
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"  # noqa: S105  an address
@@ -79,14 +80,15 @@ def parse_service_key(text: str, path: Path) -> ServiceKey:
 
 
 def split_token_url(url: str) -> tuple[str, str]:
-    """Return origin and path of a token endpoint, or raise `ConfigurationError`."""
+    """Return origin and path of a token endpoint, or raise `UnfitError`."""
     try:
         parsed = URL(url)
         origin = str(parsed.origin())
     except ValueError:
         origin = ""
     if not origin or url != f"{origin}{parsed.raw_path}":
-        raise ConfigurationError(
-            "the token endpoint is https://, a host and a path, and nothing else"
+        raise UnfitError(
+            "the token endpoint (token_url, or token_uri of the key) is https://, a"
+            " host and a path, and nothing else"
         )
     return origin, parsed.raw_path

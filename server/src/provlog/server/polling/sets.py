@@ -23,10 +23,9 @@ from yarl import URL
 from provlog.merkle.encoding import JsonValue, loads_json
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.event_tokens import Claims
-from provlog.server.errors import ConfigurationError
 from provlog.server.intake.connectors.secevent import VERIFIED
 from provlog.server.issuer_keys import KeysUnavailableError
-from provlog.server.polling.feed import Feed, FetchError, Page
+from provlog.server.polling.feed import Feed, FetchError, Page, UnfitError
 from provlog.server.polling.fetching import ANSWER_SECONDS, Fetcher
 from provlog.server.polling.kinds import FeedKind
 from provlog.server.polling.tokens import read_token
@@ -156,17 +155,15 @@ def authorization(token: str) -> str:
 def split_url(url: str) -> tuple[str, str]:
     """Return the origin of an endpoint's URL, and its path with the query.
 
-    Raises `ConfigurationError`.
+    Raises `UnfitError`.
     """
     try:
         parsed = URL(url)
         origin = str(parsed.origin())
     except ValueError:
-        raise ConfigurationError(
-            "[poll]: url starts with https:// and a host"
-        ) from None
+        raise UnfitError("url starts with https:// and a host") from None
     if parsed.user is not None or parsed.password is not None or parsed.fragment:
-        raise ConfigurationError("[poll]: url is a place alone; use token_file")
+        raise UnfitError("url is a place alone; use token_file")
     return origin, parsed.raw_path_qs
 
 

@@ -48,11 +48,11 @@ class GenericConnector:
 
     def parse(self, body: bytes) -> Iterator[list[bytes]]:  # noqa: ARG002
         """Raise `ConfigurationError`: without settings no record can be read."""
-        raise _missing()
+        raise _missing(None)
 
     def to_events(self, record: bytes, source: str, now_ms: int) -> list[Event]:  # noqa: ARG002
         """Raise `ConfigurationError`: without settings no record can be read."""
-        raise _missing()
+        raise _missing(None)
 
     def configured(self, settings: SourceSettings | None) -> Connector:
         """Return the connector of the source with these settings.
@@ -61,7 +61,7 @@ class GenericConnector:
         none, or none that fit.
         """
         if settings is None or not settings.mapping:
-            raise _missing()
+            raise _missing(settings)
         tables = read_tables(settings)
         said = [settings.mapping, settings.types]
         digest = sha256(json.dumps(said, sort_keys=True, default=str).encode())
@@ -78,8 +78,9 @@ class GenericConnector:
 CONNECTOR = GenericConnector()
 
 
-def _missing() -> ConfigurationError:
-    return ConfigurationError("the connector generic needs a table [mapping]")
+def _missing(settings: SourceSettings | None) -> ConfigurationError:
+    where = "" if settings is None else f"{settings.path}: "
+    return ConfigurationError(f"{where}the connector generic needs a table [mapping]")
 
 
 @dataclass(frozen=True, slots=True)
