@@ -382,8 +382,9 @@ async def test_a_cursor_never_goes_back(polled: Polled) -> None:
 
 
 async def test_each_round_that_ends_is_noted_with_the_cursor(polled: Polled) -> None:
-    assert await polled.poll(rounds=2) == []
-    assert await polled.cursor() is None  # of nothing, there is nothing to note
+    first = polled.now() - DAY
+    assert await polled.poll(rounds=2, first=first) == []
+    assert await polled.cursor() == first
     backlog(polled, 3)
     noted: list[int] = []
 
@@ -399,6 +400,17 @@ async def test_each_round_that_ends_is_noted_with_the_cursor(polled: Polled) -> 
         await asyncio.sleep(0.002)
     assert noted == sorted(set(noted))
     assert await polled.cursor_of().finish(1) == await polled.cursor()
+
+
+async def test_after_a_quiet_start_nothing_is_passed_over_however_long_we_are_away(
+    polled: Polled,
+) -> None:
+    assert await polled.poll(first=polled.now() - 6 * DAY) == []
+    times = backlog(polled, 3)
+    # A process that starts so late that its default lies behind the records.
+    taken = await polled.poll(first=times[-1] + 1)
+    assert sum(each.delivered.logged for each in taken) == 3
+    assert await polled.cursor() == times[-1]
 
 
 async def test_a_damaged_cursor_is_told_and_replaced_on_request_alone(

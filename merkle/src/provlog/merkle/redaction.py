@@ -82,7 +82,8 @@ def cut_secrets(record: bytes) -> Cut:
     """Return a record without its secrets; see the module.
 
     `record` may be anything. The time taken is in proportion to its length. What is
-    returned is returned unchanged when it is cut again.
+    returned is returned unchanged when it is cut again, unless there was too much in it
+    to be looked at one by one.
     """
     if is_token_shaped(record):
         header, claims = map(_decoded, record.split(b".")[:2])

@@ -118,20 +118,22 @@ class Poller:
             newest = max((newest, *self._believable(page)))
             link = page.next
             if link is None:
-                await self._finish(newest)
+                await self._finish(newest, since if known is None else None)
                 return
             place = sha256(link.encode()).digest()
             if place in followed:
                 raise FetchError("the links from page to page lead in circles")
             followed.add(place)
 
-    async def _finish(self, newest: int) -> None:
+    async def _finish(self, newest: int, begun: int | None) -> None:
         """Move the cursor to the newest record of a round that came to its end.
 
-        Where it stays, the end of the round is noted there.
+        Where it stays, the end of the round is noted there. Without a cursor and a
+        record it moves to where the round has `begun`: what a provider that is quiet
+        tells after a long time that we are away must not lie before the default.
         """
         moved = newest >= 0 and newest > self._reached
-        cursor = await self._cursor.finish(newest if moved else None)
+        cursor = await self._cursor.finish(newest if moved else begun)
         if moved and cursor is not None:
             self._reached = cursor
             self._tell(Taken(0, Delivered(), cursor))
