@@ -13,7 +13,7 @@ SOURCES = merkle client server tests
 BIN = .venv/bin
 STAMP = .venv/.provlog-installed
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
-    --no-header --no-emit-index-url --no-strip-extras
+    --no-header --no-emit-index-url
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
