@@ -66,7 +66,8 @@ clean: ## remove .venv and caches; ./data stays
 .venv: $(STAMP) ## the environment: everything of requirements.lock and the three packages
 
 # Made anew when the lock or a package's metadata changes, so that it holds what the
-# lock names and nothing else.
+# lock names and nothing else. The lock is complete, which pip checks in the end; asked to
+# resolve it once more, pip would not take a package with an extra for the one it names.
 $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/pyproject.toml
 	@set -e; \
 	python=; \
@@ -89,9 +90,10 @@ $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/p
 	echo "making .venv with $$python"; \
 	"$$python" -m venv --clear .venv; \
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet \
-	    --require-hashes -r requirements.lock; \
+	    --require-hashes --no-deps -r requirements.lock; \
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet \
 	    --no-deps --no-build-isolation -e ./merkle -e ./client -e ./server; \
+	$(BIN)/python -m pip --disable-pip-version-check check >/dev/null; \
 	touch $(STAMP)
 
 .PHONY: help run demo test check bench benchproxy fairness chaos lock clean .venv
