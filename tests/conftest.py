@@ -14,14 +14,16 @@ from collections import Counter
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from support import engine_fixtures, leak_plugin, object_stores, postgres_fixtures
 from support.vectors import located, take_recorded
 
-# Two runs on a busy machine must give one verdict, so no example has a deadline.
-settings.register_profile("default", deadline=None)
-settings.register_profile("thorough", deadline=None, max_examples=2000)
+# Two runs on a busy machine must give one verdict, so no example has a deadline, and
+# none is drawn too slowly.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", patient)
+settings.register_profile("thorough", patient, max_examples=2000)
 settings.load_profile("default")
 
 _LOCATORS = ("PROVLOG_VECTORS", "PROVLOG_SAMPLES", "PROVLOG_TEST_")
