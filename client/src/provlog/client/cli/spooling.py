@@ -187,7 +187,7 @@ def _work(
     listen: str | None,
     token_file: Path | None,
     heartbeat: str | None,
-    receipts: Path | None,  # noqa: A002, RUF100  the option's name
+    receipts: Path | None,
 ) -> "Work":
     from provlog.client.outbox.daemon import Work
     from provlog.client.outbox.heartbeat import parse_interval
