@@ -93,13 +93,14 @@ def _mldsa_checkpoint_message(cosigner: str, timestamp: int, text: str) -> bytes
         raise SignatureError(
             f"cosignature by {cosigner!r} on what is no checkpoint"
         ) from None
-    _require_cosignable(cosigner, checkpoint)
+    require_cosignable(cosigner, checkpoint)
     return mldsa_message(
         cosigner, timestamp, checkpoint.origin, 0, checkpoint.size, checkpoint.root
     )
 
 
-def _require_cosignable(cosigner: str, checkpoint: Checkpoint) -> None:
+def require_cosignable(cosigner: str, checkpoint: Checkpoint) -> None:
+    """Raise `SignatureError` for a checkpoint that no cosigner may sign."""
     if len(checkpoint.origin.encode()) > 255:
         raise SignatureError(f"cosignature by {cosigner!r}: the origin is too long")
     if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:

@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import (
+    MLDSA44PrivateKey,
+    MLDSA44PublicKey,
+)
 
 from provlog.merkle.encoding import decode_base64, encode_base64
 from provlog.merkle.errors import MalformedError, SignatureError
@@ -147,6 +150,43 @@ def _key_type(material: bytes) -> KeyType:
         raise MalformedError("vkey: signature type not supported") from None
 
 
+def format_private_key(key: VerifierKey, seed: bytes) -> str:
+    """Return the secret of `key`: ``PRIVATE+KEY+name+hash+base64(type || seed)``."""
+    encoded = encode_base64(bytes((key.key_type,)) + seed)
+    return f"{_PRIVATE_PREFIX}{key.name}+{key.key_id.hex()}+{encoded}"
+
+
+def parse_private_key(text: str) -> tuple[str, KeyType, bytes]:
+    """Return name, type and seed of a secret that `format_private_key` wrote.
+
+    Raises `MalformedError`, without the text in it, for anything else.
+    """
+    if len(text) > _MAX_VKEY_SIZE or not text.startswith(_PRIVATE_PREFIX):
+        raise MalformedError("signing key: does not start with PRIVATE+KEY+")
+    parts = text.removeprefix(_PRIVATE_PREFIX).split("+", 2)
+    if len(parts) != 3:
+        raise MalformedError("signing key: not of the form name+hash+seed")
+    name, claimed_id, encoded = parts
+    material = decode_base64(encoded, "signing key")
+    try:
+        key_type = KeyType(material[0])
+    except (IndexError, ValueError):
+        raise MalformedError("signing key: type not supported") from None
+    if len(material) != 1 + SEED_SIZE:
+        raise MalformedError(f"signing key: the seed is not {SEED_SIZE} bytes")
+    require_key_name(name)
+    public = _public_half(key_type, material[1:])
+    if compute_key_id(name, key_type, public).hex() != claimed_id:
+        raise MalformedError("signing key: the key ID does not belong to it")
+    return name, key_type, material[1:]
+
+
+def _public_half(key_type: KeyType, seed: bytes) -> bytes:
+    if key_type is KeyType.COSIGNATURE_MLDSA44:
+        return MLDSA44PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
 class SigningKey:
     """An Ed25519 key of type 0x01 that signs notes; deterministic (RFC 8032).
 
@@ -177,24 +217,14 @@ class SigningKey:
 
         Raises `MalformedError`, without the text in it, for anything else.
         """
-        if len(text) > _MAX_VKEY_SIZE or not text.startswith(_PRIVATE_PREFIX):
-            raise MalformedError("signing key: does not start with PRIVATE+KEY+")
-        parts = text.removeprefix(_PRIVATE_PREFIX).split("+", 2)
-        if len(parts) != 3:
-            raise MalformedError("signing key: not of the form name+hash+seed")
-        name, claimed_id, encoded = parts
-        material = decode_base64(encoded, "signing key")
-        if material[:1] != bytes((KeyType.ED25519,)):
+        name, key_type, seed = parse_private_key(text)
+        if key_type is not KeyType.ED25519:
             raise MalformedError("signing key: not of type 1, Ed25519")
-        key = cls(name, material[1:])
-        if key.key_id.hex() != claimed_id:
-            raise MalformedError("signing key: the key ID does not belong to it")
-        return key
+        return cls(name, seed)
 
     def encode(self) -> str:
         """Return the secret: ``PRIVATE+KEY+name+hash+base64(0x01 || seed)``."""
-        encoded = encode_base64(bytes((KeyType.ED25519,)) + self._seed)
-        return f"{_PRIVATE_PREFIX}{self.name}+{self.key_id.hex()}+{encoded}"
+        return format_private_key(self._verifier, self._seed)
 
     @property
     def name(self) -> str:
