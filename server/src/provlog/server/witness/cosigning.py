@@ -21,8 +21,8 @@ from provlog.merkle.notes import (
     SignatureLine,
     format_signature,
     open_note,
-    parse_note_unverified,
     parse_signatures_unverified,
+    parse_text_unverified,
 )
 from provlog.merkle.subtrees import is_subtree, verify_subtree_consistency
 from provlog.merkle.witness_messages import (
@@ -146,7 +146,7 @@ class Witness:
         """
         try:
             request = parse_sign_subtree(body)
-            text = parse_note_unverified(request.checkpoint).text
+            text = parse_text_unverified(request.checkpoint)
             checkpoint = parse_checkpoint_text(text)
         except MalformedError as error:
             return Refusal(400, str(error))
@@ -166,7 +166,7 @@ class Witness:
                 checkpoint.root,
                 request.proof,
             )
-        except SignatureError:
+        except (MalformedError, SignatureError):
             return Refusal(403, "the checkpoint bears no cosignature of this witness")
         except ProofError as error:
             return Refusal(422, f"the subtree's proof does not verify: {error}")
@@ -209,8 +209,7 @@ class Witness:
         the number of keys of one log.
         """
         message = parse_add_checkpoint(body)
-        text = parse_note_unverified(message.checkpoint).text
-        checkpoint = parse_checkpoint_text(text)
+        checkpoint = parse_checkpoint_text(parse_text_unverified(message.checkpoint))
         if message.old_size > checkpoint.size:
             return Refusal(400, BACKWARDS)
         log = self.roll.find(checkpoint.origin)
@@ -218,7 +217,8 @@ class Witness:
             return Refusal(404, "this witness does not know the log")
         try:
             opened = open_note(message.checkpoint, log.keys)
-        except SignatureError:
+        except (MalformedError, SignatureError):
+            # Lines that are none are no signature by a trusted key, either.
             return Refusal(
                 403, "no valid signature by a key of the log, or a false one"
             )
@@ -292,7 +292,8 @@ class Witness:
         keep = partial(self.store.keep, found, checkpoint.root)
         if await self._in_thread(keep):
             self.figures.inconsistent(log.origin, convicts=convicts)
-            logger.error(
+            logger.log(
+                logging.ERROR if convicts else logging.WARNING,
                 "log %s signed a checkpoint of %d leaves, and %s; see witness evidence",
                 log.origin,
                 size,

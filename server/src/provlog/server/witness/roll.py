@@ -11,6 +11,7 @@ from provlog.merkle.keys import VerifierKey
 from provlog.merkle.log_list import (
     MAX_LIST_SIZE,
     ListedLog,
+    format_log_list,
     parse_log_list,
     require_log,
 )
@@ -55,6 +56,7 @@ class Roll:
         self._wrong: dict[Path, str] = {}
         self._revision = -1
         self._known: Mapping[str, KnownLog] = {}
+        self._listing: str | None = None
         self.take_up()
 
     def find(self, origin: str) -> KnownLog | None:
@@ -69,8 +71,16 @@ class Roll:
             known = dict(self._listed)
             for origin, log in added.items():
                 known[origin] = _joined(log, known.get(origin))
-            self._known, self._revision = known, revision
+            self._known, self._revision, self._listing = known, revision, None
         return self._known
+
+    def listing(self) -> str:
+        """Return all logs as a tlog-list, which is written once for many readers."""
+        known = self.known()
+        if self._listing is None:
+            listed = [known[origin].listed() for origin in sorted(known)]
+            self._listing = format_log_list(listed).decode()
+        return self._listing
 
     @property
     def broken(self) -> int:

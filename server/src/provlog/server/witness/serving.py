@@ -10,7 +10,6 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from provlog.merkle.log_list import format_log_list
 from provlog.merkle.witness_messages import SIZE_MEDIA_TYPE
 from provlog.server.errors import ConfigurationError, OverloadedError, describe
 from provlog.server.http.connections import ConnectionRunner, protocol_logger
@@ -185,9 +184,7 @@ async def _get_checkpoint(request: web.Request) -> web.Response:
 
 async def _get_logs(request: web.Request) -> web.Response:
     """Return the logs that are known, as a tlog-list."""
-    known = request.app[WITNESS].roll.known()
-    listed = [known[origin].listed() for origin in sorted(known)]
-    return _text((await asyncio.to_thread(format_log_list, listed)).decode())
+    return _text(request.app[WITNESS].roll.listing())
 
 
 async def _get_health(_: web.Request) -> web.Response:
