@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class SignedRequest:
     """A request whose checkpoint a key of a known log signed."""
 
     message: AddCheckpoint
@@ -120,10 +120,7 @@ class Witness:
         They are durable, as is that no other history of this log gets any. Raises
         `ClockError`, `OverloadedError` and `StorageError`, and then nobody has got one.
         """
-        try:
-            request = self._read(body)
-        except MalformedError as error:
-            return Refusal(400, str(error))
+        request = self.read(body)
         if isinstance(request, Refusal):
             return request
         refusal = judge(
@@ -202,12 +199,18 @@ class Witness:
         await asyncio.to_thread(self._thread.shutdown, wait=True)
         self.store.close()
 
-    def _read(self, body: bytes) -> _Request | Refusal:
-        """Return a request that is validly signed, or why it is none.
+    def read(self, body: bytes) -> SignedRequest | Refusal:
+        """Return a request that is validly signed, or why there is none.
 
-        Raises `MalformedError`. All of it is bounded by the length of the body, and by
-        the number of keys of one log.
+        All of it is bounded by the length of the body, and by the number of keys of one
+        log.
         """
+        try:
+            return self._read(body)
+        except MalformedError as error:
+            return Refusal(400, str(error))
+
+    def _read(self, body: bytes) -> SignedRequest | Refusal:
         message = parse_add_checkpoint(body)
         checkpoint = parse_checkpoint_text(parse_text_unverified(message.checkpoint))
         if message.old_size > checkpoint.size:
@@ -222,12 +225,12 @@ class Witness:
             return Refusal(
                 403, "no valid signature by a key of the log, or a false one"
             )
-        return _Request(message, checkpoint, opened, log)
+        return SignedRequest(message, checkpoint, opened, log)
 
-    def _settle(self, request: _Request) -> Answer:
+    def _settle(self, request: SignedRequest) -> Answer:
         return self.store.settle(partial(self._grant, request))
 
-    def _grant(self, request: _Request, writing: Writing) -> Answer:
+    def _grant(self, request: SignedRequest, writing: Writing) -> Answer:
         """Check and sign under the lock; the caller commits, and only then answers.
 
         If we crash before the commit, the signatures were seen by nobody; after it, the
@@ -268,7 +271,7 @@ class Witness:
             )
         return max(now, last)
 
-    def _has_just_signed(self, head: Head, request: _Request, now: int) -> bool:
+    def _has_just_signed(self, head: Head, request: SignedRequest, now: int) -> bool:
         """Tell whether the same was signed in this second, by all keys there are.
 
         Those signatures are as good as new ones, and cost no write: whoever repeats a
@@ -279,7 +282,7 @@ class Witness:
         signed = {line.key_id for line in parse_signatures_unverified(head.lines)}
         return signed == {each.verifier().key_id for each in self.cosigners}
 
-    async def _note(self, request: _Request, refusal: Refusal) -> None:
+    async def _note(self, request: SignedRequest, refusal: Refusal) -> None:
         """Keep as evidence what a log signed and should not have, if it is that."""
         log, checkpoint = request.log, request.checkpoint
         head = self.store.head(log.origin)

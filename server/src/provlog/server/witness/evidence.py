@@ -1,10 +1,11 @@
 """Evidence against logs as files, which `provlog verify` judges without a network."""
 
+import json
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from provlog.merkle.encoding import JsonValue, canonical_json
+from provlog.merkle.encoding import JsonValue
 from provlog.server.files import write_private
 from provlog.server.witness.store import Evidence
 
@@ -16,7 +17,7 @@ def write_evidence(found: Iterable[Evidence], folder: Path) -> list[Path]:
     for each in found:
         if not each.convicts:
             continue
-        content = canonical_json(_document(each)).decode()
+        content = json.dumps(_document(each), indent=2)
         name = sha256(content.encode()).hexdigest()[:16]
         path = folder / f"{name}.evidence.json"
         if not path.exists():
