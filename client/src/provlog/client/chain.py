@@ -81,7 +81,7 @@ class LeafChain:
         problems += self._check_count(entry)
         problems += self._check_time(entry)
         problems += self._check_epoch(entry)
-        problems += self._check_key(entry)
+        problems += self._check_key(index, entry)
         if entry.kind == "freeze" and self._frozen is None:
             self._frozen = index
             self._successor = cast(
@@ -167,8 +167,8 @@ class LeafChain:
             self._epoch, self._epoch_known = entry.epoch, True
         return [] if fits else [f"of epoch {entry.epoch}, where {expected} is due"]
 
-    def _check_key(self, entry: Entry) -> list[str]:
-        if entry.kind not in ("params", "key"):
+    def _check_key(self, index: int, entry: Entry) -> list[str]:
+        if entry.kind != "key" and (entry.kind != "params" or index != 0):
             return []
         before, self._key = self._key, cast(str, entry.body["log_key"])
         if entry.kind == "key" and before not in (None, entry.body["replaces"]):

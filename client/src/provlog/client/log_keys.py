@@ -15,20 +15,18 @@ from provlog.client.errors import (
     ClientError,
     RefusedError,
     UnavailableError,
-    UsageError,
 )
 from provlog.client.freeze_evidence import FreezeEvidence
+from provlog.client.kept_announcements import follow_kept, is_older, pairs
 from provlog.client.memory import Memory, VolatileMemory
 from provlog.merkle.announcements import (
     Followed,
     Freeze,
     follow,
-    parse_announcements_unverified,
 )
 from provlog.merkle.errors import (
     ContentError,
     FrozenError,
-    MerkleError,
     SignatureError,
 )
 from provlog.merkle.trust import SignedCheckpoint, Trust
@@ -184,7 +182,7 @@ class LogKeys:
                 await self._convict(error, document)
                 raise
             except ContentError:
-                if kept is None or not _is_older(document, kept, size):
+                if kept is None or not is_older(document, kept, size):
                     raise
                 document, followed = kept, follow_kept(self.given, kept)
             if await self._keep(kept, document):
@@ -193,7 +191,7 @@ class LogKeys:
             await self._set(followed, document, followed.checkpoints())
 
     async def _keep(self, kept: bytes | None, document: bytes) -> bool:
-        if _pairs(document) == (frozenset() if kept is None else _pairs(kept)):
+        if pairs(document) == (frozenset() if kept is None else pairs(kept)):
             return True
         return await asyncio.to_thread(
             self._shelf.replace_announcements, *self._place(), kept, document
@@ -230,35 +228,6 @@ class LogKeys:
             error.add_note(f"What convicts the log is kept: {place}")
         except ClientError as trouble:
             error.add_note(f"The evidence could not be kept: {trouble}")
-
-
-def follow_kept(given: Trust, kept: bytes) -> Followed:
-    """Return where remembered announcements lead; raises `UsageError` if nowhere."""
-    try:
-        return follow(given, kept)
-    except MerkleError as error:
-        raise UsageError(
-            f"the remembered announcements of {given.origin} are damaged ({error}); "
-            "remove their file: they are asked for anew"
-        ) from None
-
-
-def _is_older(document: bytes, kept: bytes, size: int | None) -> bool:
-    """Tell whether a document is one of before, as a mirror or a cache may have it.
-
-    It is not if the tree that is served has an entry that it does not announce.
-    """
-    missing = _pairs(kept) - _pairs(document)
-    if not _pairs(document) <= _pairs(kept) or not missing:
-        return False
-    first = min(index for index, _ in missing)
-    behind = any(index > first for index, _ in _pairs(document))
-    return not behind and (size is None or size <= first)
-
-
-def _pairs(document: bytes) -> frozenset[tuple[int, bytes]]:
-    _, announcements = parse_announcements_unverified(document)
-    return frozenset((each.index, each.leaf) for each in announcements)
 
 
 def _checkpoint_in(value: object) -> SignedCheckpoint | None:

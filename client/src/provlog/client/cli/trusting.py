@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from provlog.client.cli.settings import Settings, read_file
-from provlog.client.log_keys import follow_kept
+from provlog.client.kept_announcements import follow_kept
 from provlog.merkle.announcements import MAX_DOCUMENT, follow
+from provlog.merkle.errors import MerkleError, SignatureError
 from provlog.merkle.trust import Trust
 
 
@@ -23,3 +24,14 @@ def newest_trust(settings: Settings, announced: Path | None) -> Trust:
     if announced is None:
         return known
     return follow(known, read_file(announced, MAX_DOCUMENT + 1)).trust
+
+
+def explain_stranger(error: MerkleError, trust: Trust) -> None:
+    """Say what to do where the log's name stands under a signature by another key."""
+    strangers = error.strangers if isinstance(error, SignatureError) else ()
+    if any(name == trust.origin for name, _ in strangers):
+        error.add_note(
+            "A key of the log's name signed it that is not known here. If the log "
+            "changed its key, give what it announces, from URL/logs/NAME/announcements "
+            "or a mirror, with --announcements FILE."
+        )

@@ -8,7 +8,7 @@ import click
 
 from provlog.client.cli.output import describe_receipt, print_json, receipt_summary
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
-from provlog.client.cli.trusting import newest_trust
+from provlog.client.cli.trusting import explain_stranger, newest_trust
 from provlog.client.errors import UsageError, printable
 from provlog.client.evidence import Conviction, is_evidence, verify_evidence
 from provlog.client.freeze_evidence import FreezeConviction
@@ -145,6 +145,7 @@ def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
         _print_failure(file, error, as_json=as_json, evidence=evidence)
         return 2
     except MerkleError as error:
+        explain_stranger(error, asked.trust)
         _print_failure(file, error, as_json=as_json, evidence=evidence)
         return 1
     _print_success(file, verified, signed, as_json=as_json, show=show)
@@ -193,6 +194,8 @@ def _print_failure(
         print_json({"file": str(file), "verified": False, **known, "error": str(error)})
     else:
         click.echo(f"FAILED  {file}: {printable(str(error))}")
+        for each in getattr(error, "__notes__", ()):
+            click.echo(f"        {printable(each)}")
 
 
 def _print_conviction(
