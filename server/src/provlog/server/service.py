@@ -278,6 +278,7 @@ class Service:
     async def _look_after(self, log: Log, head: Head | None) -> None:
         if head is None:
             raise StorageError("the log has no head row; run provlog-server fsck")
+        log.signer.look()
         await self._catch_up(log, head)
         await log.freshness.follow(self.storage, log.id, log.released.size)
 
