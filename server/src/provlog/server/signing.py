@@ -43,6 +43,11 @@ class Signer:
         self._again = True
         self._note: tuple[ReleasedHead, str] | None = None
 
+    @property
+    def files(self) -> SigningFiles:
+        """The files in the keyring."""
+        return self._source.files
+
     def note(self, head: ReleasedHead, announced: Announced) -> str:
         """Return the checkpoint of a released head, signed; the same text each time.
 
