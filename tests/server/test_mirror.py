@@ -18,6 +18,8 @@ from provlog.client.fetching import LogReader
 from provlog.client.memory import FileMemory
 from provlog.client.transport import Transport
 from provlog.client.watching import MisbehaviourError, Watch
+from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.notes import sign_note
 from provlog.server.errors import ConfigurationError, ForkError
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
@@ -45,6 +47,12 @@ def static(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def signed(log: Log, head: ReleasedHead) -> bytes:
+    """Return a checkpoint that the log's key signed and the server never did."""
+    text = Checkpoint(log.origin, head.size, head.root).text()
+    return sign_note(text, [log.signer.keys.signing])
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +238,9 @@ async def test_what_a_mirror_refuses(mirror: Mirror, tmp_path: Path) -> None:
             await update_mirror(log, service.storage, mirror.to, ignore)
     checkpoint = mirror.to / CHECKPOINT
     ahead = ReleasedHead(99, bytes(32))
-    checkpoint.write_text(mirror.log.note(ahead))
+    checkpoint.write_bytes(signed(mirror.log, ahead))
     with pytest.raises(ForkError, match="mirrors 99 entries, and the log has 4"):
         await mirror.update()
-    checkpoint.write_text(mirror.log.note(ReleasedHead(3, bytes(32))))
+    checkpoint.write_bytes(signed(mirror.log, ReleasedHead(3, bytes(32))))
     with pytest.raises(ForkError, match="another history"):
         await mirror.update()

@@ -8,7 +8,8 @@ and goes on as soon as it is there.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import lru_cache
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.errors import MalformedError
@@ -116,15 +117,7 @@ class Signer:
         return note.decode()
 
     def _missing(self, announced: Announced, size: int) -> VerifierKey | None:
-        """Return a key that is neither here nor retired here, None where none is."""
-        newest, *older = announced.keys_of(size)
-        held, last = self._held, self.keys.last
-        if newest not in held or held[newest].key_id in last:
-            return _parse(newest)
-        for vkey in older:
-            if vkey not in held and _parse(vkey).key_id not in last:
-                return _parse(vkey)
-        return None
+        return missing_key(self._held, self.keys.last, announced, size)
 
     def _advice(self, key: VerifierKey) -> str:
         files, folder = self._source.files, self._source.files.folder
@@ -139,6 +132,26 @@ class Signer:
         )
 
 
+def missing_key(
+    held: Collection[str], last: Collection[bytes], announced: Announced, size: int
+) -> VerifierKey | None:
+    """Return a key that a tree of that size is to be signed with and cannot be.
+
+    `held` are the vkeys that there are, `last` the IDs of those that are retired: these
+    need not be there, but for the newest one, which must not be retired. None where
+    nothing is missing.
+    """
+    newest, *older = announced.keys_of(size)
+    key = _parse(newest)
+    if newest not in held or key.key_id in last:
+        return key
+    for vkey in older:
+        if vkey not in held and _parse(vkey).key_id not in last:
+            return _parse(vkey)
+    return None
+
+
+@lru_cache(maxsize=1024)
 def _parse(vkey: str) -> VerifierKey:
     try:
         return VerifierKey.parse(vkey)

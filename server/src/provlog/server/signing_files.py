@@ -160,6 +160,8 @@ class SigningFiles:
                 yield path, SigningKey.parse(read_private(path))
 
     def _names(self, pattern: re.Pattern[str]) -> list[str]:
+        if not self.folder.is_dir():
+            return []
         names = (path.name for path in self.folder.iterdir())
         return sorted(name for name in names if pattern.fullmatch(name))
 
