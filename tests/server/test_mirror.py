@@ -125,7 +125,7 @@ async def test_a_mirror_is_followed_and_audited_while_the_log_grows(
     assert (audit.auditor.done, audit.auditor.total) == (557, 0)
     # Partial forms of what is full are gone; those at the edge are there.
     assert files_below(mirror.to / "logs" / "main") == [
-        "checkpoint",
+        *("announcements", "checkpoint"),
         *("tile/0/000", "tile/0/001", "tile/0/002.p/45"),
         *("tile/1/000.p/1", "tile/1/000.p/2"),
         *("tile/entries/000", "tile/entries/001", "tile/entries/002.p/45"),
@@ -155,7 +155,7 @@ async def test_a_mirror_holds_what_anybody_may_see_and_no_more(
     await mirror.update()
     names = files_below(mirror.to)
     tiles = ["logs/main/tile/0/000.p/3", "logs/main/tile/entries/000.p/3"]
-    assert names == [CHECKPOINT, *tiles]
+    assert names == ["logs/main/announcements", CHECKPOINT, *tiles]
     for name in names:
         path = mirror.to / name
         assert path.stat().st_mode & 0o777 == 0o644

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provlog.server.announcements import NAME, announcements
 from provlog.server.errors import ConfigurationError
 from provlog.server.guard import ReleasedHead
 from provlog.server.keyring import LogKeys
@@ -68,9 +67,6 @@ async def export_log(
         await write_tree(folder, reads, log.id, 0, head.size, on_progress)
         writer = _PrivateWriter(folder, reads, log.id)
         await writer.write(head.size)
-        # The head is this one still, or what the snapshot does not have is left out.
-        released = ReleasedHead(head.size, head.root)
-        folder.write(NAME, await announcements(log, reads, released))
     folder.write(CHECKPOINT, note.encode())
     write_manifest(folder, Manifest(log.record, head, writer.digests), keys.id_key)
     return Exported(head, writer.left_out)
