@@ -70,6 +70,7 @@ def verify(
     log misbehaves, holds two checkpoints that the log signed. If they cannot both be
     true, the log is CONVICTED, and the exit code is 1: what was asked about, the log,
     has failed. With --json, "convicted" tells that from a file that proves nothing.
+    With --policy, witnesses that cosigned both are named as well: they lied, too.
 
     With --issuer-keys, the security event token that a receipt holds is verified as
     well: that the issuer signed it, which the log could not have made up.
@@ -178,7 +179,9 @@ def _print_failure(
 def _print_conviction(file: Path, found: Conviction, *, as_json: bool) -> None:
     if as_json:
         judged: dict[str, JsonValue] = {"verified": True, "convicted": True}
-        print_json({"file": str(file), **judged, **found.to_json()})
+        older, newer = (list[JsonValue](each) for each in found.shown_by)
+        said: dict[str, JsonValue] = {"said": {"older": older, "newer": newer}}
+        print_json({"file": str(file), **judged, **found.to_json(), **said})
         return
     origin = printable(found.origin)
     click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
@@ -186,8 +189,19 @@ def _print_conviction(file: Path, found: Conviction, *, as_json: bool) -> None:
         size, root = signed.checkpoint.size, encode_base64(signed.checkpoint.root)
         click.echo(f"        signed: {size} leaves, root {root}")
     if found.older.checkpoint.size < found.newer.checkpoint.size:
-        size, begins = found.older.checkpoint.size, encode_base64(found.begins)
-        click.echo(f"        shown:  the larger has root {begins} at {size} leaves")
+        begins, root = encode_base64(found.begins), encode_base64(found.root)
+        click.echo(f"        shown:  the larger has root {begins} at {found.at} leaves")
+        if found.at < found.older.checkpoint.size:
+            click.echo(f"        shown:  the smaller has root {root} there")
+    for each in found.witnesses:
+        click.echo(f"        and:    witness {printable(each.witness)} cosigned both")
+    for named, size in zip(found.shown_by, _sizes(found), strict=True):
+        for who in named:
+            click.echo(f"        said, and not signed: {who} showed the one of {size}")
+
+
+def _sizes(found: Conviction) -> tuple[int, int]:
+    return found.older.checkpoint.size, found.newer.checkpoint.size
 
 
 def _print_success(
