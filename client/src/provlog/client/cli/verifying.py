@@ -225,7 +225,8 @@ def _print_conviction(
         click.echo(f"        and:    witness {printable(each.witness)} cosigned both")
     for named, size in zip(found.shown_by, _sizes(found), strict=True):
         for who in named:
-            click.echo(f"        said, and not signed: {printable(who)} showed the one of {size}")
+            said = f"{printable(who)} showed the one of {size}"
+            click.echo(f"        said, and not signed: {said}")
 
 
 def _said(found: Conviction | FreezeConviction) -> dict[str, JsonValue]:
