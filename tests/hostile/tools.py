@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner
 
 from hostile.liar import Liar, Telltale
-from hostile.worlds import WITNESS
-from provlog.client import AsyncClient, Client, FileMemory, Outbox
+from hostile.worlds import KNOWN, WITNESS
+from provlog.client import AsyncClient, Client, FileMemory, Outbox, comparing_places
 from provlog.client.cli import cli
 from provlog.client.errors import ClientError, UnavailableError
 from provlog.client.fetching import LogReader
@@ -249,6 +249,16 @@ def _handed_out(desk: Desk) -> bytes | None:
         asking.close()
 
 
+def compare(desk: Desk) -> Outcome:
+    """Hold the log's head against the one that somebody else saw."""
+    if desk.liar.lie.log != "main":
+        # There is nobody else who saw it.
+        return Outcome(FINE, "")
+    theirs = desk.folder / "theirs.checkpoint"
+    theirs.write_bytes(desk.liar.world.notes[KNOWN])
+    return desk.command("compare", theirs, role="monitor")
+
+
 TOOLS: Final[dict[str, Callable[[Desk], Outcome]]] = {
     "submit": submit,
     "AsyncClient": async_client,
@@ -260,6 +270,7 @@ TOOLS: Final[dict[str, Callable[[Desk], Outcome]]] = {
     "monitor": monitor,
     "audit": audit,
     "gaps": gaps,
+    "compare": compare,
 }
 """By the name that the catalogue calls them by."""
 
@@ -272,6 +283,7 @@ def waiting(lie: Telltale) -> Iterator[None]:
         for each in (Reader, Client):
             patch.setitem(each.__init__.__kwdefaults__, "timeout", seconds)
         patch.setattr(LogReader.__init__, "__defaults__", (seconds,))
+        patch.setattr(comparing_places, "_ATTEMPT_SECONDS", seconds)
         patch.setattr(sender, "FIRST_PAUSE", 0.01)
         patch.setattr(sender, "POLL_SECONDS", 0.02)
         patch.setattr("provlog.client.outbox.box.PATIENCE", 0.0)
