@@ -12,7 +12,8 @@ from provlog.client.evidence import verify_evidence
 from provlog.merkle.trust import Trust
 from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.witness.evidence import write_evidence
-from provlog.server.witness.store import MOST_EVIDENCE, Evidence
+from provlog.server.witness.records import Evidence
+from provlog.server.witness.writing import MOST_EVIDENCE
 from support.asked_witnesses import Asking, asked_witness
 from support.servers import provlog_server
 from support.witnessed_logs import ORIGIN, MemoryLog

@@ -21,9 +21,10 @@ from provlog.server.http.responses import json_response
 from provlog.server.http.unmatched import add_routes
 from provlog.server.metrics import Metrics
 from provlog.server.storage.base import StorageError
-from provlog.server.witness.cosigning import Answer, Witness
+from provlog.server.witness.cosigning import Witness
 from provlog.server.witness.figures import CALLS, MOST_LABELS
 from provlog.server.witness.judging import Refusal
+from provlog.server.witness.subtrees import Answer
 
 logger = logging.getLogger(__name__)
 
