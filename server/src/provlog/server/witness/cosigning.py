@@ -6,6 +6,7 @@ file's lock, is what is signed, and nothing leaves before it is durable.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from provlog.merkle.witness_messages import (
 )
 from provlog.server.clock import MAX_AHEAD_MS, MAX_DRIFT_MS, Clock
 from provlog.server.errors import ClockError, OverloadedError
+from provlog.server.storage.base import StorageError
 from provlog.server.witness.figures import WitnessFigures
 from provlog.server.witness.judging import (
     BACKWARDS,
@@ -48,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 256
 """How many requests may wait for the disk at a time."""
+TELL_SECONDS: Final = 60.0
 
 T = TypeVar("T")
 
@@ -95,6 +98,7 @@ class Witness:
         self.generations: tuple[Generation, ...] = keys.load()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
         self._waiting = 0
+        self._told = -TELL_SECONDS
 
     @property
     def name(self) -> str:
@@ -122,11 +126,13 @@ class Witness:
         refusal = judge(
             request.message, request.checkpoint, self.store.head(request.log.origin)
         )
-        answer: Answer
+        answer: Answer = refusal or ""
         if refusal is None:
-            answer = await self._in_thread(partial(self._settle, request))
-        else:
-            answer = refusal
+            try:
+                answer = await self._in_thread(partial(self._settle, request))
+            except ClockError as error:
+                self._tell(error)
+                raise
         if isinstance(answer, Refusal):
             await self._note(request, answer)
         return answer
@@ -257,7 +263,13 @@ class Witness:
         now, size = self.clock.now() // 1000, checkpoint.size
         found = Evidence(0, log.origin, convicts, size, known, request.note, now)
         keep = partial(self.store.keep, found, checkpoint.root)
-        if await self._in_thread(keep):
+        try:
+            new = await self._in_thread(keep)
+        except (StorageError, OverloadedError) as error:
+            # It is refused all the same.
+            logger.warning("evidence could not be kept: %s", error)
+            return
+        if new:
             self.figures.inconsistent(log.origin, convicts=convicts)
             logger.log(
                 logging.ERROR if convicts else logging.WARNING,
@@ -266,6 +278,13 @@ class Witness:
                 size,
                 CONTRADICTS if convicts else UNPROVEN,
             )
+
+    def _tell(self, error: ClockError) -> None:
+        """Log why nothing is signed, now and then: every log asks all the time."""
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            logger.error("nothing is cosigned: %s", error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Return what work comes to that may wait for the disk."""
