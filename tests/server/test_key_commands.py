@@ -12,6 +12,7 @@ from provlog.merkle.keys import VerifierKey
 from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.server.cli import commands
 from provlog.server.cli.common import exit_code
+from provlog.server.intake.cloudevents import BATCH
 from provlog.server.key_changes import freeze, retire_keys
 from support.events import event_json
 from support.instances import Served, served
@@ -152,9 +153,8 @@ async def test_a_log_that_ended_says_so_to_writers_and_is_read_as_before(
     assert refused.status == 410
     assert refused.json()["type"] == "urn:provlog:problem:frozen"
     assert refused.json()["successor"] == successor
-    assert (
-        await log.post([event_json(id="late"), event_json(id="later")])
-    ).status == 410
+    many = [event_json(id="late"), event_json(id="later")]
+    assert (await log.post(many, media_type=BATCH)).status == 410
     body = {"uri": "urn:new"}
     source = await log.post(
         body, role="admin", media_type="application/json", path="/logs/main/sources"
