@@ -167,4 +167,4 @@ async def test_a_log_that_ended_says_so_to_writers_and_is_read_as_before(
     assert after.status == before.status == 200
     assert (await log.get("/readyz", role=None)).status == 200
     shown = (await log.get("/logs/main", role="monitor")).json()
-    assert shown["frozen"] == {"index": 2, "successor": successor}
+    assert shown["frozen"] == {"index": 3, "successor": successor}
