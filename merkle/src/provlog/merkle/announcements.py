@@ -225,6 +225,7 @@ def _freeze(announced: Announcement, entry: Entry, trust: Trust) -> Freeze:
             f"{_WHAT}: entry {announced.index} ended the log, and a tree of "
             f"{signed.checkpoint.size} entries is signed that holds it",
             signed.note,
+            announced.index + 1,
         )
     successor = cast("dict[str, str]", entry.body.get("successor", {}))
     return Freeze(

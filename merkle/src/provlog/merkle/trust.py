@@ -68,7 +68,9 @@ class Trust:
         """
         vkeys = (vkey,) if isinstance(vkey, str) else tuple(vkey)
         keys = tuple(VerifierKey.parse(each) for each in vkeys)
-        if not keys or any(key.key_type not in LOG_KEY_TYPES for key in keys):
+        if not keys:
+            raise MalformedError("vkey: no key at all")
+        if any(key.key_type not in LOG_KEY_TYPES for key in keys):
             raise MalformedError("vkey: a cosigner's key, not a log's")
         if origin is None and len({key.name for key in keys}) > 1:
             raise ContentError("log keys: of different logs")
@@ -225,6 +227,7 @@ def _require_place(checkpoint: Checkpoint, note: bytes, trust: Trust) -> None:
             f"checkpoint: of {checkpoint.size} entries, and signed; but the log ended "
             f"with its entry {trust.frozen_at - 1}",
             note,
+            trust.frozen_at,
         )
 
 
