@@ -142,6 +142,28 @@ async def test_an_end_that_is_announced_too_late_convicts_as_well(
     assert isinstance(judged(error, log), FreezeConviction)
 
 
+async def test_a_freeze_proved_behind_the_end_is_kept_as_evidence(
+    watch: Watch, log: RotatingLog
+) -> None:
+    index = log.freeze()
+    log.append(event(id="behind"))
+    last = log.announced(index, [log.key], len(log.leaves))
+    log.document = format_announcements(log.origin, [last])
+    assert isinstance(judged(await caught(watch), log), FreezeConviction)
+
+
+async def test_a_head_from_behind_the_end_that_is_remembered_convicts(
+    watch: Watch, log: RotatingLog
+) -> None:
+    index = log.freeze()
+    log.append(event(id="behind"))
+    log.silent = True
+    await watch.look()
+    log.silent = False
+    log.served_size = index + 1
+    assert isinstance(judged(await caught(watch), log), FreezeConviction)
+
+
 async def test_a_monitor_refuses_a_stolen_key_and_says_so(
     watch: Watch, log: RotatingLog
 ) -> None:
@@ -230,6 +252,36 @@ def test_a_checkpoint_without_the_key_that_the_entries_name_is_found(
         assert findings(result) == ["checkpoint"]
     else:
         assert "the key that the entries name did not sign it" in result.output
+
+
+@pytest.mark.parametrize("command", ["audit", "gaps"])
+def test_a_log_that_goes_on_after_its_end_is_convicted_before_it_is_read(
+    command: str, served: Served, log: RotatingLog, tmp_path: Path
+) -> None:
+    log.freeze()
+    log.append(event(id="behind"))
+    result = run(served, log, tmp_path, command)
+    assert result.exit_code == 1
+    assert "ended with its entry" in result.output
+    (kept,) = (tmp_path / "state").rglob("*.inconsistency.json")
+    assert isinstance(verify_evidence(kept.read_bytes(), log.trust), FreezeConviction)
+
+
+def test_of_several_keys_that_are_given_any_one_is_enough(
+    served: Served, log: RotatingLog, tmp_path: Path
+) -> None:
+    first, other = log.vkey, RotatingLog(seed=bytes(32)).vkey
+    for keys in (f"{first} {other}", f" {other}  {first} "):
+        given = ["checkpoint", "--log-key", keys]
+        assert run(served, log, tmp_path, *given).exit_code == 0
+    for keys in (
+        "",
+        " ",
+        f"{first} {RotatingLog(origin='a.example').vkey}",
+        f"{first} x",
+    ):
+        given = ["checkpoint", "--log-key", keys]
+        assert run(served, log, tmp_path, *given).exit_code == 2
 
 
 def test_what_stands_behind_the_end_is_named_by_an_audit(
