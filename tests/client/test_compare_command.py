@@ -160,6 +160,17 @@ def test_many_receipts_share_tiles(user: User, log: LyingLog) -> None:
     assert asked == ["GET tile/0/000.p/66"]
 
 
+def test_tiles_that_are_wrong_accuse_nobody_whose_proofs_are_right(
+    user: User, log: LyingLog
+) -> None:
+    longer = grown(log, "m", 60)
+    longer.tampered["tile/0/000.p/66"] = bytes(66 * 32)
+    receipts = user.receipts(longer, "many", *range(1, 60, 2))
+    with serving(longer) as served:
+        code, said = user.told("--url", served.url, receipts)
+    assert (code, said[-1]["verdict"]) == (0, "consistent")
+
+
 def test_the_token_goes_to_the_log_alone(user: User, log: LyingLog) -> None:
     with serving(log) as served, serving_pages({PREFIX: log.note(3)}) as site:
         done = user.compare("--url", served.url, "--token", TOKEN, site.url)

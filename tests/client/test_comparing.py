@@ -99,7 +99,9 @@ async def test_whatever_is_answered_an_honest_log_is_not_convicted(
     others = [*world[1], Fork.of("other", 3, 25)]
 
     class Liar(Fork):
-        async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
+        async def consistency(
+            self, older: int, newer: int, *, direct: bool = False
+        ) -> tuple[bytes, ...]:
             fork = data.draw(st.sampled_from([honest, *others]))
             sizes = sorted((data.draw(st.integers(1, fork.size)), fork.size))
             return await fork.consistency(*sizes)
@@ -168,7 +170,9 @@ class _Without(Fork):
 
     error: Exception = UnavailableError("gone")
 
-    async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
+    async def consistency(
+        self, older: int, newer: int, *, direct: bool = False
+    ) -> tuple[bytes, ...]:
         raise self.error
 
     async def path(self, index: int, size: int) -> LeafPath:
