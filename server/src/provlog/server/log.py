@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.edge import RightEdge
@@ -12,6 +12,7 @@ from provlog.merkle.encoding import encode_base64url
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.keys import VerifierKey
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
 from provlog.merkle.notes import sign_note
 from provlog.server.errors import (
@@ -29,6 +30,9 @@ from provlog.server.keyring import LogKeys
 from provlog.server.storage.base import Head, Incarnation, LogRecord, Reads, Storage
 from provlog.server.tree import TileCache, Tree
 
+if TYPE_CHECKING:
+    from provlog.server.witnessing.published import Publication
+
 logger = logging.getLogger(__name__)
 
 _CATCH_UP = 4096
@@ -44,7 +48,7 @@ class Log:
     database; it is replaced when another process has moved the head on. A log with a
     `halted` reason takes no entries; one that is `retired` never will: that names its
     successor. `freshness` knows the newest events of its sources once it has been
-    followed.
+    followed. `published` is what witnesses cosigned of it, and what is served then.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class Log:
         # The database in which the log was last found to be whole; see `trust`.
         self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
+        # What is served of it, where witnesses cosign it; None where it has none.
+        self.published: Publication | None = None
         self._keys = keys
         self._storage = storage
         self._guard = guard
@@ -137,6 +143,10 @@ class Log:
                 raise
             await asyncio.sleep(0.002)
             return False
+
+    def verifiers(self) -> tuple[VerifierKey, ...]:
+        """Return the keys that verify the log's checkpoints."""
+        return (self._keys.signing.verifier(),)
 
     def note(self, head: ReleasedHead) -> str:
         """Return the signed checkpoint of a released head."""

@@ -1,0 +1,298 @@
+"""The asking of one log's witnesses: all at a time, of the newest head, once a second.
+
+A candidate is worked on until its cosignatures reach the quorum, or until nobody is
+left who could still cosign it; then the newest released head takes its place. A witness
+is asked once at a time, and not while it is in its pause. What is published is verified
+and durable first (`published`); cosignatures that come later join a second publication
+of the same head.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.errors import MerkleError
+from provlog.server.errors import ServiceError, describe
+from provlog.server.guard import ReleasedHead
+from provlog.server.log import Log
+from provlog.server.reader import LogReader
+from provlog.server.storage.base import Storage, StorageError
+from provlog.server.tree import TileCache, Tree
+from provlog.server.witnessing.answers import Cosigned
+from provlog.server.witnessing.calls import Calls, WitnessError
+from provlog.server.witnessing.candidate import Candidate
+from provlog.server.witnessing.figures import WitnessFigures
+from provlog.server.witnessing.judging import WAY_OUT, Ground, overruled
+from provlog.server.witnessing.published import Publication
+from provlog.server.witnessing.witness import AheadError, RejectedProofError, Witness
+
+logger = logging.getLogger(__name__)
+
+INTERVAL: Final = 1.0
+"""How many seconds lie between two rounds, and two publications, at least."""
+
+
+class Rounds:
+    """Asks the witnesses of one log; the process holds the log's lease meanwhile.
+
+    `known` are the sizes that witnesses are thought to know, by label.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        storage: Storage,
+        publication: Publication,
+        figures: WitnessFigures,
+        known: Mapping[str, int],
+    ) -> None:
+        settings = publication.settings
+        keys = {each.key for each in settings.policy.witnesses}
+        self.witnesses = [
+            Witness(
+                each,
+                log.origin,
+                keys.difference(each.names),
+                settings.timeout / 2,
+                known.get(each.label),
+            )
+            for each in settings.endpoints
+        ]
+        self._log = log
+        self._storage = storage
+        self._reader = LogReader(log, storage)
+        self._publication = publication
+        self._settings = settings
+        self._figures = figures
+        self._candidate: Candidate | None = None
+        self._begun = self._shown = -INTERVAL
+        # Since when a newer head than the witnessed one has waited; None without one.
+        self._behind: float | None = None
+        self._claims: dict[str, int] = {}
+        self._trouble: str | None = None
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, between: Callable[[], None] = lambda: None) -> None:
+        """Ask until the log is halted, or this is cancelled.
+
+        `between` is called about once a second, for who wants to write things down.
+        """
+        async with Calls(self._settings.timeout) as calls:
+            try:
+                while self._log.halted is None and self._log.retired is None:
+                    self._wake.clear()
+                    await self._turn(calls)
+                    between()
+                    await self._pause()
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def waiting(self) -> float:
+        """For how many seconds a newer head than the witnessed one has waited."""
+        return 0.0 if self._behind is None else time.monotonic() - self._behind
+
+    async def _turn(self, calls: Calls) -> None:
+        """Do what there is to do now; what fails is tried again in the next turn."""
+        try:
+            head = await self._log.refresh()
+            await self._publication.look()
+            candidate = await self._choose(head)
+            for witness in self.witnesses:
+                if witness.endpoint.label in candidate.wanted and witness.is_due():
+                    self._start(witness, candidate, calls)
+            await self._publish(candidate)
+        except (ServiceError, StorageError, MerkleError, OSError) as error:
+            why = error.strerror or "" if isinstance(error, OSError) else str(error)
+            self._tell(why)
+        else:
+            self._tell(None)
+
+    async def _choose(self, head: ReleasedHead) -> Candidate:
+        """Return the head to work on: the newest, once that of before is done with."""
+        candidate, now = self._candidate, time.monotonic()
+        witnessed = self._publication.witnessed
+        behind = witnessed is None or witnessed.head.size < head.size
+        self._behind = (self._behind or now) if behind else None
+        if candidate is None:
+            return self._begin(head)
+        newer = head.size > candidate.head.size and now - self._begun >= INTERVAL
+        if newer and self._is_done(candidate):
+            return self._begin(head)
+        if not candidate.wanted and self._is_old(candidate):
+            candidate.renew()
+        return candidate
+
+    def _begin(self, head: ReleasedHead) -> Candidate:
+        text = Checkpoint(self._log.origin, head.size, head.root).text()
+        self._candidate = Candidate(head, text, self._settings.endpoints)
+        self._begun = time.monotonic()
+        published = self._publication.witnessed
+        if published is not None and published.head == head:
+            # After a restart: nobody needs to be asked for what is there.
+            self._candidate.add(published.cosignatures)
+            self._candidate.mark_shown(self._candidate.times())
+        return self._candidate
+
+    def _is_done(self, candidate: Candidate) -> bool:
+        """Tell whether a newer head may take its place."""
+        return self._has_quorum(candidate) or self._is_exhausted(candidate)
+
+    def _has_quorum(self, candidate: Candidate) -> bool:
+        policy = self._settings.policy
+        return policy.satisfied_by(candidate.witnesses(policy))
+
+    def _is_exhausted(self, candidate: Candidate) -> bool:
+        """Tell whether nobody is left who could cosign it soon."""
+        return not any(
+            each.busy or (each.is_due() and each.endpoint.label not in candidate.tried)
+            for each in self.witnesses
+            if each.endpoint.label in candidate.wanted
+        )
+
+    def _is_old(self, candidate: Candidate) -> bool:
+        newest = candidate.newest
+        return newest is not None and time.time() - newest >= self._settings.refresh
+
+    def _start(self, witness: Witness, candidate: Candidate, calls: Calls) -> None:
+        witness.busy = True
+        task = asyncio.create_task(self._ask(witness, candidate, calls))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, witness: Witness, candidate: Candidate, calls: Calls) -> None:
+        label, begun = witness.endpoint.label, time.monotonic()
+        outcome = "failed"
+        try:
+            note = self._log.note(candidate.head).encode()
+            found = await witness.ask(
+                calls,
+                candidate.head.size,
+                candidate.text,
+                note,
+                self._reader.consistency,
+            )
+            self._take(witness, candidate, found, time.monotonic() - begun)
+            outcome = "cosigned"
+        except WitnessError as error:
+            outcome = error.outcome
+            await self._failed(witness, error, calls)
+        except (ServiceError, StorageError, LookupError) as error:
+            # Ours, and not the witness's.
+            witness.rest(INTERVAL)
+            self._tell(str(error))
+        except Exception as error:
+            witness.rest(INTERVAL)
+            logger.error("asking witness %a: %s", label, describe(error))
+        finally:
+            witness.busy = False
+            candidate.tried.add(label)
+            seconds = time.monotonic() - begun
+            self._figures.asked(self._log.record.name, label, outcome, seconds)
+            self._wake.set()
+
+    def _take(
+        self,
+        witness: Witness,
+        candidate: Candidate,
+        found: tuple[Cosigned, ...],
+        seconds: float,
+    ) -> None:
+        candidate.add(found)
+        witness.succeeded(found, seconds)
+        self._claims.pop(witness.endpoint.label, None)
+
+    async def _failed(
+        self, witness: Witness, error: WitnessError, calls: Calls
+    ) -> None:
+        """Note it, and judge what it says of the log."""
+        label = witness.endpoint.label
+        if isinstance(error, AheadError):
+            size = (await self._storage.head(self._log.id)).size
+            if error.size <= size:
+                # Another server has released more, and we shall know within a second.
+                witness.rest(INTERVAL)
+                return
+            self._claims[label] = error.size
+        else:
+            self._claims.pop(label, None)
+        witness.failed(error)
+        if isinstance(error, (AheadError, RejectedProofError)):
+            await self._judge(witness, calls)
+
+    async def _judge(self, witness: Witness, calls: Calls) -> None:
+        """Halt the log where a witness knows better what was released."""
+        log = self._log
+        head = await self._storage.head(log.id)
+        tree = Tree(self._storage, log.id, TileCache(0))
+        ground = Ground(log.origin, log.verifiers(), head.size, tree)
+        objection = None
+        with contextlib.suppress(WitnessError):
+            objection = await ground.proven(calls, witness.endpoint)
+        if objection is None:
+            ends, policy = self._settings.endpoints, self._settings.policy
+            objection = overruled(self._claims, ends, policy, head.size)
+        if objection is not None and log.halted is None:
+            log.halt(f"{objection}; {WAY_OUT}")
+
+    async def _publish(self, candidate: Candidate) -> None:
+        policy = self._settings.policy
+        there = candidate.witnesses(policy)
+        quorum = policy.satisfied_by(there)
+        witnesses = (each.name for each in policy.witnesses)
+        self._publication.missing = tuple(
+            each for each in witnesses if each not in there
+        )
+        if candidate.is_shown or time.monotonic() - self._shown < INTERVAL:
+            return
+        if not quorum and not self._may_be_open(candidate):
+            return
+        times, note = candidate.times(), candidate.note(self._log.note(candidate.head))
+        await self._publication.publish(note, quorum=quorum)
+        candidate.mark_shown(times)
+        self._shown = time.monotonic()
+        if quorum and self._log.released.size <= candidate.head.size:
+            self._behind = None
+
+    def _may_be_open(self, candidate: Candidate) -> bool:
+        """Tell whether a head may be served that falls short of the quorum."""
+        patient = self.waiting < self._settings.grace
+        return (
+            self._settings.fail_open and not patient and self._is_exhausted(candidate)
+        )
+
+    async def _pause(self) -> None:
+        """Wait until there may be something to do, a second at most."""
+        candidate = self._candidate
+        shown = candidate is not None and candidate.is_shown
+        last = self._begun if shown else max(self._begun, self._shown)
+        rest = last + INTERVAL - time.monotonic()
+        if candidate is None or rest > 0 or not self._is_done(candidate):
+            await self._woken(rest if rest > 0 else INTERVAL)
+            return
+        size = candidate.head.size
+        grown = asyncio.ensure_future(self._log.wait_beyond(size, INTERVAL))
+        woken = asyncio.ensure_future(self._woken(INTERVAL))
+        try:
+            await asyncio.wait((grown, woken), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            grown.cancel()
+            woken.cancel()
+
+    async def _woken(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _tell(self, trouble: str | None) -> None:
+        """Log what keeps us from asking, once."""
+        if trouble is not None and trouble != self._trouble:
+            logger.error("witnesses of log %s: %s", self._log.origin, trouble)
+        self._trouble = trouble
