@@ -130,26 +130,21 @@ class Inquiry:
     objection: str | None = None
 
 
-async def inquire(
-    ground: Ground,
-    settings: WitnessSettings,
-    note: bytes,
-    seconds: float = START_SECONDS,
-) -> Inquiry:
+async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inquiry:
     """Ask every witness which size it knows, and judge what they say.
 
     They are asked with the checkpoint of no leaves, `note`: whoever knows a larger tree
     refuses it and names the size (409). Witnesses that do not answer say nothing, and
-    hold nobody up for longer than `seconds`.
+    hold nobody up for longer than `START_SECONDS`.
     """
-    async with Calls(min(seconds, settings.timeout)) as calls:
+    async with Calls(min(START_SECONDS, settings.timeout)) as calls:
         known: dict[str, int] = {}
         proofs: list[str] = []
         tasks = [
             asyncio.create_task(_question(calls, each, ground, note, known, proofs))
             for each in settings.endpoints
         ]
-        _, late = await asyncio.wait(tasks, timeout=seconds)
+        _, late = await asyncio.wait(tasks, timeout=START_SECONDS)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
