@@ -5,9 +5,11 @@ sizes do if it is shown with which tree the newer one begins, and that is not th
 one: its root commits to that, so whoever signed it cannot deny it. No I/O.
 """
 
+import json
 from dataclasses import dataclass
 
 from provlog.client.answers import prefix_roots
+from provlog.client.freeze_evidence import FreezeConviction, verify_freeze
 from provlog.merkle.consistency import roots_from_consistency, verify_consistency
 from provlog.merkle.encoding import (
     JsonValue,
@@ -24,6 +26,7 @@ from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 MAX_EVIDENCE = 2 * MAX_NOTE_SIZE + (64 << 10)
 
 _MEMBERS = ("v", "origin", "older", "newer", "consistency")
+_OPTIONAL = ("inclusion", "announcements")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,22 @@ def is_evidence(data: bytes) -> bool:
     return isinstance(value, dict) and {"older", "newer"} <= value.keys()
 
 
-def verify_evidence(data: bytes, trust: Trust) -> Conviction:
+def verify_evidence(data: bytes, trust: Trust) -> Conviction | FreezeConviction:
     """Return the conviction that the file is, or raise.
 
     Both checkpoints have to be signed by a key of the log; the policy's witnesses are
     not asked for, since a lie is a lie without them. `MalformedError` and
     `SignatureError` speak of the file, `ContentError` says that the two do not
-    contradict each other, or that nothing in the file shows it.
+    contradict each other, or that nothing in the file shows it. A file with
+    announcements is about the log's end.
     """
-    body = require_members(loads_json(data, "evidence"), _MEMBERS, ("inclusion",))
+    body = require_members(loads_json(data, "evidence"), _MEMBERS, _OPTIONAL)
     if body["v"] != 1 or isinstance(body["v"], bool):
         raise MalformedError("evidence: of another version")
-    bare = Trust(trust.log_keys, trust.origin)
+    if "announcements" in body:
+        document = json.dumps(body["announcements"]).encode()
+        return verify_freeze(document, _note(body["newer"]), trust)
+    bare = trust.any_key()
     older = verify_checkpoint(_note(body["older"]), bare)
     newer = verify_checkpoint(_note(body["newer"]), bare)
     if older.checkpoint.size > newer.checkpoint.size:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from provlog.client.errors import UsageError
+from provlog.merkle.announcement_document import MAX_DOCUMENT
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.notes import MAX_NOTE_SIZE
 
@@ -103,6 +104,7 @@ class VolatileMemory:
 
     def __init__(self) -> None:
         self._notes: dict[tuple[str, str], bytes] = {}
+        self._announcements: dict[tuple[str, str], bytes] = {}
         self.evidence: list[Evidence] = []
 
     def load(self, origin: str, vkey: str) -> bytes | None:
@@ -116,6 +118,19 @@ class VolatileMemory:
         if self._notes.get((origin, vkey)) != expected:
             return False
         self._notes[origin, vkey] = note
+        return True
+
+    def load_announcements(self, origin: str, vkey: str) -> bytes | None:
+        """Return the announcements kept for this log and first key, None if none."""
+        return self._announcements.get((origin, vkey))
+
+    def replace_announcements(
+        self, origin: str, vkey: str, expected: bytes | None, document: bytes
+    ) -> bool:
+        """Keep `document` if `expected` is what is kept now; tell whether it was."""
+        if self._announcements.get((origin, vkey)) != expected:
+            return False
+        self._announcements[origin, vkey] = document
         return True
 
     def convict(self, evidence: Evidence) -> str:
@@ -147,12 +162,24 @@ class FileMemory:
         self, origin: str, vkey: str, expected: bytes | None, note: bytes
     ) -> bool:
         """Keep `note` if `expected` is what is kept now; tell whether it was."""
-        path = self._path(origin, vkey)
-        with _locked(path):
-            if _read(path) != expected:
-                return False
-            write_private(path, note)
-        return True
+        return _replace(self._path(origin, vkey), expected, note)
+
+    def load_announcements(self, origin: str, vkey: str) -> bytes | None:
+        """Return the announcements kept for this log and first key, None if none.
+
+        Nothing is written for it: a file is replaced as a whole, and who verifies
+        offline may have no folder at all.
+        """
+        path = self._announced(origin, vkey)
+        with _explained(path):
+            return _read(path, MAX_DOCUMENT)
+
+    def replace_announcements(
+        self, origin: str, vkey: str, expected: bytes | None, document: bytes
+    ) -> bool:
+        """Keep `document` if `expected` is what is kept now; tell whether it was."""
+        path = self._announced(origin, vkey)
+        return _replace(path, expected, document, MAX_DOCUMENT)
 
     def convict(self, evidence: Evidence) -> str:
         """Write the evidence into a file of its own; return the file's name."""
@@ -179,6 +206,9 @@ class FileMemory:
     def _path(self, origin: str, vkey: str) -> Path:
         return self.path("checkpoints", f"{origin}\n{vkey}", "checkpoint")
 
+    def _announced(self, origin: str, vkey: str) -> Path:
+        return self.path("announcements", f"{origin}\n{vkey}", "json")
+
 
 def default_folder() -> Path:
     """Return the folder of `FileMemory` in the user's state directory."""
@@ -201,12 +231,22 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path, most: int = MAX_NOTE_SIZE) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_NOTE_SIZE + 1)
+            return file.read(most + 1)
     except FileNotFoundError:
         return None
+
+
+def _replace(
+    path: Path, expected: bytes | None, data: bytes, most: int = MAX_NOTE_SIZE
+) -> bool:
+    with _locked(path):
+        if _read(path, most) != expected:
+            return False
+        write_private(path, data)
+    return True
 
 
 def _slug(text: str) -> str:
