@@ -151,9 +151,10 @@ async def test_an_unchanged_head_is_cosigned_anew_only_when_it_gets_old(
     tmp_path: Path,
 ) -> None:
     made = await make_instance(tmp_path)
-    one = FakeWitness("w1", keys_of(made))
-    async with serving(one):
-        configure(made, policy_of(one), refresh="2s")
+    one, dead = FakeWitness("w1", keys_of(made)), FakeWitness("w2", keys_of(made))
+    dead.lie = unknowing
+    async with serving(one, dead):
+        configure(made, policy_of(one, dead), refresh="2s")
         async with asking(made) as served:
             await until(lambda: witnessed_size(served) == 1)
             published = served.log.published

@@ -10,6 +10,7 @@ of the same head.
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -21,14 +22,12 @@ from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
 from provlog.server.storage.base import Storage, StorageError
-from provlog.server.tree import TileCache, Tree
-from provlog.server.witnessing.answers import Cosigned
 from provlog.server.witnessing.calls import Calls, WitnessError
 from provlog.server.witnessing.candidate import Candidate
+from provlog.server.witnessing.claims import Claims
 from provlog.server.witnessing.figures import WitnessFigures
-from provlog.server.witnessing.judging import WAY_OUT, Ground, overruled
 from provlog.server.witnessing.published import Publication
-from provlog.server.witnessing.witness import AheadError, RejectedProofError, Witness
+from provlog.server.witnessing.witness import Witness
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +71,11 @@ class Rounds:
         self._begun = self._shown = -INTERVAL
         # Since when a newer head than the witnessed one has waited; None without one.
         self._behind: float | None = None
-        self._claims: dict[str, int] = {}
+        self._renewed = -math.inf
+        self._claims = Claims(log, storage, settings)
+        # What kept us from going on, and from asking, last.
         self._trouble: str | None = None
+        self._failure: str | None = None
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -126,8 +128,9 @@ class Rounds:
         newer = head.size > candidate.head.size and now - self._begun >= INTERVAL
         if newer and self._is_done(candidate):
             return self._begin(head)
-        if not candidate.wanted and self._is_old(candidate):
+        if self._is_old(candidate):
             candidate.renew()
+            self._renewed = now
         return candidate
 
     def _begin(self, head: ReleasedHead) -> Candidate:
@@ -158,8 +161,14 @@ class Rounds:
         )
 
     def _is_old(self, candidate: Candidate) -> bool:
-        newest = candidate.newest
-        return newest is not None and time.time() - newest >= self._settings.refresh
+        """Tell whether its cosignatures are so old that it has to be cosigned anew.
+
+        Not again before the same time has passed here, too: a witness's clock may lag.
+        """
+        refresh, newest = self._settings.refresh, candidate.newest
+        if newest is None or time.monotonic() - self._renewed < refresh:
+            return False
+        return time.time() - newest >= refresh and self._has_quorum(candidate)
 
     def _start(self, witness: Witness, candidate: Candidate, calls: Calls) -> None:
         witness.busy = True
@@ -168,79 +177,47 @@ class Rounds:
         task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, witness: Witness, candidate: Candidate, calls: Calls) -> None:
+        """Ask a witness and note what came of it; whatever fails, it is free again."""
         label, begun = witness.endpoint.label, time.monotonic()
-        outcome = "failed"
+        outcome, trouble = "failed", None
         try:
-            note = self._log.note(candidate.head).encode()
-            found = await witness.ask(
-                calls,
-                candidate.head.size,
-                candidate.text,
-                note,
-                self._reader.consistency,
-            )
-            self._take(witness, candidate, found, time.monotonic() - begun)
-            outcome = "cosigned"
-        except WitnessError as error:
-            outcome = error.outcome
-            await self._failed(witness, error, calls)
+            outcome = await self._question(witness, candidate, calls)
         except (ServiceError, StorageError, LookupError) as error:
-            # Ours, and not the witness's.
-            witness.rest(INTERVAL)
-            self._tell(str(error))
+            trouble = str(error)
         except Exception as error:
-            witness.rest(INTERVAL)
-            logger.error("asking witness %a: %s", label, describe(error))
+            trouble = describe(error)
         finally:
             witness.busy = False
             candidate.tried.add(label)
             seconds = time.monotonic() - begun
             self._figures.asked(self._log.record.name, label, outcome, seconds)
             self._wake.set()
+        if trouble is not None:
+            # Ours, and not the witness's.
+            witness.rest(INTERVAL)
+            if trouble != self._failure:
+                logger.error("asking witness %a: %s", label, trouble)
+        self._failure = trouble
 
-    def _take(
-        self,
-        witness: Witness,
-        candidate: Candidate,
-        found: tuple[Cosigned, ...],
-        seconds: float,
-    ) -> None:
-        candidate.add(found)
-        witness.succeeded(found, seconds)
-        self._claims.pop(witness.endpoint.label, None)
-
-    async def _failed(
-        self, witness: Witness, error: WitnessError, calls: Calls
-    ) -> None:
-        """Note it, and judge what it says of the log."""
-        label = witness.endpoint.label
-        if isinstance(error, AheadError):
-            size = (await self._storage.head(self._log.id)).size
-            if error.size <= size:
-                # Another server has released more, and we shall know within a second.
+    async def _question(
+        self, witness: Witness, candidate: Candidate, calls: Calls
+    ) -> str:
+        """Return what came of asking a witness to cosign the candidate."""
+        begun, size = time.monotonic(), candidate.head.size
+        note = self._log.note(candidate.head).encode()
+        try:
+            prove = self._reader.consistency
+            found = await witness.ask(calls, size, candidate.text, note, prove)
+        except WitnessError as error:
+            if await self._claims.hear(witness, error, calls):
+                witness.failed(error)
+            else:
                 witness.rest(INTERVAL)
-                return
-            self._claims[label] = error.size
-        else:
-            self._claims.pop(label, None)
-        witness.failed(error)
-        if isinstance(error, (AheadError, RejectedProofError)):
-            await self._judge(witness, calls)
-
-    async def _judge(self, witness: Witness, calls: Calls) -> None:
-        """Halt the log where a witness knows better what was released."""
-        log = self._log
-        head = await self._storage.head(log.id)
-        tree = Tree(self._storage, log.id, TileCache(0))
-        ground = Ground(log.origin, log.verifiers(), head.size, tree)
-        objection = None
-        with contextlib.suppress(WitnessError):
-            objection = await ground.proven(calls, witness.endpoint)
-        if objection is None:
-            ends, policy = self._settings.endpoints, self._settings.policy
-            objection = overruled(self._claims, ends, policy, head.size)
-        if objection is not None and log.halted is None:
-            log.halt(f"{objection}; {WAY_OUT}")
+            return error.outcome
+        candidate.add(found)
+        witness.succeeded(found, time.monotonic() - begun)
+        self._claims.withdraw(witness)
+        return "cosigned"
 
     async def _publish(self, candidate: Candidate) -> None:
         policy = self._settings.policy
