@@ -55,6 +55,9 @@ class Evidence:
     begins with the older one; None where both are of one size. `leaf`, where the log
     gave it, makes the file speak for itself: the last leaf of the older tree, proved in
     the newer one, shows that the newer tree begins with another tree of that size.
+    With `older_leaf`, a leaf in the older tree, the two need not be of that size: it is
+    enough that each shows a root of one size. `shown_by` says for each of the two by
+    whom it was shown: remarks, which nobody signed.
     """
 
     origin: str
@@ -62,11 +65,13 @@ class Evidence:
     newer: bytes
     proof: tuple[bytes, ...] | None
     leaf: "LeafPath | None" = None
+    older_leaf: "LeafPath | None" = None
+    shown_by: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the evidence as JSON; the notes are in it byte for byte."""
         proof = None if self.proof is None else [encode_base64(h) for h in self.proof]
-        return {
+        value: dict[str, JsonValue] = {
             "v": 1,
             "origin": self.origin,
             "older": self.older.decode("utf-8", "replace"),
@@ -74,6 +79,12 @@ class Evidence:
             "consistency": list(proof) if proof is not None else None,
             "inclusion": None if self.leaf is None else self.leaf.to_json(),
         }
+        if self.older_leaf is not None:
+            value["older_inclusion"] = self.older_leaf.to_json()
+        if self.shown_by is not None:
+            older, newer = self.shown_by
+            value["shown_by"] = {"older": list(older), "newer": list(newer)}
+        return value
 
 
 class Memory(Protocol):

@@ -87,6 +87,7 @@ def verify(
     log misbehaves, holds two checkpoints that the log signed. If they cannot both be
     true, the log is CONVICTED, and the exit code is 1: what was asked about, the log,
     has failed. With --json, "convicted" tells that from a file that proves nothing.
+    With --policy, witnesses that cosigned both are named as well: they lied, too.
 
     The log's first key is enough where it was replaced since: what other commands of
     this user saw the log announce is followed, or a file given with --announcements.
@@ -203,7 +204,7 @@ def _print_conviction(
 ) -> None:
     if as_json:
         judged: dict[str, JsonValue] = {"verified": True, "convicted": True}
-        print_json({"file": str(file), **judged, **found.to_json()})
+        print_json({"file": str(file), **judged, **found.to_json(), **_said(found)})
         return
     origin = printable(found.origin)
     click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
@@ -216,8 +217,28 @@ def _print_conviction(
         size, root = signed.checkpoint.size, encode_base64(signed.checkpoint.root)
         click.echo(f"        signed: {size} leaves, root {root}")
     if found.older.checkpoint.size < found.newer.checkpoint.size:
-        size, begins = found.older.checkpoint.size, encode_base64(found.begins)
-        click.echo(f"        shown:  the larger has root {begins} at {size} leaves")
+        begins, root = encode_base64(found.begins), encode_base64(found.root)
+        click.echo(f"        shown:  the larger has root {begins} at {found.at} leaves")
+        if found.at < found.older.checkpoint.size:
+            click.echo(f"        shown:  the smaller has root {root} there")
+    for each in found.witnesses:
+        click.echo(f"        and:    witness {printable(each.witness)} cosigned both")
+    for named, size in zip(found.shown_by, _sizes(found), strict=True):
+        for who in named:
+            said = f"{printable(who)} showed the one of {size}"
+            click.echo(f"        said, and not signed: {said}")
+
+
+def _said(found: Conviction | FreezeConviction) -> dict[str, JsonValue]:
+    """Return who is said to have shown either checkpoint; nobody signed that."""
+    if isinstance(found, FreezeConviction):
+        return {}
+    older, newer = (list[JsonValue](each) for each in found.shown_by)
+    return {"said": {"older": older, "newer": newer}}
+
+
+def _sizes(found: Conviction) -> tuple[int, int]:
+    return found.older.checkpoint.size, found.newer.checkpoint.size
 
 
 def _print_success(

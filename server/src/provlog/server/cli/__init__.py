@@ -12,6 +12,7 @@ from provlog.server.cli.backup import backup, restore_
 from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
+from provlog.server.cli.keys import key, log_freeze
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.moving import export, import_
@@ -41,10 +42,13 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, poll, scim_proxy, fsck, migrate, backup,
+    init, serve, token, log, key, source, poll, scim_proxy, fsck, migrate, backup,
     restore_, export, import_, recover, witness, witnesses,
 ):  # fmt: skip
     commands.add_command(command)
+
+
+log.add_command(log_freeze)
 
 
 def main() -> None:

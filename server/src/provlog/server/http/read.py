@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.tiles import Tile, parse_path
+from provlog.server.announcements import announcements
 from provlog.server.http.auth import FOLLOWERS, MONITORS, Reader, require_reader
 from provlog.server.http.context import POLLS, SERVICE, SETTINGS
 from provlog.server.http.crowd import Polls
@@ -44,6 +45,15 @@ async def _size_of(log: Log) -> int:
         return (await log.refresh()).size
     served = await log.published.serve()
     return 0 if served is None else served.head.size
+
+
+async def get_announcements(request: web.Request) -> web.Response:
+    """Return every key that the log announced, and its end, each entry proved."""
+    log = (await require_reader(request, FOLLOWERS)).log
+    read_query(request)
+    head = await log.refresh()
+    body = await announcements(log, request.app[SERVICE].storage, head)
+    return web.Response(body=body, content_type="application/json")
 
 
 async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> None:

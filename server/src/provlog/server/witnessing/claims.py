@@ -6,7 +6,7 @@ from provlog.server.log import Log
 from provlog.server.storage.base import Storage
 from provlog.server.tree import TileCache, Tree
 from provlog.server.witnessing.calls import Calls, WitnessError
-from provlog.server.witnessing.judging import WAY_OUT, Ground, overruled
+from provlog.server.witnessing.judging import WAY_OUT, Ground, overruled, own_trust
 from provlog.server.witnessing.settings import WitnessSettings
 from provlog.server.witnessing.witness import AheadError, RejectedProofError, Witness
 
@@ -45,7 +45,8 @@ class Claims:
         log = self._log
         # All is read anew: what is at hand may be of a tree that the database lost.
         tree = Tree(self._storage, log.id, TileCache(0))
-        ground = Ground(log.origin, log.verifiers(), size, tree)
+        trust = own_trust(log.origin, log.announced, log.signer.keys)
+        ground = Ground(trust, size, tree)
         objection = None
         with contextlib.suppress(WitnessError):
             objection = await ground.proven(calls, witness.endpoint)

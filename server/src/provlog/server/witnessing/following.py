@@ -14,7 +14,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from provlog.merkle.keys import VerifierKey
+from provlog.server.announced import Announced, read_announced
 from provlog.server.errors import ConfigurationError, ForkError, describe
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
@@ -22,17 +22,22 @@ from provlog.server.storage.base import Head, LogRecord, Storage
 from provlog.server.tree import TileCache, Tree
 from provlog.server.witnessing.figures import WitnessFigures
 from provlog.server.witnessing.folder import Lease
-from provlog.server.witnessing.judging import WAY_OUT, Ground, empty_note, inquire
+from provlog.server.witnessing.judging import (
+    WAY_OUT,
+    Ground,
+    empty_note,
+    inquire,
+    own_trust,
+)
 from provlog.server.witnessing.published import Publication
 from provlog.server.witnessing.rounds import Rounds
 from provlog.server.witnessing.settings import WitnessSettings, read_witnesses
-from provlog.server.witnessing.showing import read_state, state_path, write_state
+from provlog.server.witnessing.showing import StateKeeper, read_state, state_path
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 0.25
 SETTINGS_SECONDS: Final = 1.0
-STATE_SECONDS: Final = 2.0
 MOST_AT_ONCE: Final = 16
 """Of how many logs the witnesses are asked for their sizes at a time."""
 
@@ -124,13 +129,15 @@ class Witnessing:
     async def _inquire(
         self, record: LogRecord, settings: WitnessSettings, head: Head
     ) -> None:
-        signing = [self._keyring.load(record.name).signing]
-        keys = {VerifierKey.parse(record.log_key), *(key.verifier() for key in signing)}
+        keys = self._keyring.load(record.name)
+        first = Announced(record.log_key)
+        announced = await read_announced(self._storage, record.id, first, head.size)
         tree = Tree(self._storage, record.id, TileCache(0))
-        ground = Ground(record.origin, tuple(keys), head.size, tree)
+        trust = own_trust(record.origin, announced, keys)
+        ground = Ground(trust, head.size, tree)
         objection = await self._published_objection(ground, record.name)
-        if objection is None:
-            note = empty_note(record.origin, signing)
+        note = empty_note(record.origin, announced, keys, head.size)
+        if objection is None and note is not None:
             found = await inquire(ground, settings, note)
             self._known[record.name] = dict(found.known)
             objection = found.objection
@@ -201,7 +208,7 @@ class Witnessing:
         known = self._known.pop(name, None) or ({} if kept is None else kept.sizes())
         rounds = Rounds(log, self._storage, publication, self._figures, known)
         self._figures.asking[name] = rounds.witnesses, lambda: rounds.waiting
-        keeper = _StateKeeper(path, log.origin, rounds)
+        keeper = StateKeeper(path, log.origin, rounds.witnesses)
         task = asyncio.create_task(rounds.run(keeper.keep))
         self._asking[name] = _Asking(rounds, lease, task)
         return True
@@ -276,22 +283,3 @@ class Witnessing:
         if self._folders is None:
             raise ConfigurationError("there is no folder for what witnesses cosigned")
         return self._folders.state
-
-
-class _StateKeeper:
-    """Writes down what is known of a log's witnesses, now and then."""
-
-    def __init__(self, path: Path, origin: str, rounds: Rounds) -> None:
-        self._path = path
-        self._origin = origin
-        self._rounds = rounds
-        self._kept = 0.0
-
-    def keep(self) -> None:
-        if time.monotonic() - self._kept < STATE_SECONDS:
-            return
-        self._kept = time.monotonic()
-        try:
-            write_state(self._path, self._origin, self._rounds.witnesses)
-        except OSError as error:
-            logger.warning("%s cannot be written: %s", self._path, error.strerror)

@@ -16,11 +16,13 @@ from typing import Final, Protocol
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import EMPTY_ROOT
-from provlog.merkle.keys import SigningKey, VerifierKey
-from provlog.merkle.notes import sign_note
+from provlog.merkle.keys import VerifierKey
+from provlog.merkle.notes import add_signatures, sign_note
 from provlog.merkle.policy import Policy
-from provlog.merkle.trust import Trust, verify_checkpoint
+from provlog.merkle.trust import ReplacedKey, Trust, verify_checkpoint
 from provlog.merkle.witness_messages import AddCheckpoint
+from provlog.server.announced import Announced
+from provlog.server.keyring import LogKeys
 from provlog.server.witnessing.calls import Calls, WitnessError
 from provlog.server.witnessing.settings import Endpoint, WitnessSettings
 from provlog.server.witnessing.witness import read_known_size
@@ -46,12 +48,19 @@ class Roots(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a log's database holds: `size` leaves, in a tree. `keys` verify the log."""
+    """What a log's database holds: `size` leaves, in a tree.
 
-    origin: str
-    keys: tuple[VerifierKey, ...]
+    `trust` is in the log's own keys, announced or held.
+    """
+
+    trust: Trust
     size: int
     tree: Roots
+
+    @property
+    def origin(self) -> str:
+        """The log's origin."""
+        return self.trust.origin
 
     async def objection(self, who: str, note: bytes) -> str | None:
         """Return what a note proves against the database, None where it proves nothing.
@@ -59,7 +68,7 @@ class Ground:
         `who` shows it. What the log's own key did not sign proves nothing.
         """
         try:
-            signed = verify_checkpoint(note, Trust(self.keys, self.origin))
+            signed = verify_checkpoint(note, self.trust)
         except MerkleError:
             return None
         point = signed.checkpoint
@@ -113,9 +122,45 @@ def overruled(
     )
 
 
-def empty_note(origin: str, keys: Sequence[SigningKey]) -> bytes:
-    """Return the signed checkpoint of no leaves, which contradicts no history."""
-    return sign_note(Checkpoint(origin, 0, EMPTY_ROOT).text(), keys)
+def own_trust(origin: str, announced: Announced, keys: LogKeys) -> Trust:
+    """Return trust in a log's own keys: those it announced, and those that are held.
+
+    A database that lost the announcement of a key does not know it; the keyring does. A
+    key that was replaced counts for trees that do not hold the entry that replaced it.
+    """
+    known = [VerifierKey.parse(each.vkey) for each in announced.keys]
+    held = [key.verifier() for key in keys.signers().values()]
+    replaced = tuple(
+        ReplacedKey(key, each.until, by)
+        for key, each, by in zip(known, announced.keys, known[1:], strict=False)
+        if each.until is not None
+    )
+    return Trust(tuple(dict.fromkeys([*known, *held])), origin, replaced=replaced)
+
+
+def empty_note(
+    origin: str, announced: Announced, keys: LogKeys, size: int
+) -> bytes | None:
+    """Return the signed checkpoint of no leaves, which contradicts no history.
+
+    It is signed by those who sign a tree of `size` leaves, since these are the keys
+    that witnesses know; None where none of them is held.
+    """
+    held = keys.signers()
+    signing = [
+        held[vkey]
+        for vkey in announced.keys_of(size)
+        if vkey in held and held[vkey].key_id not in keys.last
+    ]
+    if not signing:
+        return None
+    text = Checkpoint(origin, 0, EMPTY_ROOT).text()
+    note = sign_note(text, signing)
+    return (
+        note
+        if keys.mldsa is None
+        else add_signatures(note, [keys.mldsa.cosign(text, 0)])
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from pathlib import Path
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.notes import MAX_NOTE_SIZE, parse_note_unverified
 from provlog.merkle.policy import Policy
-from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
+from provlog.merkle.trust import SignedCheckpoint, verify_checkpoint
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
 from provlog.server.witnessing import folder
 from provlog.server.witnessing.answers import Cosigned
+from provlog.server.witnessing.judging import own_trust
 from provlog.server.witnessing.settings import WitnessSettings
 
 logger = logging.getLogger(__name__)
@@ -181,8 +182,9 @@ class Publication:
         return await self.log.tree.root(head.size) == head.root
 
     def _verify(self, note: bytes, policy: Policy) -> Published:
-        trust = Trust(self.log.verifiers(), self.log.origin, policy)
-        return describe(verify_checkpoint(note, trust))
+        log = self.log
+        trust = own_trust(log.origin, log.announced, log.signer.keys)
+        return describe(verify_checkpoint(note, replace(trust, policy=policy)))
 
 
 def describe(signed: SignedCheckpoint) -> Published:

@@ -4,6 +4,7 @@
 worth nothing but the question that it saves: a lost one is made anew.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,10 @@ import msgspec
 from provlog.server.witnessing import folder
 from provlog.server.witnessing.witness import Witness
 
+logger = logging.getLogger(__name__)
+
 MAX_STATE: Final = 1 << 20
+KEEP_SECONDS: Final = 2.0
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -84,3 +88,23 @@ def read_state(path: Path, origin: str | None = None) -> State | None:
     except (OSError, msgspec.MsgspecError):
         return None
     return state if origin is None or state.origin == origin else None
+
+
+class StateKeeper:
+    """Writes down what is known of a log's witnesses, now and then."""
+
+    def __init__(self, path: Path, origin: str, witnesses: Sequence[Witness]) -> None:
+        self._path = path
+        self._origin = origin
+        self._witnesses = witnesses
+        self._kept = -KEEP_SECONDS
+
+    def keep(self) -> None:
+        """Write it down, unless that was done a moment ago; a failure is logged."""
+        if time.monotonic() - self._kept < KEEP_SECONDS:
+            return
+        self._kept = time.monotonic()
+        try:
+            write_state(self._path, self._origin, self._witnesses)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._path, error.strerror)
