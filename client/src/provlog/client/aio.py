@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from provlog.client.accounting import require_records
 from provlog.client.answers import Receipt, read_batch, read_receipt
@@ -48,14 +49,14 @@ class AsyncClient(Reader):
         content, 410 that the event was logged and erased. An `UnavailableError` holds
         the event with its id in `unsettled`: submit that one again.
         """
-        await self._heads.recall()
+        await self._recall()
         submission = prepare(event)
         try:
             answer = await self._post(
                 submission.body, "application/cloudevents+json", MAX_RECEIPT, {}
             )
-            receipt = read_receipt(
-                answer.body, self._trust, created=answer.status == 201
+            receipt = await self._keys.believe(
+                partial(read_receipt, answer.body, created=answer.status == 201)
             )
             _require_submitted(receipt, submission)
             await self._accept(receipt)
@@ -74,7 +75,7 @@ class AsyncClient(Reader):
         later batch raise, these are done for good. An `UnavailableError` holds in
         `unsettled` all events without a result, with their ids: submit these again.
         """
-        await self._heads.recall()
+        await self._recall()
         submissions = [prepare(event) for event in events]
         results: list[Result] = []
         for batch in split_batches(submissions):
@@ -110,7 +111,7 @@ class AsyncClient(Reader):
         `on_results` is as in `submit_batch`; to submit `raw` again makes no second
         entries.
         """
-        await self._heads.recall()
+        await self._recall()
         results: list[Result] = []
         waiting = deque(cut_records(raw, format).batches())
         while waiting:
@@ -136,7 +137,7 @@ class AsyncClient(Reader):
             MAX_BATCH_ANSWER,
             {},
         )
-        results = read_batch(answer.body, len(batch), self._trust)
+        results = await self._keys.believe(partial(read_batch, answer.body, len(batch)))
         for submission, result in zip(batch, results, strict=True):
             if isinstance(result, Receipt):
                 _require_submitted(result, submission)
@@ -152,7 +153,7 @@ class AsyncClient(Reader):
             MAX_BATCH_ANSWER,
             {"format": format_, "source": source},
         )
-        results = read_batch(answer.body, None, self._trust)
+        results = await self._keys.believe(partial(read_batch, answer.body, None))
         require_records(results, source, records.items)
         await self._accept_first(results)
         return results

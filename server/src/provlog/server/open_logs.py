@@ -12,6 +12,7 @@ from provlog.server.guard.lineage import Lineage
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log, open_log
 from provlog.server.registry import create_log
+from provlog.server.signing import KeyFiles
 from provlog.server.storage.base import LogRecord, Storage, TokenRecord
 from provlog.server.tokens import reaches
 from provlog.server.tree import TileCache
@@ -141,7 +142,7 @@ class OpenLogs:
             log = await open_log(
                 self._storage,
                 record,
-                self._keyring.load(record.name),
+                self._key_files(record.name),
                 self._guard,
                 self._cache,
                 os.urandom,
@@ -154,6 +155,9 @@ class OpenLogs:
         # Recorded once every head was found to go on from what was released: a database
         # that lost some must not take the place of the one that has them.
         await self._lineage.open(self._storage.incarnation(), origins)
+
+    def _key_files(self, name: str) -> KeyFiles:
+        return KeyFiles(self._keyring.files(name), lambda: self._keyring.load(name))
 
     def _is_retired(
         self, record: LogRecord, guarded: Mapping[int, GuardRecord | None]

@@ -15,6 +15,7 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import (
     ClockError,
     ConfigurationError,
+    FrozenError,
     HaltedError,
     OverloadedError,
     OversizedError,
@@ -40,6 +41,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "timeout": (408, "The request did not arrive in time"),
     "conflict": (409, "Something else stands under this name"),
     "erased": (410, "The content was erased"),
+    "frozen": (410, "The log has ended"),
     "retired": (410, "The log is retired"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The content is of a type that is not read here"),
@@ -151,8 +153,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("not-found", str(error))
         case OversizedError():
             return Problem("too-large", str(error))
-        case RetiredError():
-            return Problem("retired", str(error), more={"successor": error.successor})
+        case RetiredError() | FrozenError():
+            return _ended(error)
         case UnavailableError():
             return _unavailable(error)
         case ConfigurationError():
@@ -162,6 +164,13 @@ def problem_of(error: Exception) -> Problem | None:
         case web.HTTPException():
             return _http_problem(error)
     return None
+
+
+def _ended(error: RetiredError | FrozenError) -> Problem:
+    if isinstance(error, RetiredError):
+        return Problem("retired", str(error), more={"successor": error.successor})
+    more = None if error.successor is None else {"successor": error.successor}
+    return Problem("frozen", str(error), more=more)
 
 
 def _unavailable(error: UnavailableError) -> Problem:

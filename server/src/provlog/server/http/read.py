@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.tiles import Tile, parse_path
+from provlog.server.announcements import announcements
 from provlog.server.guard import ReleasedHead
 from provlog.server.http.auth import FOLLOWERS, MONITORS, Reader, require_reader
 from provlog.server.http.context import POLLS, SERVICE, SETTINGS
@@ -36,6 +37,15 @@ async def get_checkpoint(request: web.Request) -> web.Response:
         seconds = min(seconds, settings.poll_seconds)
         head = await _wait(request.app[POLLS], reader, size, seconds)
     return text_response(log.note(head))
+
+
+async def get_announcements(request: web.Request) -> web.Response:
+    """Return every key that the log announced, and its end, each entry proved."""
+    log = (await require_reader(request, FOLLOWERS)).log
+    read_query(request)
+    head = await log.refresh()
+    body = await announcements(log, request.app[SERVICE].storage, head)
+    return web.Response(body=body, content_type="application/json")
 
 
 async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> ReleasedHead:
