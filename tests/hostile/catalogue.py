@@ -3,6 +3,7 @@
 from hostile.lie import Lie
 from hostile.on_answers import ANSWERS
 from hostile.on_histories import HISTORIES
+from hostile.on_keys import KEYS
 from hostile.on_leaves import LEAVES
 from hostile.on_notes import NOTES
 from hostile.on_tiles import TILES
@@ -14,6 +15,7 @@ GROUPS: dict[str, tuple[Lie, ...]] = {
     "Single entries": ANSWERS,
     "Tiles and bundles": TILES,
     "Leaves that the log signed": LEAVES,
+    "Keys, and the end of the log": KEYS,
     "Answers that are none": TRANSPORT,
 }
 CATALOGUE = tuple(lie for group in GROUPS.values() for lie in group)

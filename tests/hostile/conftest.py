@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from hostile.liar import Liar
+from hostile.on_keys import KEY_LOGS
 from hostile.on_leaves import FALSE_LOGS
 from hostile.worlds import open_world
 from support.loopback import in_thread
 
+LOGS = (*FALSE_LOGS, *KEY_LOGS)
+
 
 @asynccontextmanager
 async def _telling(folder: Path) -> AsyncIterator[Liar]:
-    async with open_world(folder, FALSE_LOGS) as world, Liar(world).serving() as liar:
+    async with open_world(folder, LOGS) as world, Liar(world).serving() as liar:
         yield liar
 
 

@@ -107,7 +107,8 @@ class Telltale:
     `tell` returns the answer to a request, None for the true one. `cosigned` gives the
     tool a policy with a witness, who cosigns what the true server says; `fresh` takes
     a tool that remembers nothing of the log, `hurried` one that waits for an answer no
-    longer than `tools.HURRIED`. `index` is the entry that readers ask for.
+    longer than `tools.HURRIED`. `taught` one that
+    was told the truth once before. `index` is the entry that readers ask for.
     """
 
     tell: Tell
@@ -115,6 +116,7 @@ class Telltale:
     cosigned: bool = False
     fresh: bool = False
     hurried: bool = False
+    taught: bool = False
     index: int = INDEX
 
 

@@ -1,6 +1,7 @@
 """Every lie of the catalogue is told to every tool, and becomes what the row says."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,13 @@ def tell(liar: Liar, told: Telltale, tool: str, folder: Path) -> tuple[Desk, Out
         return desk, TOOLS[tool](desk)
 
 
+@pytest.mark.parametrize("log", ["main", "rotated"])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_tool_that_is_told_the_truth_is_fine(
-    tool: str, liar: Liar, tmp_path: Path
+    tool: str, log: str, liar: Liar, tmp_path: Path
 ) -> None:
-    desk, outcome = tell(liar, HONEST, tool, tmp_path)
+    truth = replace(HONEST, log=log, taught=log != "main")
+    desk, outcome = tell(liar, truth, tool, tmp_path)
     assert (outcome.code, liar.told, desk.evidence) == (FINE, 0, []), outcome.text
 
 
