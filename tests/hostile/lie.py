@@ -30,6 +30,8 @@ STALE: Final = (
     "stale: serves its tree of … entries, having signed …; "
     "it is an older head of the same log"
 )
+MISSED: Final = "STALE: the log serves its tree of … entries, having signed …:"
+REPLACED: Final = "signed only by key …, which the log's entry … replaced"
 NO_PATH: Final = "inclusion of leaf … in …: another root"
 
 Said: TypeAlias = Mapping[str, str]

@@ -3,7 +3,9 @@
 from hostile.liar import Answer, Telling, Telltale
 from hostile.lie import (
     ALL,
+    AUDITS,
     HEADS,
+    MISSED,
     NO_PATH,
     NO_PROOF,
     NOT_ONE,
@@ -174,8 +176,9 @@ HISTORIES = (
         "nobody",
         said={
             "monitor": STALE,
+            AUDITS: MISSED,
         },
-        blind="checkpoint audit gaps compare",
+        blind="checkpoint compare",
     ),
     Lie(
         "stale-alone",
@@ -191,8 +194,9 @@ HISTORIES = (
         "nobody",
         said={
             "monitor": STALE,
+            AUDITS: MISSED,
         },
-        blind="checkpoint audit gaps compare",
+        blind="checkpoint compare",
     ),
     Lie(
         "empty-root",

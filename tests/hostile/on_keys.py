@@ -7,7 +7,7 @@ and one was frozen. Who is *taught* has followed that before the lie.
 import json
 
 from hostile.liar import Answer, Tell, Telling, Telltale
-from hostile.lie import HEADS, SUBMITTERS, UNREAD, Lie
+from hostile.lie import HEADS, REPLACED, SUBMITTERS, UNREAD, Lie
 from hostile.telling import checkpoint, notes
 from hostile.worlds import FalseLog, false_origin
 from provlog.merkle.announcements import format_announcements
@@ -130,7 +130,7 @@ KEYS = (
         Telltale(_by(0), log="rotated", taught=True),
         "the log",
         caught={
-            f"{UNREAD} audit gaps": "signed only by key …, which the log's entry … replaced",
+            f"{UNREAD} audit gaps": REPLACED,
         },
     ),
     Lie(

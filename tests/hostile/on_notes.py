@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 
 from hostile.liar import Telling, Telltale
-from hostile.lie import ALL, HEADS, STALE, UNREAD, Lie
+from hostile.lie import ALL, AUDITS, HEADS, MISSED, STALE, UNREAD, Lie
 from hostile.telling import checkpoint, notes
 from hostile.worlds import COSIGNED_AT, OLD, STRANGER, WITNESS
 from provlog.merkle.notes import sign_note
@@ -236,7 +236,8 @@ NOTES = (
         "nobody",
         said={
             "monitor": STALE,
+            AUDITS: MISSED,
         },
-        blind="checkpoint audit gaps compare",
+        blind="checkpoint compare",
     ),
 )

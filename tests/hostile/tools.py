@@ -290,7 +290,9 @@ def waiting(lie: Telltale) -> Iterator[None]:
     seconds = HURRIED if lie.hurried else PATIENT
     with pytest.MonkeyPatch.context() as patch:
         for each in (Reader, Client):
-            patch.setitem(each.__init__.__kwdefaults__, "timeout", seconds)
+            defaults = each.__init__.__kwdefaults__
+            assert defaults is not None
+            patch.setitem(defaults, "timeout", seconds)
         patch.setattr(LogReader.__init__, "__defaults__", (seconds,))
         patch.setattr(comparing_places, "_ATTEMPT_SECONDS", seconds)
         patch.setattr(sender, "FIRST_PAUSE", 0.01)
