@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 from hostile.catalogue import CATALOGUE, GROUPS
 from hostile.lie import ALL, ONLINE, SUBMITTERS, Lie, Said
+from hostile.on_witnesses import WITNESSES
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "threat-model.md"
 BEGIN: Final = "<!-- the catalogue of lies: make lies -->\n"
@@ -35,6 +36,12 @@ def section() -> str:
         lines += ["", f"### {name}", "", "| a log that | is caught by | blame |"]
         lines += ["|---|---|---|"]
         lines += [_row(lie) for lie in lies]
+    lines += ["", "### Witnesses that lie to the log", ""]
+    lines += [
+        "| a witness that | `provlog-server serve` logs | blame |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {lie.what} | “{lie.said}” | the witness |" for lie in WITNESSES]
     return "\n".join(lines) + "\n\n"
 
 
@@ -42,8 +49,10 @@ def _summary() -> str:
     caught = sum(bool(lie.caught) for lie in CATALOGUE)
     said = sum(bool(lie.said) and not lie.caught for lie in CATALOGUE)
     return (
-        f"{len(CATALOGUE)} lies: {caught} make a command fail, {said} more are told of,"
-        f" and {len(CATALOGUE) - caught - said} cannot be seen by any of them."
+        f"{len(CATALOGUE)} lies of a log: {caught} make a command fail, {said} more are"
+        f" told of, and {len(CATALOGUE) - caught - said} are seen by none of them. And"
+        f" {len(WITNESSES)} of a witness, one of three, of whom two suffice: the log"
+        " goes on."
     )
 
 
