@@ -41,8 +41,10 @@ def _bomb() -> Answer:
     return Answer(200, _BOMB, {"Content-Encoding": "gzip"})
 
 
-def _redirecting() -> Answer:
-    return Answer(302, b"", {"Location": "http://127.0.0.1:9/collect"})
+async def _redirecting(telling: Telling) -> Answer | None:
+    # The same machine under another name: another host, to whom no token may go.
+    port = telling.liar.url.rpartition(":")[2]
+    return Answer(302, b"", {"Location": f"http://localhost:{port}/elsewhere"})
 
 
 def _later() -> Answer:
@@ -98,7 +100,7 @@ TRANSPORT = (
     Lie(
         "redirect",
         "redirects to another host, to get the token",
-        Telltale(always(_redirecting)),
+        Telltale(_redirecting),
         "nobody",
         said={
             f"{ONLINE} compare": "the server redirects (HTTP status 302)",

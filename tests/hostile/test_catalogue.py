@@ -16,10 +16,13 @@ from hostile.worlds import KNOWN
 WHOLE = os.environ.get("PROVLOG_TEST_WHOLE_CATALOGUE") == "1"
 """Whether lies are told to those as well who should not meet them."""
 
+ENOUGH = 100 << 20
+"""More than any tool takes of an answer without end; the most is 64 MiB."""
+
 
 def tell(liar: Liar, told: Telltale, tool: str, folder: Path) -> tuple[Desk, Outcome]:
     """Let one tool meet a lie, and return how that ended."""
-    liar.lie, liar.told = told, 0
+    liar.lie, liar.told, liar.sent = told, 0, 0
     stranger = told.fresh or told.log != "main"
     seen = None if stranger else liar.world.notes[KNOWN]
     desk = Desk(liar, folder / tool, seen)
@@ -46,6 +49,8 @@ def test_a_lie_is_caught_where_the_catalogue_says(
             continue
         desk, outcome = tell(liar, lie.told, tool, tmp_path)
         require(lie, tool, outcome, liar.told)
+        assert liar.sent <= ENOUGH
+        assert liar.stolen == 0
         require_evidence(lie, desk)
 
 
