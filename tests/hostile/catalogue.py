@@ -2,6 +2,7 @@
 
 from hostile.lie import Lie
 from hostile.on_answers import ANSWERS
+from hostile.on_files import FILES
 from hostile.on_histories import HISTORIES
 from hostile.on_keys import KEYS
 from hostile.on_leaves import LEAVES
@@ -15,6 +16,7 @@ GROUPS: dict[str, tuple[Lie, ...]] = {
     "Single entries": ANSWERS,
     "Tiles and bundles": TILES,
     "Leaves that the log signed": LEAVES,
+    "Files, and look-ups": FILES,
     "Keys, and the end of the log": KEYS,
     "Answers that are none": TRANSPORT,
 }

@@ -77,6 +77,11 @@ class Telling:
         self.liar = liar
         self.true: Answer | None = None
 
+    @property
+    def lie(self) -> "Telltale":
+        """The lie that is told."""
+        return self.liar.lie
+
     def met(self) -> None:
         """Count the true answer as a lie: one stands in what it is about."""
         self.liar.told += 1
@@ -108,7 +113,9 @@ class Telltale:
     tool a policy with a witness, who cosigns what the true server says; `fresh` takes
     a tool that remembers nothing of the log, `hurried` one that waits for an answer no
     longer than `tools.HURRIED`. `taught` one that
-    was told the truth once before. `index` is the entry that readers ask for.
+    was told the truth once before. `index` is the entry that readers ask for, by the source
+    and id of its event if `lookup`. `handed` makes the file that `verify` is given
+    instead of the receipt of that entry.
     """
 
     tell: Tell
@@ -118,13 +125,15 @@ class Telltale:
     hurried: bool = False
     taught: bool = False
     index: int = INDEX
+    lookup: bool = False
+    handed: Callable[[World], bytes] | None = None
 
 
-async def _nothing(telling: Telling) -> Answer | None:
+async def nothing(telling: Telling) -> Answer | None:
     return None
 
 
-HONEST = Telltale(_nothing)
+HONEST = Telltale(nothing)
 
 
 class Liar:

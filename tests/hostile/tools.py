@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from hostile.liar import HONEST, Liar, Telltale
-from hostile.worlds import KNOWN, WITNESS
+from hostile.worlds import KNOWN, WITNESS, event_id
 from provlog.client import AsyncClient, Client, FileMemory, Outbox, comparing_places
 from provlog.client.cli import cli
 from provlog.client.errors import ClientError, UnavailableError
@@ -29,6 +29,7 @@ from provlog.client.outbox import sender
 from provlog.client.reading import Reader
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.trust import Trust
+from support.services import SOURCE
 
 PATIENT: Final = 20.0
 HURRIED: Final = 0.3
@@ -201,7 +202,11 @@ def checkpoint(desk: Desk) -> Outcome:
 
 def entry(desk: Desk) -> Outcome:
     """Fetch an entry, with an auditor's token."""
-    return desk.command("entry", str(desk.liar.lie.index), role="auditor")
+    lie = desk.liar.lie
+    asked = [str(lie.index)]
+    if lie.lookup:
+        asked = ["--source", SOURCE, "--id", event_id(lie.index)]
+    return desk.command("entry", *asked, role="auditor")
 
 
 def proof(desk: Desk) -> Outcome:
@@ -226,8 +231,10 @@ def gaps(desk: Desk) -> Outcome:
 
 def verify(desk: Desk) -> Outcome:
     """Verify, offline, the receipt that the log hands out for an entry."""
-    before = desk.liar.told
+    before, handed = desk.liar.told, desk.liar.lie.handed
     data = _handed_out(desk)
+    if handed is not None:
+        desk.liar.told, data = 1, handed(desk.liar.world)
     if data is None:
         # There is nothing to look at.
         desk.liar.told = before

@@ -203,6 +203,11 @@ async def _write_false_logs(
     return keys
 
 
+def event_id(index: int) -> str:
+    """Return the id of the event of one of the first entries of the log `main`."""
+    return f"event-{PAST}-{index - 1}"
+
+
 def false_origin(name: str) -> str:
     """Return the origin of a log with false leaves."""
     return f"log.example.com/{name}"
