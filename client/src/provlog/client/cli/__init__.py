@@ -12,9 +12,11 @@ from typing import IO, Any, NoReturn
 import click
 
 from provlog.client.cli.auditing import audit
+from provlog.client.cli.comparing import compare
 from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
 from provlog.client.cli.reporting import gaps
+from provlog.client.cli.ruling import rules
 from provlog.client.cli.spooling import spool
 from provlog.client.cli.submitting import submit
 from provlog.client.cli.verifying import verify
@@ -97,6 +99,8 @@ for _command in (
     monitor,
     audit,
     gaps,
+    rules,
+    compare,
 ):
     cli.add_command(_command)
 
