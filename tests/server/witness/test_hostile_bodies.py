@@ -17,6 +17,7 @@ from provlog.server.witness.figures import WitnessFigures
 from provlog.server.witness.judging import Refusal
 from provlog.server.witness.keys import KeyFolder
 from provlog.server.witness.roll import Roll, add_log
+from provlog.server.witness.soundness import Soundness
 from provlog.server.witness.store import DATABASE, WitnessStore
 from support.asked_witnesses import asked_witness
 from support.witnessed_logs import ORIGIN, MemoryLog
@@ -38,7 +39,7 @@ def witness(tmp_path: Path) -> Iterator[Witness]:
     store = WitnessStore(folder / DATABASE)
     add_log(store, LOG.vkey, None, None, "")
     figures = WitnessFigures(CollectorRegistry())
-    made = Witness(store, Roll(store), KeyFolder(folder), Clock(), figures)
+    made = Witness(store, Roll(store), KeyFolder(folder), Soundness(Clock()), figures)
     yield made
     made._thread.shutdown()
     store.close()
