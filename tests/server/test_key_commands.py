@@ -87,6 +87,9 @@ def test_a_log_is_ended_only_by_somebody_who_means_it(tmp_path: Path) -> None:
     ended = operator.said("log", "freeze", "main", "--yes")
     assert ended.stdout == "log main ended with entry 1\n"
     assert operator.run("log", "freeze", "main", "--yes")["index"] == 1
+    shown = operator.said("log", "show", "main").stdout
+    assert f"signing    {operator.log_key}\n" in shown
+    assert "ended      with entry 1; no other log goes on" in shown
     late = operator.said("token", "create", "--role", "monitor")
     assert "the log has ended" in str(late.exception)
 
