@@ -12,6 +12,7 @@ from provlog.merkle.keys import VerifierKey
 from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.server.cli import commands
 from provlog.server.cli.common import exit_code
+from provlog.server.files import write_private
 from provlog.server.intake.cloudevents import BATCH
 from provlog.server.key_changes import freeze, retire_keys
 from support.events import event_json
@@ -142,6 +143,31 @@ async def test_a_client_that_knew_the_first_key_is_led_to_the_newest(
         ("signing", 2),
     ]
     assert shown["keys"][-1]["log_key"] == key.vkey()
+
+
+async def test_a_server_that_lacks_a_key_says_so_in_its_log_and_not_to_its_readers(
+    log: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = await rotate(log.service, log.log)
+    path = log.log.signer.files.key_path(key)
+    secret = path.read_text()
+    path.unlink()
+    log.log.signer.look()
+    for _ in range(2):
+        for answer in (
+            await log.post(event_json(id="late")),
+            await log.get("/logs/main/checkpoint", role="monitor"),
+            await log.get(ROUTE, role="monitor"),
+            await log.get("/readyz", role=None),
+        ):
+            assert answer.status == 503
+            assert str(path.parent).encode() not in answer.body
+            assert path.name.encode() not in answer.body
+    said = [each for each in caplog.records if path.name in each.getMessage()]
+    assert len(said) == 1
+    write_private(path, secret)
+    assert (await log.post(event_json(id="late"))).status == 201
+    assert (await log.get("/readyz", role=None)).status == 200
 
 
 async def test_a_log_that_ended_says_so_to_writers_and_is_read_as_before(
