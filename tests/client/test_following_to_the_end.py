@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from provlog.client import FileMemory, watching
 from provlog.client.cli import cli
-from provlog.client.evidence import verify_evidence
+from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
 from provlog.client.freeze_evidence import FreezeConviction, FreezeEvidence
 from provlog.client.memory import Evidence
@@ -80,7 +80,7 @@ async def caught(watch: Watch) -> MisbehaviourError:
 def judged(error: MisbehaviourError, log: RotatingLog) -> object:
     """Return what the kept file proves to whoever has the first key."""
     assert error.report.evidence is not None
-    return verify_evidence(Path(error.report.evidence).read_bytes(), log.trust)
+    return judge_evidence(Path(error.report.evidence).read_bytes(), log.trust)
 
 
 async def test_a_monitor_follows_rotations_and_reports_growth(
@@ -281,7 +281,7 @@ def test_a_log_that_goes_on_after_its_end_is_convicted_before_it_is_read(
     assert result.exit_code == 1
     assert "ended with its entry" in result.output
     (kept,) = (tmp_path / "state").rglob("*.inconsistency.json")
-    assert isinstance(verify_evidence(kept.read_bytes(), log.trust), FreezeConviction)
+    assert isinstance(judge_evidence(kept.read_bytes(), log.trust), FreezeConviction)
 
 
 def test_of_several_keys_that_are_given_any_one_is_enough(
@@ -398,7 +398,7 @@ def test_a_freeze_proved_in_a_larger_tree_is_a_conviction_in_itself() -> None:
     last = log.announced(log.ended, [log.newest()], len(log.leaves))
     document = format_announcements(log.origin, [*log.announcements()[:1], last])
     data = evidence(log, log.note(), announcements=json.loads(document))
-    found = verify_evidence(data, log.trust)
+    found = judge_evidence(data, log.trust)
     assert isinstance(found, FreezeConviction)
     assert found.larger.checkpoint.size == len(log.leaves)
 
@@ -432,9 +432,9 @@ def test_nothing_less_convicts_a_log() -> None:
         (evidence(log, log.note(7), announcements=None), MalformedError),
     ):
         with pytest.raises(error):
-            verify_evidence(data, log.trust)
+            judge_evidence(data, log.trust)
     with pytest.raises(MerkleError):
-        verify_evidence(evidence(log, log.note()), other.trust)
+        judge_evidence(evidence(log, log.note()), other.trust)
 
 
 @settings(max_examples=30, deadline=None)
@@ -449,5 +449,5 @@ def test_an_honest_frozen_log_is_not_convicted(data: st.DataObject) -> None:
         st.lists(st.sampled_from(log.signers(len(log.leaves))), unique=True)
     )
     with pytest.raises(MerkleError) as caught:
-        verify_evidence(evidence(log, log.note(size, keys)), log.trust)
+        judge_evidence(evidence(log, log.note(size, keys)), log.trust)
     assert not isinstance(caught.value, FrozenError)
