@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from provlog.client import FileMemory, watching
 from provlog.client.cli import cli
-from provlog.client.evidence import judge_evidence
+from provlog.client.evidence import judge_evidence, verify_evidence
 from provlog.client.fetching import LogReader
 from provlog.client.freeze_evidence import FreezeConviction, FreezeEvidence
 from provlog.client.memory import Evidence
