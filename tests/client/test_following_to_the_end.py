@@ -181,6 +181,19 @@ async def test_a_head_from_behind_the_end_that_is_remembered_convicts(
     assert isinstance(judged(await caught(watch), log), FreezeConviction)
 
 
+async def test_what_is_remembered_under_a_new_key_binds_a_reader_that_is_used_again(
+    watch: Watch, reader: LogReader, log: RotatingLog, served: Served, tmp_path: Path
+) -> None:
+    log.rotate(1, retire=True)
+    fork = log.fork()
+    log.append(event(id="true"))
+    await watch.look()
+    fork.append(event(id="false"))
+    served.switch(fork)
+    again = Watch(reader, log.trust, FileMemory(tmp_path / "state"))
+    assert (await caught(again)).report.detail.startswith("forked: ")
+
+
 async def test_a_monitor_refuses_a_stolen_key_and_says_so(
     watch: Watch, log: RotatingLog
 ) -> None:
