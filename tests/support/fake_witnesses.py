@@ -80,7 +80,11 @@ class FakeWitness:
 
     async def _add(self, request: web.Request) -> web.Response:
         asked = parse_add_checkpoint(await request.read())
-        opened = open_note(asked.checkpoint, self.log_keys)
+        try:
+            opened = open_note(asked.checkpoint, self.log_keys)
+        except MerkleError:
+            self.asked[403] += 1
+            return web.Response(status=403)
         point = parse_checkpoint_text(opened.text)
         self.sizes.append((asked.old_size, point.size))
         if self.lie is not None:
