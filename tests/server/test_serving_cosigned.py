@@ -113,6 +113,23 @@ async def test_failing_open_the_newest_head_is_served_after_a_while(
             assert signed.checkpoint.size == 2
 
 
+async def test_failing_open_a_newer_head_has_its_time_to_be_cosigned(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    one, two = FakeWitness("w1", keys_of(made)), FakeWitness("w2", keys_of(made))
+    async with serving(one, two):
+        policy = policy_of(one, two, quorum=2)
+        configure(made, policy, fail="open", grace="1h")
+        async with asking(made) as served:
+            await until(size_is(served, 1))
+            two.lie = unknowing
+            assert (await served.post(event_json())).status == 201
+            await until(lambda: one.size == 2 and two.asked[404] > 2)
+            signed = await served_checkpoint(served, trust_by(made, policy))
+            assert signed.checkpoint.size == 1
+
+
 async def test_failing_open_other_processes_serve_the_same(tmp_path: Path) -> None:
     made = await make_instance(tmp_path)
     one = one_of(made)

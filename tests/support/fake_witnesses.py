@@ -134,11 +134,16 @@ def answer(lines: Sequence[SignatureLine]) -> web.Response:
     return web.Response(text="".join(f"{format_signature(*each)}\n" for each in lines))
 
 
+def flipped(value: bytes) -> bytes:
+    """Return a signature that is false."""
+    return value[:-1] + bytes([value[-1] ^ 1])
+
+
 async def wrong_signature(
     witness: FakeWitness, _: AddCheckpoint, text: str
 ) -> web.Response:
     lines = witness.lines(text)
-    return answer([each._replace(value=each.value[:-1] + b"\0") for each in lines])
+    return answer([each._replace(value=flipped(each.value)) for each in lines])
 
 
 async def other_root(witness: FakeWitness, _: AddCheckpoint, text: str) -> web.Response:
