@@ -32,7 +32,7 @@ from provlog.merkle.trust import Trust
 from support.services import SOURCE
 
 PATIENT: Final = 20.0
-HURRIED: Final = 0.3
+HURRIED: Final = 0.2
 """How long a tool waits for one answer here, in seconds; that is never waited for
 where there is one."""
 FINE: Final = 0
