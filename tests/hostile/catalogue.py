@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[Lie, ...]] = {
     "Single entries": ANSWERS,
     "Tiles and bundles": TILES,
     "Leaves that the log signed": LEAVES,
-    "Files, and look-ups": FILES,
+    "Files, look-ups and records of providers": FILES,
     "Keys, and the end of the log": KEYS,
     "Answers that are none": TRANSPORT,
 }

@@ -114,8 +114,8 @@ class Telltale:
     a tool that remembers nothing of the log, `taught` one that was told the truth once
     before, `hurried` one that waits for an answer no longer than `tools.HURRIED`.
     `index` is the entry that readers ask for, by source and id of its event if it is a
-    `lookup`. `handed` makes the file that `verify` is given instead of the receipt of
-    that entry.
+    `lookup`. With `records`, `submit` is given those of a provider. `handed` makes the
+    file that `verify` is given instead of the receipt of that entry.
     """
 
     tell: Tell
@@ -126,6 +126,7 @@ class Telltale:
     taught: bool = False
     index: int = INDEX
     lookup: bool = False
+    records: bool = False
     handed: Callable[[World], bytes] | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hostile.liar import Answer, Telling, Telltale, nothing
 from hostile.lie import Lie
-from hostile.telling import entry
+from hostile.telling import entry, records
 from hostile.worlds import KNOWN, OLD, World
 from provlog.merkle.encoding import encode_base64
 from provlog.merkle.keys import SigningKey
@@ -74,7 +74,62 @@ def _name(text: str) -> str:
     return base64.urlsafe_b64decode(text + "==").decode("utf-8", "replace")[:60]
 
 
+def _fewer(body: bytes) -> bytes:
+    """Leave the last record out."""
+    return b"".join(body.splitlines(keepends=True)[:-1])
+
+
+def _altered(body: bytes) -> bytes:
+    return body.replace(b"SUCCESS", b"FAILURE")
+
+
+def _shortened(body: bytes) -> bytes:
+    """Leave out of each record why it was done."""
+    return body.replace(b', "debugContext": {"debugData": {"reason": "joiner"}}', b"")
+
+
+def _renamed(body: bytes) -> bytes:
+    """Give each record the id of another one."""
+    return body.replace(b"-00000000000", b"-10000000000")
+
+
 FILES = (
+    Lie(
+        "altered-record",
+        "alters a provider's record before it logs it",
+        Telltale(records(_altered), records=True),
+        "the log",
+        caught={
+            "submit": "answer: result 1 is not of the record sent",
+        },
+    ),
+    Lie(
+        "shortened-record",
+        "leaves out a part of a provider's record that is no secret",
+        Telltale(records(_shortened), records=True),
+        "the log",
+        caught={
+            "submit": "answer: result 1 is not of the record sent",
+        },
+    ),
+    Lie(
+        "renamed-record",
+        "logs a provider's record under another id",
+        Telltale(records(_renamed), records=True),
+        "the log",
+        caught={
+            "submit": "answer: result 1 is not of the record sent",
+        },
+    ),
+    Lie(
+        "dropped-record",
+        "drops a record of a provider's, and accounts for the others",
+        Telltale(records(_fewer), records=True),
+        "the log",
+        caught={
+            "submit": "answer: not a result for every record",
+        },
+    ),
     Lie(
         "accusation-unshown",
         "is accused with two signed checkpoints that do not contradict each other",

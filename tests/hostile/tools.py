@@ -141,10 +141,36 @@ def events(count: int) -> list[dict[str, Any]]:
 
 
 def submit(desk: Desk) -> Outcome:
-    """Submit two events with `provlog submit`."""
+    """Submit two events with `provlog submit`, or two records of a provider."""
+    if desk.liar.lie.records:
+        return _submit_records(desk)
     path = desk.folder / "events.ndjson"
     path.write_text("".join(json.dumps(each) + "\n" for each in events(2)))
     return desk.command("submit", path, role="submitter")
+
+
+def _submit_records(desk: Desk) -> Outcome:
+    source = f"urn:okta:{next(_numbers)}"
+    path = desk.folder / "records.ndjson"
+    path.write_text("".join(json.dumps(each) + "\n" for each in records(2)))
+    options = ["--format", "okta", "--source", source]
+    return desk.command("submit", path, *options, role="submitter")
+
+
+def records(count: int) -> list[dict[str, Any]]:
+    """Return records as Okta's system log has them."""
+    return [
+        {
+            "uuid": f"00000000-0000-0000-0000-{place:012}",
+            "published": "2026-11-21T17:53:55.516Z",
+            "eventType": "user.lifecycle.create",
+            "outcome": {"result": "SUCCESS"},
+            "actor": {"id": "00u1", "type": "User"},
+            "target": [{"id": f"00u{place}", "type": "User"}],
+            "debugContext": {"debugData": {"reason": "joiner"}},
+        }
+        for place in range(1, count + 1)
+    ]
 
 
 async def _submit_one(desk: Desk) -> None:
