@@ -80,6 +80,16 @@ class Auditor:
         return self._chain.previous
 
     @property
+    def recorded(self) -> int | None:
+        """When the newest entry so far was recorded, in Unix milliseconds."""
+        return self._chain.recorded
+
+    @property
+    def matches(self) -> bool:
+        """Whether the leaves that were fed are those that the checkpoint commits to."""
+        return not self._gap and self._grown.root() == self._checkpoint.root
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """What everything is held against."""
         return self._checkpoint

@@ -44,6 +44,11 @@ class LeafChain:
         self._frozen: int | None = None
         self.previous: dict[str, JsonValue] | None = None
 
+    @property
+    def recorded(self) -> int | None:
+        """When the newest leaf that was understood was recorded, in milliseconds."""
+        return self._recorded
+
     def skip(self) -> None:
         """Go past a leaf of which nothing is known."""
         self._counts = [(low, high + 1) for low, high in self._counts]
