@@ -25,6 +25,8 @@ Every module stands for one format or one piece of arithmetic and can be read al
 ``entries``        the leaves of a provlog log, all kinds
 ``entry_shapes``   the members of each kind of entry
 ``receipts``       receipts: parse is verify
+``announcement_document``  a log's announcements, as they are written
+``announcements``  which key replaced which, and where a log ends: parse is verify
 
 Parsing is strict everywhere: a function returns a value for canonical input and
 raises `errors.MalformedError` for anything else. Verifying functions return verified

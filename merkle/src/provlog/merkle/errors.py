@@ -6,6 +6,8 @@
     ├── MalformedError         the bytes are not in the format they claim to be in
     └── VerificationError      well formed, and not true
         ├── SignatureError     no signature by a trusted key, or one that is false
+        │   └── ReplacedKeyError   signed by a key alone that the log has replaced
+        ├── FrozenError        signed by a log behind the entry that ended it
         ├── PolicyError        cosignatures fall short of the quorum
         ├── ProofError         a Merkle proof does not lead to the root
         ├── ContentError       leaf, disclosures, openings or indexes disagree
@@ -29,7 +31,29 @@ class VerificationError(MerkleError):
 
 
 class SignatureError(VerificationError):
-    """No signature by a trusted key was found, or one by a trusted key is false."""
+    """No signature by a trusted key was found, or one by a trusted key is false.
+
+    `strangers` are the names and key IDs of the lines by keys that are not trusted,
+    where that is all there is: one may be of a key that the log announced since.
+    """
+
+    strangers: tuple[tuple[str, bytes], ...] = ()
+
+
+class ReplacedKeyError(SignatureError):
+    """Of the log's keys only ones signed that it had replaced: perhaps a thief did."""
+
+
+class FrozenError(VerificationError):
+    """The log signed a tree that is larger than the one it ended with.
+
+    `note` is that signed checkpoint, byte for byte. Beside the entry that ended the
+    log, and its proof, it convicts the log in anybody's hands.
+    """
+
+    def __init__(self, message: str, note: bytes) -> None:
+        super().__init__(message)
+        self.note = note
 
 
 class PolicyError(VerificationError):

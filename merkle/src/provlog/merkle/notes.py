@@ -95,7 +95,9 @@ def open_note(data: bytes, keys: Iterable[VerifierKey]) -> OpenNote:
             timestamp = _verify(key, text, line.value)
             signatures.append(VerifiedSignature(key, line.value, timestamp))
     if not signatures:
-        raise SignatureError("note: no signature by a trusted key")
+        error = SignatureError("note: no signature by a trusted key")
+        error.strangers = tuple((line.name, line.key_id) for line in others)
+        raise error
     return OpenNote(text, tuple(signatures), tuple(others))
 
 

@@ -15,6 +15,7 @@ from provlog.client.cli.auditing import audit
 from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
 from provlog.client.cli.reporting import gaps
+from provlog.client.cli.ruling import rules
 from provlog.client.cli.spooling import spool
 from provlog.client.cli.submitting import submit
 from provlog.client.cli.verifying import verify
@@ -97,6 +98,7 @@ for _command in (
     monitor,
     audit,
     gaps,
+    rules,
 ):
     cli.add_command(_command)
 
