@@ -1,7 +1,7 @@
 """One alert: what is wrong with which log, since when, and what shows it. No I/O.
 
-Texts name origins, sizes, times and files. Only alerts of rules, whose kind is
-``rule``, may name people: they say what a rule found in an entry that was opened.
+Texts name origins, sizes, times and files, and nobody: not even those of rules, which
+say by index which entry they found something in.
 """
 
 import hashlib

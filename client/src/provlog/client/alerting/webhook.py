@@ -26,7 +26,7 @@ class Webhook:
     """A receiver at `url`, told of alerts of severity `least` and worse.
 
     Raises `UsageError` for a URL that is none, and for one of plain HTTP beyond this
-    machine: alerts name logs, and those of rules may name people.
+    machine: alerts say what is watched, and what was found.
     """
 
     name = "webhook"

@@ -46,7 +46,7 @@ class LogConfig:
     full: bool = False
     mirror: Path | None = None
     rules: Path | None = None
-    freshness: Freshness = Freshness(MAX_AGE, TOLERANCE)
+    freshness: Freshness = field(default_factory=lambda: Freshness(MAX_AGE, TOLERANCE))
     unreachable_after: float = PATIENCE
 
     @property

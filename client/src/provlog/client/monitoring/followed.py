@@ -16,8 +16,9 @@ class Followed:
     """The figures of one log; times are POSIX seconds, None for never.
 
     `signed` is the newest checkpoint that was verified, the one with the newest
-    cosignatures of those of its size. `alarms` are the kinds that are on, and
-    `troubles` their texts.
+    cosignatures of those of its size. `present` are the kinds of what is wrong now,
+    `alarms` those that are on, and `troubles` their texts. `looked_at` is when a look
+    ended last, whatever it showed.
     """
 
     origin: str
@@ -32,6 +33,8 @@ class Followed:
     mirror_size: int | None = None
     findings: int = 0
     judged: int = 0
+    looked_at: float | None = None
+    present: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
     looks: dict[str, int] = field(default_factory=dict)

@@ -157,6 +157,7 @@ class Follower:
 
     def _learn(self, report: Report | None) -> None:
         known, now = self.followed, self._clock.now()
+        known.looked_at = now
         if report is not None:
             known.count(report.event)
             if report.event != "misbehaves":
@@ -227,6 +228,7 @@ class Follower:
     def _show(self) -> None:
         raised = self._alarms.raised()
         self.followed.alarms = tuple(each.symptom.kind for each in raised)
+        self.followed.present = tuple(self._alarms.present())
         self.followed.troubles = tuple(each.symptom.text for each in raised)
 
 

@@ -67,8 +67,8 @@ def judge_freshness(
             Symptom(
                 "stale-witnesses",
                 f"the newest head, of {signed.checkpoint.size} entries, was cosigned "
-                f"by a quorum at {_shown(newest)} and not since; by this machine's clock "
-                f"that was {_span(now - newest)} ago",
+                f"by a quorum at {_shown(newest)} and not since; by the clock of this "
+                f"machine that was {_span(now - newest)} ago",
                 {"quorum_time": _shown(newest)},
             )
         )

@@ -1,9 +1,9 @@
 """A copy of a log that others can follow: tiles, bundles and a checkpoint, as files.
 
 What was downloaded lies in a folder of its own until the whole tree has been verified.
-Then each file is moved to its place, and the checkpoint last: a reader finds all that it
-stands for. If we crash in between, the checkpoint is the older one, whose files
-are all there still: nothing they need is taken away before the newer one is written.
+Then each file is moved to its place, and the checkpoint last: a reader finds all that
+it stands for. If we crash in between, the checkpoint is the older one, whose files are
+all there still: nothing it needs is taken away before the newer one is written.
 """
 
 import contextlib

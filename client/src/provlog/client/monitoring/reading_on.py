@@ -7,6 +7,7 @@ from typing import Final
 
 from provlog.client.alerting.alerts import Alert
 from provlog.client.auditing_parts import Finding
+from provlog.client.entry_rules import read_rules
 from provlog.client.errors import RefusedError, UnavailableError, printable
 from provlog.client.fetching import LogReader
 from provlog.client.memory import FileMemory, VolatileMemory
@@ -17,7 +18,6 @@ from provlog.client.monitoring.full import FullReading, Outcome
 from provlog.client.monitoring.full_state import FullFile
 from provlog.client.monitoring.judging import Judgement, describe
 from provlog.client.monitoring.mirror import Mirror
-from provlog.client.monitoring.rule_files import read_rule_set
 from provlog.client.monitoring.ruling import Ruling
 from provlog.client.monitoring.symptoms import Symptom
 from provlog.client.reading import Reader
@@ -66,6 +66,7 @@ class ReadingOn:
             parallel=parallel,
         )
         self._shown: bytes | None = None
+        self._broken_place: str | None = None
         self._kept: str | None = None
         self._judged = 0
 
@@ -139,8 +140,6 @@ class ReadingOn:
             self._broken_place = place
         return []
 
-    _broken_place: str | None = None
-
     def _broken(self) -> tuple[Symptom, ...]:
         broken = self._full.state.broken
         if not broken:
@@ -161,22 +160,23 @@ class ReadingOn:
         """Judge the entries that rules concern; what stays is judged next time."""
         if self._ruling is None:
             return []
-        done = 0
-        todo = self._full.state.todo
+        todo, done = self._full.state.todo, 0
         try:
-            for done, index in enumerate(todo.pending, 1):  # noqa: B007  also at its end
+            for index in todo.pending:
                 alerts = await self._ruling.judge(index, self._clock.now())
                 if alerts:
                     await self._tell(alerts)
-                self._judged += 1
+                done, self._judged = done + 1, self._judged + 1
                 if done % SAVE_EVERY == 0:
                     await self._judged_until(todo.pending[done:])
         except (RefusedError, MerkleError) as error:
-            await self._judged_until(todo.pending[done - 1 :])
-            text = f"entry {todo.pending[done - 1]} cannot be judged: {error}"
+            text = f"entry {todo.pending[done]} cannot be judged: {error}"
             return [Symptom("rules", printable(text))]
-        if todo.pending:
-            await self._judged_until(())
+        finally:
+            # Each entry is judged once, whatever ends this; if we crash here, the last
+            # few are judged, and told, once more.
+            if done:
+                await self._judged_until(todo.pending[done:])
         if not todo.skipped:
             return []
         return [
@@ -196,7 +196,7 @@ class ReadingOn:
 def _ruling(config: LogConfig) -> tuple[Reader | None, Ruling | None]:
     if config.rules is None:
         return None, None
-    rules = read_rule_set(config.rules)
+    rules = read_rules(config.rules)
     reader = Reader(
         config.url,
         config.trust,

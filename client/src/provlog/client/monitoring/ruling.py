@@ -6,12 +6,13 @@ auditor's token, opened, and its receipt verified, before any rule judges it.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, cast
 
 from provlog.client.alerting.alerts import SEVERITIES, Alert, Severity
 from provlog.client.answers import Receipt
+from provlog.client.entry_rules import Finding, Rules
 from provlog.client.monitoring.full_state import MAX_PENDING, Todo
-from provlog.merkle.entries import Entry, parse_entry
+from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
 
 DEFAULT: Final[Severity] = "warning"
@@ -19,36 +20,10 @@ DEFAULT: Final[Severity] = "warning"
 Fetch = Callable[[int], Awaitable[Receipt]]
 
 
-class RuleFinding(Protocol):
-    """What a rule says of an entry; its text may name people."""
-
-    @property
-    def rule(self) -> str:
-        """The rule's name."""
-
-    @property
-    def index(self) -> int:
-        """The entry's index."""
-
-    @property
-    def text(self) -> str:
-        """What the rule found."""
-
-
-class RuleSet(Protocol):
-    """Rules, wherever they were read from."""
-
-    def concerns(self, entry: Entry) -> bool:
-        """Tell whether any of them has to see the entry opened."""
-
-    def judge(self, receipt: Receipt) -> Sequence[RuleFinding]:
-        """Return what they find in a verified receipt."""
-
-
 class Ruling:
     """Applies rules to the entries of one log; `fetch` returns a verified receipt."""
 
-    def __init__(self, rules: RuleSet, fetch: Fetch, origin: str) -> None:
+    def __init__(self, rules: Rules, fetch: Fetch, origin: str) -> None:
         self._rules = rules
         self._fetch = fetch
         self._origin = origin
@@ -81,10 +56,14 @@ class Ruling:
                 _severity(finding),
                 f"{finding.rule}: {finding.text}",
                 int(now * 1000),
-                {"rule": finding.rule, "index": finding.index},
+                {
+                    "rule": finding.rule,
+                    "index": finding.index,
+                    "judged": finding.judged,
+                },
                 "event",
             )
-            for finding in self._rules.judge(receipt)
+            for finding in self._rules.judge(receipt.verified)
         ]
 
     def _concerns(self, leaf: bytes) -> bool:
@@ -95,6 +74,6 @@ class Ruling:
         return entry.understood and self._rules.concerns(entry)
 
 
-def _severity(finding: RuleFinding) -> Severity:
-    given = getattr(finding, "severity", DEFAULT)
-    return given if given in SEVERITIES else DEFAULT
+def _severity(finding: Finding) -> Severity:
+    known = finding.severity in SEVERITIES
+    return cast("Severity", finding.severity) if known else DEFAULT
