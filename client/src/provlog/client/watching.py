@@ -33,7 +33,7 @@ from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 60.0
 
-Event = Literal["grown", "unchanged", "stale", "unreachable", "misbehaves"]
+Event = Literal["grown", "unchanged", "frozen", "stale", "unreachable", "misbehaves"]
 
 
 @dataclass(frozen=True, slots=True)

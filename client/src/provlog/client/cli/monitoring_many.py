@@ -206,8 +206,9 @@ async def _look(config: "MonitorConfig", *, as_json: bool) -> int:
     ) as daemon:
         await daemon.once()
         present = {kind for each in daemon.followed for kind in each.present}
+        present.discard("frozen")
     if LIES & present:
         return MISBEHAVES
-    if present.intersection(_UNUSABLE):
+    if daemon.failed or present.intersection(_UNUSABLE):
         return USAGE
     return UNAVAILABLE if present else 0

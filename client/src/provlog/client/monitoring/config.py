@@ -88,7 +88,7 @@ class MonitorConfig:
     webhook: WebhookConfig | None = None
     mail: MailConfig | None = None
     parallel: int = 4
-    passes: int = 2
+    passes: int = 8
 
 
 def read_config(path: Path) -> MonitorConfig:
@@ -108,7 +108,7 @@ def read_config(path: Path) -> MonitorConfig:
         _webhook(alerts.table("webhook") if alerts else None),
         _mail(alerts.table("mail") if alerts else None),
         table.whole("parallel", 4, 1, 64),
-        table.whole("passes", 2, 1, 64),
+        table.whole("passes", 8, 1, 64),
     )
     if alerts is not None:
         alerts.finish()

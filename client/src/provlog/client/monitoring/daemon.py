@@ -20,6 +20,7 @@ from provlog.client.monitoring.clocks import Clock, JumpDetector, SystemClock
 from provlog.client.monitoring.config import MonitorConfig
 from provlog.client.monitoring.followed import Followed
 from provlog.client.monitoring.following import Follower, OnReport
+from provlog.client.monitoring.judging import describe
 from provlog.client.monitoring.symptoms import LIES
 from provlog.client.outbox.lease import Lease
 
@@ -36,7 +37,8 @@ class Daemon:
     """A monitor as `config` has it; `opened` makes one. Times are told by `clock`.
 
     What happens is told to `on_report` and `on_alert` as well as to those who get
-    alerts; `on_trouble` is told what hinders the monitor itself.
+    alerts; `on_trouble` is told what hinders the monitor itself, and `failed` says that
+    something did.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Daemon:
         self._clock = clock
         self._on_alert = on_alert
         self._on_trouble = on_trouble
+        self.failed = False
         memory = FileMemory(config.state)
         self.sender = Sender(
             channels(config), config.state / "alerts", on_trouble=on_trouble
@@ -98,8 +101,11 @@ class Daemon:
 
         async def look(follower: Follower) -> None:
             async with limit:
-                await follower.look()
-                await follower.read()
+                try:
+                    await follower.look()
+                    await follower.read()
+                except Exception as error:  # one log's trouble is no other log's
+                    self._fail(follower, error)
 
         await asyncio.gather(*(look(each) for each in self.followers))
         await self.sender.flush(FLUSH_SECONDS)
@@ -119,10 +125,13 @@ class Daemon:
         while True:
             try:
                 await follower.run()
-            except Exception as error:  # one log's trouble is no other log's
-                name = type(error).__name__
-                self._on_trouble(f"{follower.config.origin}: internal error ({name})")
+            except* Exception as errors:  # one log's trouble is no other log's
+                self._fail(follower, errors.exceptions[0])
             await asyncio.sleep(AGAIN_SECONDS)
+
+    def _fail(self, follower: Follower, error: Exception) -> None:
+        self.failed = True
+        self._on_trouble(f"{follower.config.origin}: {describe(error)}")
 
     async def _watch_clock(self) -> None:
         detector = JumpDetector(self._clock)

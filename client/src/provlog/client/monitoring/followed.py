@@ -1,14 +1,12 @@
 """What is known of one followed log at a moment: for metrics, pages and gossip."""
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 from provlog.merkle.encoding import JsonValue, format_time
 from provlog.merkle.trust import SignedCheckpoint
 
-EVENTS: Final = ("grown", "unchanged", "stale", "unreachable", "misbehaves")
-
-State = Literal["starting", "well", "alarm"]
+State = Literal["starting", "well", "alarm", "ended"]
 
 
 @dataclass(slots=True)
@@ -32,7 +30,6 @@ class Followed:
     read_size: int | None = None
     mirror_size: int | None = None
     findings: int = 0
-    judged: int = 0
     looked_at: float | None = None
     present: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -42,8 +39,10 @@ class Followed:
     @property
     def state(self) -> State:
         """Whether all is well, as far as is known."""
-        if self.alarms:
+        if set(self.alarms) - {"frozen"}:
             return "alarm"
+        if self.alarms:
+            return "ended"
         return "starting" if self.verified_at is None else "well"
 
     @property

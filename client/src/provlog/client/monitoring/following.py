@@ -65,7 +65,7 @@ class Follower:
         self._tell = tell
         self._on_report = on_report
         self._reader = LogReader(_transport(config), config.trust)
-        self._watch = Watch(self._reader, config.trust, SparingMemory(memory))
+        self._watch = Watch(self._reader, config.trust, SparingMemory(memory.folder))
         onsets = {"unreachable": config.unreachable_after}
         self._alarms = Alarms(config.origin, repeat, onsets)
         self._file = AlarmFile(
@@ -130,7 +130,7 @@ class Follower:
         while True:
             started = self._clock.steady()
             report = await self.look(self.config.wait)
-            if self._reading is not None and self._reading.due(self.followed.signed):
+            if self._watch.accepted is not None and self._is_reading_due():
                 self._grown.set()
             if report is None or report.event in ("unreachable", "misbehaves"):
                 # Half of it is chance, so that many monitors do not come back as one.
@@ -154,6 +154,9 @@ class Follower:
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF)
             self._grown.set()
+
+    def _is_reading_due(self) -> bool:
+        return self._reading is not None and self._reading.due(self.followed.signed)
 
     def _learn(self, report: Report | None) -> None:
         known, now = self.followed, self._clock.now()
@@ -211,19 +214,26 @@ class Follower:
             self.config.freshness,
             self._clock.now(),
         )
+        if "frozen" in self.followed.present:
+            # A log that has ended is not cosigned for ever.
+            symptoms = [each for each in symptoms if each.kind != "stale-witnesses"]
         return Judgement(tuple(symptoms), frozenset(judged))
 
     async def _observe(self, judgement: Judgement) -> None:
         # Looks and readings judge side by side; what is told is told in one order.
         async with self._observing:
-            now = self._clock.now()
+            now, before = self._clock.now(), self._alarms.to_json()
             alerts = self._alarms.observe(judgement.symptoms, judgement.judged, now)
             self._show()
-            if alerts:
-                await self._tell(alerts)
+            try:
+                if alerts:
+                    await self._tell(alerts)
+            except BaseException:
+                # Nobody was told: the next look is to tell it.
+                self._alarms.restore(before)
+                raise
             # If we crash here, these alerts are told once more.
-            with contextlib.suppress(Exception):
-                await asyncio.to_thread(self._file.save, self._alarms)
+            await asyncio.to_thread(self._file.save, self._alarms)
 
     def _show(self) -> None:
         raised = self._alarms.raised()

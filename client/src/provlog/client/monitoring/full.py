@@ -162,6 +162,7 @@ class FullReading:
         self, auditor: Auditor, part: Part, served: Served, exhibits: Exhibits
     ) -> None:
         done = auditor.done
+        exhibits.hold(part, served.data)
         findings = auditor.feed(part, served.data, served.trouble)
         if findings:
             exhibits.note(findings, part, served.data, done)

@@ -18,7 +18,7 @@ from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.proof_file import format_proof
-from provlog.merkle.tiles import Bundle
+from provlog.merkle.tiles import TILE_WIDTH, Bundle, Tile
 from provlog.merkle.trust import SignedCheckpoint
 
 MAX_FINDINGS: Final = 20
@@ -35,6 +35,13 @@ class Exhibits:
         self._findings: list[Finding] = []
         self._parts: dict[str, bytes] = {}
         self._leaves: dict[int, bytes] = {}
+        # Of the right edge it is known in the end only which tile is wrong.
+        self._edge: dict[str, bytes] = {}
+
+    def hold(self, part: Part, data: bytes | None) -> None:
+        """Hold on to a part that may turn out to be wrong later."""
+        if isinstance(part, Tile) and part.width < TILE_WIDTH and data is not None:
+            self._edge[part.path()] = data[:MAX_PART]
 
     def note(
         self,
@@ -69,7 +76,10 @@ class Exhibits:
                 await self._leaf(index, data, reader, place < MAX_PROOFS)
                 for place, (index, data) in enumerate(sorted(self._leaves.items()))
             ],
-            "served": {path: encode_base64(data) for path, data in self._parts.items()},
+            "served": {
+                path: encode_base64(data)
+                for path, data in {**self._edge, **self._parts}.items()
+            },
         }
         return json.dumps(value, indent=2).encode()
 

@@ -1,6 +1,7 @@
 """From one look at a log to what is wrong with it, and what was found out at all."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from provlog.client.errors import RefusedError, UsageError, printable
@@ -47,6 +48,8 @@ def judge_report(report: Report) -> Judgement:
         return Judgement((Symptom("unreachable", report.detail),), frozenset())
     if report.event == "stale":
         return Judgement((Symptom("stale", report.detail),), _ANSWERED)
+    if report.event == "frozen":
+        return Judgement((Symptom("frozen", report.detail),), _ANSWERED)
     return Judgement((), _ANSWERED)
 
 
@@ -82,31 +85,21 @@ def _lie(error: MisbehaviourError) -> Symptom:
     return Symptom(kind, printable(report.detail), details)
 
 
-class SparingMemory:
+class SparingMemory(FileMemory):
     """A memory that keeps the first few pieces of evidence against a log, and no more.
 
     A log that goes on to lie would otherwise fill the disk with proofs of it.
     """
 
-    def __init__(self, memory: FileMemory) -> None:
-        self._memory = memory
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self._kept: list[str] = []
-
-    def load(self, origin: str, vkey: str) -> bytes | None:
-        """Return the note kept for this log, None if there is none."""
-        return self._memory.load(origin, vkey)
-
-    def replace(
-        self, origin: str, vkey: str, expected: bytes | None, note: bytes
-    ) -> bool:
-        """Keep `note` if `expected` is what is kept now; tell whether it was."""
-        return self._memory.replace(origin, vkey, expected, note)
 
     def convict(self, evidence: Evidence) -> str:
         """Keep the evidence, unless there is enough; return where some is."""
         if len(self._kept) >= MAX_EVIDENCE:
             return self._kept[0]
-        place = self._memory.convict(evidence)
+        place = super().convict(evidence)
         if place not in self._kept:
             self._kept.append(place)
         return place

@@ -21,7 +21,7 @@ th.number { text-align: right; }
 .state { display: inline-block; padding: 0 .6rem; border-radius: .8rem;
   font-weight: 600; color: #fff; }
 .well { background: #1a7f37; } .alarm { background: #b42318; }
-.starting { background: #667085; }
+.starting, .ended { background: #667085; }
 .origin { overflow-wrap: anywhere; } small { opacity: .75; }
 ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 """

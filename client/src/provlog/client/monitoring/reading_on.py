@@ -68,7 +68,6 @@ class ReadingOn:
         self._shown: bytes | None = None
         self._broken_place: str | None = None
         self._kept: str | None = None
-        self._judged = 0
 
     @property
     def size(self) -> int:
@@ -92,7 +91,6 @@ class ReadingOn:
         """Write down how far it is."""
         followed.read_size = self.size
         followed.findings = len(self._full.state.broken)
-        followed.judged = self._judged
         if self._mirror is not None and self._shown is not None:
             followed.mirror_size = self.size
 
@@ -166,7 +164,7 @@ class ReadingOn:
                 alerts = await self._ruling.judge(index, self._clock.now())
                 if alerts:
                     await self._tell(alerts)
-                done, self._judged = done + 1, self._judged + 1
+                done += 1
                 if done % SAVE_EVERY == 0:
                     await self._judged_until(todo.pending[done:])
         except (RefusedError, MerkleError) as error:

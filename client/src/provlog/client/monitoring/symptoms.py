@@ -41,9 +41,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "refused": Kind("warning"),
     "unread": Kind("warning", onset=PATIENCE),
     "rules": Kind("warning", onset=PATIENCE),
+    "frozen": Kind("info", lasting=True),
     "trouble": Kind("critical"),
 }
-"""By name. `trouble` is of the monitor itself."""
+"""By name. `trouble` is of the monitor itself; `frozen` is no fault."""
 
 LIES: Final = frozenset(
     {
