@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ async def reader(served: Served, log: LyingLog) -> AsyncIterator[LogReader]:
     )
     yield reader
     await reader.close()
+
+
+@pytest.fixture
+def mask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 class Reading:
@@ -112,14 +119,16 @@ async def test_only_what_is_new_is_read_and_the_root_is_recomputed(
 
 
 async def test_the_copy_can_be_followed_and_audited_at_every_size(
-    reading: Reading, log: LyingLog, tmp_path: Path
+    reading: Reading, log: LyingLog, tmp_path: Path, mask: None
 ) -> None:
     with static(reading.web) as url:
         for count in (9, 245, 1, 1, 300):
             grown(log, count)
             await reading.catch_up()
             assert await followed(url, log, tmp_path / "another") == ("grown", 0)
-    assert reading.mirror.path.joinpath("checkpoint").stat().st_mode & 0o777 == 0o644
+    # Others can read all of it, whatever the process's mask is.
+    modes = {path.stat().st_mode & 0o777 for path in reading.mirror.path.rglob("*")}
+    assert modes == {0o644, 0o755}
     # Partial forms of what is full were taken away, those of the edge are there.
     names = {path.name for path in reading.mirror.path.glob("tile/entries/*")}
     assert names == {"000", "001", "002.p"}

@@ -19,7 +19,8 @@ Phase = Literal["begins", "goes on", "resolved", "event", "test"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 PHASES: Final[tuple[Phase, ...]] = ("begins", "goes on", "resolved", "event", "test")
-MAX_DETAILS: Final = 16 << 10
+END_OF_TIME: Final = 253_402_300_800_000
+"""The first millisecond that cannot be written as a time."""
 
 _MEMBERS = ("v", "kind", "phase", "origin", "severity", "text", "at", "details")
 
@@ -72,12 +73,17 @@ class Alert:
             raise MalformedError("alert: of no severity or phase")
         if not all(isinstance(text, str) for text in texts):
             raise MalformedError("alert: a member is no text")
-        if type(state["at"]) is not int or not isinstance(state["details"], dict):
+        at = state["at"]
+        if (
+            type(at) is not int
+            or not 0 <= at < END_OF_TIME
+            or not isinstance(state["details"], dict)
+        ):
             raise MalformedError("alert: without a time or details")
         kind, origin, text = cast("list[str]", texts)
         severity = state["severity"]
         phase = state["phase"]
-        return cls(kind, origin, severity, text, state["at"], state["details"], phase)
+        return cls(kind, origin, severity, text, at, state["details"], phase)
 
     def headline(self) -> str:
         """Return one line that says what it is about, for a subject."""

@@ -66,6 +66,7 @@ class Exhibits:
     async def to_file(self, what: str, reader: LogReader) -> bytes:
         """Return the file; leaves come with proofs as far as the log gives them."""
         checkpoint = self._signed.checkpoint
+        parts = {**self._edge, **self._parts}
         value: dict[str, JsonValue] = {
             "v": 1,
             "what": what,
@@ -76,10 +77,7 @@ class Exhibits:
                 await self._leaf(index, data, reader, place < MAX_PROOFS)
                 for place, (index, data) in enumerate(sorted(self._leaves.items()))
             ],
-            "served": {
-                path: encode_base64(data)
-                for path, data in {**self._edge, **self._parts}.items()
-            },
+            "served": {path: encode_base64(data) for path, data in parts.items()},
         }
         return json.dumps(value, indent=2).encode()
 

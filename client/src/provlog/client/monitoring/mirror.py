@@ -92,7 +92,7 @@ class Mirror:
         """
         size = signed.checkpoint.size
         with _explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            _make(self.path)
             self._move()
             # If we crash here, more is there than the old checkpoint stands for.
             self._write(CHECKPOINT, signed.note)
@@ -105,14 +105,14 @@ class Mirror:
         path = self.path / ANNOUNCEMENTS
         with _explained(path):
             if not path.exists() or path.read_bytes() != document:
-                self.path.mkdir(parents=True, exist_ok=True)
+                _make(self.path)
                 self._write(ANNOUNCEMENTS, document)
 
     def _move(self) -> None:
         folders: set[Path] = set()
         for source in sorted(_files(self._staging)):
             target = self.path / source.relative_to(self._staging)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make(target.parent)
             source.replace(target)
             folders.update((target.parent, *self._above(target.parent)))
         for folder in folders:
@@ -150,6 +150,14 @@ class Mirror:
             if part.index < size >> (TILE_HEIGHT * (level + 1)):
                 full = replace(part, width=TILE_WIDTH)
                 shutil.rmtree(self.path / f"{full.path()}.p", ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that others may look into, whatever this process's mask is."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 def _files(folder: Path) -> Iterator[Path]:
