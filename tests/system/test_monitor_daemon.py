@@ -1,4 +1,4 @@
-"""`provlog monitor --config` as a process beside a real server, killed and begun anew."""
+"""`provlog monitor --config` as a process beside a real server, killed and continued."""
 
 import asyncio
 import json
