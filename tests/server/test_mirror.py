@@ -18,6 +18,8 @@ from provlog.client.fetching import LogReader
 from provlog.client.memory import FileMemory
 from provlog.client.transport import Transport
 from provlog.client.watching import MisbehaviourError, Watch
+from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.notes import sign_note
 from provlog.server.errors import ConfigurationError, ForkError
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
@@ -45,6 +47,12 @@ def static(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def signed(log: Log, head: ReleasedHead) -> bytes:
+    """Return a checkpoint that the log's key signed and the server never did."""
+    text = Checkpoint(log.origin, head.size, head.root).text()
+    return sign_note(text, [log.signer.keys.signing])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,7 @@ async def test_a_mirror_is_followed_and_audited_while_the_log_grows(
     assert (audit.auditor.done, audit.auditor.total) == (557, 0)
     # Partial forms of what is full are gone; those at the edge are there.
     assert files_below(mirror.to / "logs" / "main") == [
-        "checkpoint",
+        *("announcements", "checkpoint"),
         *("tile/0/000", "tile/0/001", "tile/0/002.p/45"),
         *("tile/1/000.p/1", "tile/1/000.p/2"),
         *("tile/entries/000", "tile/entries/001", "tile/entries/002.p/45"),
@@ -147,7 +155,7 @@ async def test_a_mirror_holds_what_anybody_may_see_and_no_more(
     await mirror.update()
     names = files_below(mirror.to)
     tiles = ["logs/main/tile/0/000.p/3", "logs/main/tile/entries/000.p/3"]
-    assert names == [CHECKPOINT, *tiles]
+    assert names == ["logs/main/announcements", CHECKPOINT, *tiles]
     for name in names:
         path = mirror.to / name
         assert path.stat().st_mode & 0o777 == 0o644
@@ -230,9 +238,9 @@ async def test_what_a_mirror_refuses(mirror: Mirror, tmp_path: Path) -> None:
             await update_mirror(log, service.storage, mirror.to, ignore)
     checkpoint = mirror.to / CHECKPOINT
     ahead = ReleasedHead(99, bytes(32))
-    checkpoint.write_text(mirror.log.note(ahead))
+    checkpoint.write_bytes(signed(mirror.log, ahead))
     with pytest.raises(ForkError, match="mirrors 99 entries, and the log has 4"):
         await mirror.update()
-    checkpoint.write_text(mirror.log.note(ReleasedHead(3, bytes(32))))
+    checkpoint.write_bytes(signed(mirror.log, ReleasedHead(3, bytes(32))))
     with pytest.raises(ForkError, match="another history"):
         await mirror.update()

@@ -166,7 +166,11 @@ class LyingLog:
             type=event.type,
             seq=event.seq,
         )
-        return self._add(template.finish(1, len(self.leaves) - 1, NOW), texts)
+        return self._add(template.finish(1, self._count(), NOW), texts)
+
+    def _count(self) -> int:
+        """Return the number of events: all entries but the first."""
+        return len(self.leaves) - 1
 
     def _add(self, leaf: bytes, disclosures: list[str]) -> int:
         self.leaves.append(leaf)

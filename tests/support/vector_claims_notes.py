@@ -73,7 +73,8 @@ CLAIMS: Sequence[Claim] = (
         lambda: len(vectors.formats_cases()),
         holds=8 + 10 + 2 + 1,
     ),
-    # Of these conversations with a witness, the notes.
+    # Of these conversations with a witness, the notes; what a witness has to answer is
+    # asked of ours in server/witness/test_witness_vectors.py.
     Run(
         f"{vectors.TORCHWOOD}/add-checkpoint-sequence.json",
         _NOTES,

@@ -2,13 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from provlog.client.accounting import require_records
 from provlog.client.answers import Receipt, read_batch, read_receipt
 from provlog.client.errors import RefusedError, UnavailableError
 from provlog.client.events import Submission, join_batch, prepare, split_batches
 from provlog.client.matching import require_event
-from provlog.client.reading import Reader
+from provlog.client.reading import Reader, asks_witnesses
 from provlog.client.records import Records, cut_records
 from provlog.client.transport import Answer, Request
 from provlog.merkle.encoding import JsonValue
@@ -32,6 +33,8 @@ class AsyncClient(Reader):
     `timeout` is what one attempt may take and `patience` how long a request is tried,
     in seconds; only failed connections, 503 with `Retry-After` and 429 are tried again.
     A token is not sent over plain HTTP, other than to this machine, unless `insecure`.
+    Under a policy with a quorum each submission waits until witnesses cosigned a
+    checkpoint of it; with `wait_witnessed` it is an error to have no such policy.
 
     Every method raises `RefusedError`, `UnavailableError` or `UsageError`
     (`provlog.client.errors`), and where the log misbehaves a `MalformedError` or
@@ -48,14 +51,14 @@ class AsyncClient(Reader):
         content, 410 that the event was logged and erased. An `UnavailableError` holds
         the event with its id in `unsettled`: submit that one again.
         """
-        await self._heads.recall()
+        await self._recall()
         submission = prepare(event)
         try:
             answer = await self._post(
                 submission.body, "application/cloudevents+json", MAX_RECEIPT, {}
             )
-            receipt = read_receipt(
-                answer.body, self._trust, created=answer.status == 201
+            receipt = await self._keys.believe(
+                partial(read_receipt, answer.body, created=answer.status == 201)
             )
             _require_submitted(receipt, submission)
             await self._accept(receipt)
@@ -74,7 +77,7 @@ class AsyncClient(Reader):
         later batch raise, these are done for good. An `UnavailableError` holds in
         `unsettled` all events without a result, with their ids: submit these again.
         """
-        await self._heads.recall()
+        await self._recall()
         submissions = [prepare(event) for event in events]
         results: list[Result] = []
         for batch in split_batches(submissions):
@@ -110,7 +113,7 @@ class AsyncClient(Reader):
         `on_results` is as in `submit_batch`; to submit `raw` again makes no second
         entries.
         """
-        await self._heads.recall()
+        await self._recall()
         results: list[Result] = []
         waiting = deque(cut_records(raw, format).batches())
         while waiting:
@@ -136,7 +139,7 @@ class AsyncClient(Reader):
             MAX_BATCH_ANSWER,
             {},
         )
-        results = read_batch(answer.body, len(batch), self._trust)
+        results = await self._keys.believe(partial(read_batch, answer.body, len(batch)))
         for submission, result in zip(batch, results, strict=True):
             if isinstance(result, Receipt):
                 _require_submitted(result, submission)
@@ -152,7 +155,7 @@ class AsyncClient(Reader):
             MAX_BATCH_ANSWER,
             {"format": format_, "source": source},
         )
-        results = read_batch(answer.body, None, self._trust)
+        results = await self._keys.believe(partial(read_batch, answer.body, None))
         require_records(results, source, records.items)
         await self._accept_first(results)
         return results
@@ -160,8 +163,7 @@ class AsyncClient(Reader):
     async def _post(
         self, body: bytes, content_type: str, most: int, query: Mapping[str, str]
     ) -> Answer:
-        policy = self._trust.policy
-        if policy is not None and policy.quorum is not None:
+        if asks_witnesses(self._trust):
             query = {**query, "wait": "witnessed"}
         request = Request(
             "POST",

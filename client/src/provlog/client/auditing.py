@@ -37,6 +37,7 @@ from provlog.merkle.tiles import (
     Tile,
     encode_bundle,
 )
+from provlog.merkle.trust import SignedCheckpoint
 
 
 @dataclass(slots=True)
@@ -90,6 +91,11 @@ class Auditor:
         return not self._gap and self._grown.root() == self._checkpoint.root
 
     @property
+    def frozen(self) -> "dict[str, JsonValue] | None":
+        """The end of the log: its final `size`, and `successor` if it names one."""
+        return self._chain.frozen
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """What everything is held against."""
         return self._checkpoint
@@ -131,6 +137,18 @@ class Auditor:
                 self._name(held, "its hashes are not those of the entries")
         if not same:
             self._report("checkpoint", "the entries lead to another root than its own")
+        return self.findings[listed:]
+
+    def require_signer(self, signed: SignedCheckpoint) -> list[Finding]:
+        """Return what is wrong with who signed the checkpoint, after `finish`.
+
+        The entries say which key is the log's; it has to be one of those that signed.
+        What a verifier was told of the log's keys has no part in this.
+        """
+        listed = len(self.findings)
+        key = self._chain.key
+        if key is not None and key not in {each.vkey() for each in signed.signers}:
+            self._report("checkpoint", "the key that the entries name did not sign it")
         return self.findings[listed:]
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -50,7 +50,7 @@ class StateFile:
     def __init__(self, path: Path, trust: Trust) -> None:
         self.path = path
         # Without the policy: the checkpoint was believed when the run began.
-        self._trust = Trust(trust.log_keys, trust.origin)
+        self._trust = trust.any_key()
 
     def load(self) -> tuple[SignedCheckpoint, Auditor] | None:
         """Return checkpoint and auditor of the unfinished run, None without one."""
@@ -93,7 +93,8 @@ async def begin_audit(
     with the newest that the log serves. `fresh` forgets an unfinished run.
     """
     signed, heads = await newest_checkpoint(reader, trust, memory)
-    state = StateFile(memory.path("audits", trust.origin, "audit.json"), trust)
+    path = memory.path("audits", trust.origin, "audit.json")
+    state = StateFile(path, reader.keys.trust)
     unfinished = None if fresh else state.load()
     if unfinished is None:
         return Audit(signed, Auditor(signed.checkpoint), state)
@@ -132,6 +133,7 @@ async def run_audit(
             audit.state.save(audit.signed, auditor)
         raise
     on_findings(auditor.finish())
+    on_findings(auditor.require_signer(audit.signed))
     audit.state.clear()
 
 
@@ -140,9 +142,14 @@ async def newest_checkpoint(
 ) -> tuple[SignedCheckpoint, Heads]:
     """Return the log's newest checkpoint, verified, and what knows of others.
 
-    It is consistent with the newest one that is remembered, and remembered itself.
+    It is consistent with the newest one that is remembered, and remembered itself. What
+    the log announces of its keys and its end is followed first.
     """
     heads = Heads(trust, memory, reader.consistency, reader.inclusion)
+    reader.keys.remember_in(memory)
+    reader.keys.listen(heads.follow)
+    await reader.keys.recall()
+    await reader.keys.look()
     signed = await reader.checkpoint()
     await heads.accept(signed)
     await heads.save()

@@ -25,7 +25,7 @@ class LeafChain:
     - `n` is the number of `event` entries before the entry.
     - `recorded` never decreases.
     - An `epoch` entry begins the next epoch, every other entry is of the current one.
-    - A `key` entry replaces the key that the log named last.
+    - A `key` entry replaces the key that the log named last, by another one.
     - Nothing follows a `freeze`.
 
     `previous` is the log that this one says to succeed: origin, size and root, as they
@@ -42,12 +42,26 @@ class LeafChain:
         self._epoch_known = True
         self._key: str | None = None
         self._frozen: int | None = None
+        self._successor: dict[str, JsonValue] | None = None
         self.previous: dict[str, JsonValue] | None = None
 
     @property
     def recorded(self) -> int | None:
         """When the newest leaf that was understood was recorded, in milliseconds."""
         return self._recorded
+
+    @property
+    def key(self) -> str | None:
+        """The key that the log named last, a vkey; None where that is not known."""
+        return self._key
+
+    @property
+    def frozen(self) -> "dict[str, JsonValue] | None":
+        """The log's final `size`, and its `successor` if there is one; None if none."""
+        if self._frozen is None:
+            return None
+        named = {} if self._successor is None else {"successor": self._successor}
+        return {"size": self._frozen + 1, **named}
 
     def skip(self) -> None:
         """Go past a leaf of which nothing is known."""
@@ -72,9 +86,12 @@ class LeafChain:
         problems += self._check_count(entry)
         problems += self._check_time(entry)
         problems += self._check_epoch(entry)
-        problems += self._check_key(entry)
+        problems += self._check_key(index, entry)
         if entry.kind == "freeze" and self._frozen is None:
             self._frozen = index
+            self._successor = cast(
+                "dict[str, JsonValue] | None", entry.body.get("successor")
+            )
         if index == 0 and not problems:
             self.previous = cast(
                 "dict[str, JsonValue] | None", entry.body.get("previous")
@@ -90,6 +107,7 @@ class LeafChain:
             "epoch_known": self._epoch_known,
             "key": self._key,
             "frozen": self._frozen,
+            "successor": self._successor,
             "previous": self.previous,
         }
 
@@ -100,7 +118,8 @@ class LeafChain:
         Raises `MalformedError`, `ValueError` or `TypeError` for what is none.
         """
         names = ("counts", "recorded", "epoch", "epoch_known", "key", "frozen")
-        state = require_members(value, names, ("previous",), "state")
+        more = ("previous", "successor")
+        state = require_members(value, names, more, "state")
         chain = cls(origin)
         counts = cast("list[list[int]]", state["counts"])
         chain._counts = [(int(low), int(high)) for low, high in counts]
@@ -109,7 +128,8 @@ class LeafChain:
         chain._epoch_known = state["epoch_known"] is True
         chain._key = _optional(state["key"], str)
         chain._frozen = _optional(state["frozen"], int)
-        chain.previous = _previous(state.get("previous"))
+        chain._successor = _named(state.get("successor"), "origin", "log_key")
+        chain.previous = _named(state.get("previous"), "origin", "size", "root")
         return chain
 
     def _check_place(self, index: int, entry: Entry) -> list[str]:
@@ -152,19 +172,19 @@ class LeafChain:
             self._epoch, self._epoch_known = entry.epoch, True
         return [] if fits else [f"of epoch {entry.epoch}, where {expected} is due"]
 
-    def _check_key(self, entry: Entry) -> list[str]:
-        if entry.kind not in ("params", "key"):
+    def _check_key(self, index: int, entry: Entry) -> list[str]:
+        if entry.kind != "key" and (entry.kind != "params" or index != 0):
             return []
         before, self._key = self._key, cast(str, entry.body["log_key"])
         if entry.kind == "key" and before not in (None, entry.body["replaces"]):
             return ["replaces a key that is not the log's"]
+        if entry.kind == "key" and self._key == entry.body["replaces"]:
+            return ["replaces a key by itself"]
         return []
 
 
-def _previous(value: JsonValue) -> dict[str, JsonValue] | None:
-    if value is None:
-        return None
-    return require_members(value, ("origin", "size", "root"), (), "state: previous")
+def _named(value: JsonValue, *names: str) -> dict[str, JsonValue] | None:
+    return None if value is None else require_members(value, names, (), "state")
 
 
 def _optional(value: JsonValue, kind: type[T]) -> T | None:

@@ -5,45 +5,65 @@ sizes do if it is shown with which tree the newer one begins, and that is not th
 one: its root commits to that, so whoever signed it cannot deny it. No I/O.
 """
 
+import json
 from dataclasses import dataclass
 
-from provlog.client.answers import prefix_roots
+from provlog.client.cosigned import ConvictedWitness, convicted_witnesses
+from provlog.client.differences import (
+    Difference,
+    difference_of_paths,
+    parse_hash,
+    parse_remarks,
+)
+from provlog.client.freeze_evidence import FreezeConviction, verify_freeze
 from provlog.merkle.consistency import roots_from_consistency, verify_consistency
 from provlog.merkle.encoding import (
     JsonValue,
-    decode_hash,
     encode_base64,
     loads_json,
     require_members,
 )
 from provlog.merkle.errors import ContentError, MalformedError, ProofError
-from provlog.merkle.inclusion import MAX_PROOF_HASHES, root_from_inclusion
+from provlog.merkle.inclusion import MAX_PROOF_HASHES
 from provlog.merkle.notes import MAX_NOTE_SIZE
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 
 MAX_EVIDENCE = 2 * MAX_NOTE_SIZE + (64 << 10)
 
 _MEMBERS = ("v", "origin", "older", "newer", "consistency")
+_OPTIONAL = ("inclusion", "older_inclusion", "shown_by", "announcements")
 
 
 @dataclass(frozen=True, slots=True)
 class Conviction:
     """Proof that a log signed two histories; only `verify_evidence` makes these.
 
-    `begins` is the root of the first leaves, as many as `older` has, of the tree that
-    `newer` signs: another one than that of `older`.
+    `begins` is the root of the first `at` leaves of the tree that `newer` signs, and
+    `root` that of the tree that `older` signs: another one. `at` is the size of `older`
+    unless the file shows that the two differ before. `witnesses` are those of the
+    policy that cosigned both. `shown_by` is what the file says of where the two come
+    from; nobody has signed that.
     """
 
     origin: str
     older: SignedCheckpoint
     newer: SignedCheckpoint
+    at: int
+    root: bytes
     begins: bytes
+    witnesses: tuple[ConvictedWitness, ...] = ()
+    shown_by: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def sentence(self) -> str:
         """Return what is proved, for a person."""
         old, new = self.older.checkpoint, self.newer.checkpoint
         if old.size == new.size:
             return f"it signed two roots of its tree of {old.size} leaves"
+        if self.at < old.size:
+            return (
+                f"its signed trees of {new.size} and of {old.size} leaves do not begin "
+                f"with the same {self.at}"
+            )
         return (
             f"its signed tree of {new.size} leaves does not begin with "
             f"its signed tree of {old.size}"
@@ -56,7 +76,9 @@ class Conviction:
             "origin": self.origin,
             "older": {"size": old.size, "root": encode_base64(old.root)},
             "newer": {"size": new.size, "root": encode_base64(new.root)},
+            "at": self.at,
             "begins": encode_base64(self.begins),
+            "witnesses": [each.to_json() for each in self.witnesses],
         }
 
 
@@ -69,47 +91,73 @@ def is_evidence(data: bytes) -> bool:
     return isinstance(value, dict) and {"older", "newer"} <= value.keys()
 
 
+def judge_evidence(data: bytes, trust: Trust) -> Conviction | FreezeConviction:
+    """Return the conviction that a file of either kind is, or raise.
+
+    A file with announcements is about the log's end (`verify_freeze`), any other about
+    two histories (`verify_evidence`).
+    """
+    body = _read(data)
+    if "announcements" in body:
+        document = json.dumps(body["announcements"]).encode()
+        return verify_freeze(document, _note(body["newer"]), trust)
+    return _convict(body, trust)
+
+
 def verify_evidence(data: bytes, trust: Trust) -> Conviction:
-    """Return the conviction that the file is, or raise.
+    """Return the conviction of two histories that the file is, or raise.
 
     Both checkpoints have to be signed by a key of the log; the policy's witnesses are
-    not asked for, since a lie is a lie without them. `MalformedError` and
-    `SignatureError` speak of the file, `ContentError` says that the two do not
-    contradict each other, or that nothing in the file shows it.
+    not asked for, since a lie is a lie without them; those that cosigned both are
+    convicted as well. `MalformedError` and `SignatureError` speak of the file,
+    `ContentError` says that the two do not contradict each other, or that nothing in
+    the file shows it.
     """
-    body = require_members(loads_json(data, "evidence"), _MEMBERS, ("inclusion",))
+    return _convict(_read(data), trust)
+
+
+def _read(data: bytes) -> dict[str, JsonValue]:
+    body = require_members(loads_json(data, "evidence"), _MEMBERS, _OPTIONAL)
     if body["v"] != 1 or isinstance(body["v"], bool):
         raise MalformedError("evidence: of another version")
-    bare = Trust(trust.log_keys, trust.origin)
+    return body
+
+
+def _convict(body: dict[str, JsonValue], trust: Trust) -> Conviction:
+    bare = trust.without_policy()
     older = verify_checkpoint(_note(body["older"]), bare)
     newer = verify_checkpoint(_note(body["newer"]), bare)
+    remarks = parse_remarks(body.get("shown_by"))
     if older.checkpoint.size > newer.checkpoint.size:
         older, newer = newer, older
-    begins = _beginning(older, newer, body)
-    return Conviction(trust.origin, older, newer, begins)
+        remarks = remarks[1], remarks[0]
+    at, root, begins = _difference(older, newer, body)
+    witnesses = convicted_witnesses(older, newer, trust.policy)
+    return Conviction(trust.origin, older, newer, at, root, begins, witnesses, remarks)
 
 
-def _beginning(
+def _difference(
     older: SignedCheckpoint, newer: SignedCheckpoint, body: dict[str, JsonValue]
-) -> bytes:
-    """Return the root with which the newer tree begins, which is not the older one."""
+) -> Difference:
+    """Return where the two trees differ, the older's root there and the newer's."""
     old, new = older.checkpoint, newer.checkpoint
     if old.size == new.size:
         if old.root == new.root:
             raise ContentError("evidence: both checkpoints are of one tree")
-        return new.root
+        return Difference(old.size, old.root, new.root)
     if old.size == 0:
         raise ContentError("evidence: every tree begins with the tree without leaves")
     shown = body["consistency"]
     proof = () if shown is None else _hashes(shown, MAX_PROOF_HASHES + 1)
     if _agree(older, newer, proof):
         raise ContentError("evidence: the newer tree begins with the older one")
-    for begins in (
-        _from_inclusion(body.get("inclusion"), older, newer),
-        _from_consistency(proof, older, newer),
-    ):
-        if begins is not None and begins != old.root:
-            return begins
+    paths = body.get("older_inclusion"), body.get("inclusion")
+    found = difference_of_paths(old, new, *paths)
+    if found is not None:
+        return found
+    begins = _from_consistency(proof, older, newer)
+    if begins is not None and begins != old.root:
+        return Difference(old.size, old.root, begins)
     raise ContentError(
         f"evidence: the checkpoints of {old.size} and {new.size} leaves are signed, "
         "but nothing in the file shows with which tree the newer one begins; ask the "
@@ -126,27 +174,6 @@ def _agree(
     except ProofError:
         return False
     return True
-
-
-def _from_inclusion(
-    value: JsonValue, older: SignedCheckpoint, newer: SignedCheckpoint
-) -> bytes | None:
-    """Return the beginning that the last leaf of the older size shows, if it does."""
-    if value is None:
-        return None
-    names = ("index", "leaf_hash", "hashes")
-    path = require_members(value, names, (), "evidence: inclusion")
-    old, new = older.checkpoint, newer.checkpoint
-    leaf, hashes = _hash(path["leaf_hash"]), _hashes(path["hashes"], MAX_PROOF_HASHES)
-    if path["index"] != old.size - 1 or isinstance(path["index"], bool):
-        raise MalformedError("evidence: not of the last leaf of the smaller tree")
-    try:
-        root = root_from_inclusion(old.size - 1, new.size, leaf, hashes)
-    except ProofError:
-        return None
-    if root != new.root:
-        return None
-    return prefix_roots(old.size - 1, new.size, leaf, hashes)[old.size]
 
 
 def _from_consistency(
@@ -167,13 +194,7 @@ def _note(value: JsonValue) -> bytes:
     return value.encode()
 
 
-def _hash(value: JsonValue) -> bytes:
-    if not isinstance(value, str):
-        raise MalformedError("evidence: a hash is not a string")
-    return decode_hash(value, "evidence: hash")
-
-
 def _hashes(value: JsonValue, most: int) -> tuple[bytes, ...]:
     if not isinstance(value, list) or len(value) > most:
         raise MalformedError(f"evidence: not a list of {most} hashes at most")
-    return tuple(_hash(each) for each in value)
+    return tuple(parse_hash(each) for each in value)

@@ -5,6 +5,7 @@ goes; what it means beside earlier answers is the caller's to find out (`heads`)
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from provlog.client.answers import (
     ClaimedInclusion,
@@ -14,7 +15,9 @@ from provlog.client.answers import (
 from provlog.client.auditing_parts import MAX_BUNDLE, MAX_TILE, Part
 from provlog.client.chain import split_entries
 from provlog.client.errors import RefusedError
+from provlog.client.log_keys import LogKeys
 from provlog.client.transport import Request, Transport
+from provlog.merkle.announcements import MAX_DOCUMENT
 from provlog.merkle.consistency import build_consistency, consistency_nodes
 from provlog.merkle.errors import ContentError, MalformedError, ProofError
 from provlog.merkle.hashing import HASH_SIZE
@@ -37,15 +40,15 @@ class Served:
 class LogReader:
     """The public parts of one log. Raises as `Transport.send` does.
 
-    `timeout` is what one attempt may take, in seconds.
+    `timeout` is what one attempt may take, in seconds. `keys` says whom it believes.
     """
 
     def __init__(
         self, transport: Transport, trust: Trust, timeout: float = 30.0
     ) -> None:
         self._transport = transport
-        self._trust = trust
         self._timeout = timeout
+        self.keys = LogKeys(trust, self.announcements_unverified)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -76,7 +79,16 @@ class LogReader:
 
     async def checkpoint(self) -> SignedCheckpoint:
         """Return the checkpoint that the log serves now."""
-        return verify_checkpoint(await self.checkpoint_unverified(), self._trust)
+        note = await self.checkpoint_unverified()
+        return await self.keys.believe(partial(verify_checkpoint, note))
+
+    async def announcements_unverified(self) -> bytes:
+        """Return what the log announces of its keys and its end; nobody looked at it.
+
+        A log that serves no such document refuses with status 404.
+        """
+        request = Request("GET", "announcements", MAX_DOCUMENT, self._timeout)
+        return (await self._transport.send(request)).body
 
     async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
         """Return the log's consistency proof of two sizes, for verification.
@@ -126,9 +138,8 @@ class LogReader:
         Whether that root is the log's is for the caller to see.
         """
         query = {"index": str(index), "size": str(size)}
-        claimed = read_inclusion(
-            await self._get("proofs/inclusion", query), self._trust
-        )
+        data = await self._get("proofs/inclusion", query)
+        claimed = await self.keys.believe(partial(read_inclusion, data))
         if (claimed.index, claimed.size) != (index, size):
             raise ContentError("answer: another proof than the one asked for")
         return claimed

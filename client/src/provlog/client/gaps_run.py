@@ -155,6 +155,7 @@ async def run_pass(
                     fold.add(leaf)
             on_progress(auditor.done - done)
     auditor.finish()
+    auditor.require_signer(run.signed)
     if auditor.total:
         raise _wrong(auditor)
     if run.resume is not None and state is not None:

@@ -7,7 +7,7 @@ tree of i leaves, and a submitter's next leaf mostly follows the head it saw las
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from provlog.client.answers import ClaimedInclusion, prefix_roots
 from provlog.client.errors import ClientError, UsageError
@@ -52,6 +52,8 @@ class Heads:
         self._kept: dict[str, bytes | None] = {}
         self._recalled = False
         self._saved_at = float("-inf")
+        # Checkpoints that led to new keys, and are to be of this history.
+        self._due: list[SignedCheckpoint] = []
 
     @property
     def newest(self) -> SignedCheckpoint | None:
@@ -67,6 +69,20 @@ class Heads:
         async with self._lock:
             await self._recall()
 
+    async def follow(
+        self, trust: Trust, checkpoints: Sequence[SignedCheckpoint] = ()
+    ) -> None:
+        """Believe the keys of `trust` from now on, beside or in place of those before.
+
+        What is remembered under any of them binds all of them: it is read before
+        anything else is accepted. So do the `checkpoints` that led to the new keys,
+        once the head is as large.
+        """
+        async with self._lock:
+            self._recalled = self._recalled and trust.log_keys == self._trust.log_keys
+            self._trust = trust
+            self._due += checkpoints
+
     async def accept(
         self, signed: SignedCheckpoint, prefixes: Mapping[int, bytes] | None = None
     ) -> None:
@@ -80,7 +96,9 @@ class Heads:
         """
         async with self._lock:
             await self._recall()
-            if await self._compare(signed, prefixes or {}):
+            grown = await self._compare(signed, prefixes or {})
+            await self._settle()
+            if grown:
                 await self._save_now_and_then()
 
     async def require_consistent(
@@ -125,10 +143,10 @@ class Heads:
         return await asyncio.to_thread(self._memory.load, self._trust.origin, vkey)
 
     def _open(self, note: bytes) -> SignedCheckpoint:
-        # Without the policy: it may have become stricter since.
-        bare = Trust(self._trust.log_keys, self._trust.origin)
+        # Without the policy, which may have become stricter since; and whichever key
+        # signed: to the log's signature the log is held.
         try:
-            return verify_checkpoint(note, bare)
+            return verify_checkpoint(note, self._trust.any_key())
         except MerkleError as error:
             raise UsageError(
                 f"the remembered checkpoint of {self._trust.origin} is damaged "
@@ -150,6 +168,16 @@ class Heads:
             await self._require_prefix(signed, head, self._known)
         self._learn({**prefixes, new.size: new.root})
         return False
+
+    async def _settle(self) -> None:
+        """Hold what led to new keys against the head that they sign."""
+        for signed in list(self._due):
+            point = signed.checkpoint
+            if self._head is None or point.size > self._head.checkpoint.size:
+                continue
+            if self._known.get(point.size) != point.root:
+                await self._require_prefix(signed, self._head, {})
+            self._due.remove(signed)
 
     async def _require_prefix(
         self,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from provlog.client.errors import UsageError
+from provlog.merkle.announcement_document import MAX_DOCUMENT
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.notes import MAX_NOTE_SIZE
 
@@ -54,6 +55,9 @@ class Evidence:
     begins with the older one; None where both are of one size. `leaf`, where the log
     gave it, makes the file speak for itself: the last leaf of the older tree, proved in
     the newer one, shows that the newer tree begins with another tree of that size.
+    With `older_leaf`, a leaf in the older tree, the two need not be of that size: it is
+    enough that each shows a root of one size. `shown_by` says for each of the two by
+    whom it was shown: remarks, which nobody signed.
     """
 
     origin: str
@@ -61,11 +65,13 @@ class Evidence:
     newer: bytes
     proof: tuple[bytes, ...] | None
     leaf: "LeafPath | None" = None
+    older_leaf: "LeafPath | None" = None
+    shown_by: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the evidence as JSON; the notes are in it byte for byte."""
         proof = None if self.proof is None else [encode_base64(h) for h in self.proof]
-        return {
+        value: dict[str, JsonValue] = {
             "v": 1,
             "origin": self.origin,
             "older": self.older.decode("utf-8", "replace"),
@@ -73,6 +79,12 @@ class Evidence:
             "consistency": list(proof) if proof is not None else None,
             "inclusion": None if self.leaf is None else self.leaf.to_json(),
         }
+        if self.older_leaf is not None:
+            value["older_inclusion"] = self.older_leaf.to_json()
+        if self.shown_by is not None:
+            older, newer = self.shown_by
+            value["shown_by"] = {"older": list(older), "newer": list(newer)}
+        return value
 
 
 class Memory(Protocol):
@@ -103,6 +115,7 @@ class VolatileMemory:
 
     def __init__(self) -> None:
         self._notes: dict[tuple[str, str], bytes] = {}
+        self._announcements: dict[tuple[str, str], bytes] = {}
         self.evidence: list[Evidence] = []
 
     def load(self, origin: str, vkey: str) -> bytes | None:
@@ -116,6 +129,19 @@ class VolatileMemory:
         if self._notes.get((origin, vkey)) != expected:
             return False
         self._notes[origin, vkey] = note
+        return True
+
+    def load_announcements(self, origin: str, vkey: str) -> bytes | None:
+        """Return the announcements kept for this log and first key, None if none."""
+        return self._announcements.get((origin, vkey))
+
+    def replace_announcements(
+        self, origin: str, vkey: str, expected: bytes | None, document: bytes
+    ) -> bool:
+        """Keep `document` if `expected` is what is kept now; tell whether it was."""
+        if self._announcements.get((origin, vkey)) != expected:
+            return False
+        self._announcements[origin, vkey] = document
         return True
 
     def convict(self, evidence: Evidence) -> str:
@@ -147,12 +173,24 @@ class FileMemory:
         self, origin: str, vkey: str, expected: bytes | None, note: bytes
     ) -> bool:
         """Keep `note` if `expected` is what is kept now; tell whether it was."""
-        path = self._path(origin, vkey)
-        with _locked(path):
-            if _read(path) != expected:
-                return False
-            write_private(path, note)
-        return True
+        return _replace(self._path(origin, vkey), expected, note)
+
+    def load_announcements(self, origin: str, vkey: str) -> bytes | None:
+        """Return the announcements kept for this log and first key, None if none.
+
+        Nothing is written for it: a file is replaced as a whole, and who verifies
+        offline may have no folder at all.
+        """
+        path = self._announced(origin, vkey)
+        with _explained(path):
+            return _read(path, MAX_DOCUMENT)
+
+    def replace_announcements(
+        self, origin: str, vkey: str, expected: bytes | None, document: bytes
+    ) -> bool:
+        """Keep `document` if `expected` is what is kept now; tell whether it was."""
+        path = self._announced(origin, vkey)
+        return _replace(path, expected, document, MAX_DOCUMENT)
 
     def convict(self, evidence: Evidence) -> str:
         """Write the evidence into a file of its own; return the file's name."""
@@ -179,6 +217,9 @@ class FileMemory:
     def _path(self, origin: str, vkey: str) -> Path:
         return self.path("checkpoints", f"{origin}\n{vkey}", "checkpoint")
 
+    def _announced(self, origin: str, vkey: str) -> Path:
+        return self.path("announcements", f"{origin}\n{vkey}", "json")
+
 
 def default_folder() -> Path:
     """Return the folder of `FileMemory` in the user's state directory."""
@@ -201,12 +242,22 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path, most: int = MAX_NOTE_SIZE) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_NOTE_SIZE + 1)
+            return file.read(most + 1)
     except FileNotFoundError:
         return None
+
+
+def _replace(
+    path: Path, expected: bytes | None, data: bytes, most: int = MAX_NOTE_SIZE
+) -> bool:
+    with _locked(path):
+        if _read(path, most) != expected:
+            return False
+        write_private(path, data)
+    return True
 
 
 def _slug(text: str) -> str:

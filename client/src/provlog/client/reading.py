@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +30,11 @@ MAX_PROOF_ANSWER = (64 << 10) + MAX_NOTE_SIZE
 MAX_WAIT = 60.0
 
 
+def asks_witnesses(trust: Trust) -> bool:
+    """Tell whether nothing is believed that a quorum of witnesses did not cosign."""
+    return trust.policy is not None and trust.policy.quorum is not None
+
+
 class Reader:
     """What `AsyncClient` reads with, which see; it submits nothing."""
 
@@ -43,17 +49,32 @@ class Reader:
         timeout: float = 30.0,
         patience: float = 30.0,
         insecure: bool = False,
+        wait_witnessed: bool = False,
     ) -> None:
-        self._trust = trust
+        if wait_witnessed and not asks_witnesses(trust):
+            raise UsageError(
+                "to wait for witnesses takes a policy with a quorum: it says whose"
+                " cosignatures count (--policy, or Trust.from_policy)"
+            )
         self._timeout = timeout
         self._transport = Transport(url, log, token, patience, insecure=insecure)
         self._public = LogReader(self._transport, trust, timeout)
+        kept = memory or FileMemory()
+        self._keys = self._public.keys
+        self._keys.remember_in(kept)
         self._heads = Heads(
-            trust,
-            memory or FileMemory(),
-            self._public.consistency,
-            self._public.inclusion,
+            trust, kept, self._public.consistency, self._public.inclusion
         )
+        self._keys.listen(self._heads.follow)
+
+    @property
+    def _trust(self) -> Trust:
+        return self._keys.trust
+
+    async def _recall(self) -> None:
+        # Keys first: what is remembered of heads may be signed by the newer ones.
+        await self._keys.recall()
+        await self._heads.recall()
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +107,7 @@ class Reader:
         seconds (60 at most) with what it has. What it serves may be older than what
         this client has seen; it is consistent with it.
         """
-        await self._heads.recall()
+        await self._recall()
         query: dict[str, str] = {}
         seconds = 0.0
         if newer_than is not None:
@@ -103,7 +124,7 @@ class Reader:
                 accept="text/plain",
             )
         )
-        signed = verify_checkpoint(answer.body, self._trust)
+        signed = await self._keys.believe(partial(verify_checkpoint, answer.body))
         await self._heads.accept(signed)
         return signed
 
@@ -121,7 +142,7 @@ class Reader:
         submitted), nothing proves that it is this event's: `Receipt.id_claimed` says
         so.
         """
-        await self._heads.recall()
+        await self._recall()
         if index is not None and source is None and event_id is None:
             _require_whole(index, "index")
             receipt = await self._get_receipt(f"entries/{index}", {})
@@ -144,15 +165,14 @@ class Reader:
         Without `size` it is the log's newest. A tree that no checkpoint is of is proved
         to be the beginning of one that a checkpoint is of.
         """
-        await self._heads.recall()
+        await self._recall()
         _require_whole(index, "index")
         query = {"index": str(index)}
         if size is not None:
             _require_whole(size, "size")
             query["size"] = str(size)
-        claimed = read_inclusion(
-            await self._get("proofs/inclusion", query), self._trust
-        )
+        data = await self._get("proofs/inclusion", query)
+        claimed = await self._keys.believe(partial(read_inclusion, data))
         if claimed.index != index or size not in (None, claimed.size):
             raise ContentError("answer: another proof than the one asked for")
         if claimed.checkpoint is None:
@@ -168,7 +188,7 @@ class Reader:
         `newer` is the log's newest checkpoint unless given. Raises `InconsistencyError`
         if the log cannot prove it.
         """
-        await self._heads.recall()
+        await self._recall()
         if newer is None:
             newer = await self.checkpoint()
         if newer.checkpoint.size < older.checkpoint.size:
@@ -183,7 +203,9 @@ class Reader:
     async def _get_receipt(self, path: str, query: Mapping[str, str]) -> Receipt:
         request = Request("GET", path, MAX_RECEIPT, self._timeout, query=query)
         answer = await self._transport.send(request)
-        return read_receipt(answer.body, self._trust, created=False)
+        return await self._keys.believe(
+            partial(read_receipt, answer.body, created=False)
+        )
 
     async def _accept(self, receipt: Receipt) -> None:
         await self._heads.accept(receipt.checkpoint, receipt.prefixes())

@@ -66,7 +66,7 @@ class _TryAgain(Exception):  # noqa: N818  not an error but an instruction
 
 
 class Transport:
-    """Connections to one log of one server.
+    """Connections to one log of one server, or where `log` is None to what is at `url`.
 
     `patience` is how long a request is tried, in seconds; the last attempt may outlast
     it. Raises `UsageError` for a URL that cannot be, and for a token that would cross a
@@ -74,7 +74,13 @@ class Transport:
     """
 
     def __init__(
-        self, url: str, log: str, token: str | None, patience: float, *, insecure: bool
+        self,
+        url: str,
+        log: str | None,
+        token: str | None,
+        patience: float,
+        *,
+        insecure: bool,
     ) -> None:
         base = _parse_url(url)
         if token is not None and not insecure and not _is_private(base):
@@ -82,9 +88,9 @@ class Transport:
                 "the token would travel unencrypted: use an https URL, or allow it "
                 "with --insecure (insecure=True) on a network you trust"
             )
-        if not log or "/" in log or log in (".", ".."):
+        if log is not None and (not log or "/" in log or log in (".", "..")):
             raise UsageError("the name of a log is not empty and has no slash")
-        self._base = base / "logs" / log
+        self._base = base if log is None else base / "logs" / log
         self._name = f"{base.host}:{base.port}"
         self._headers = _headers(token)
         self._patience = patience

@@ -6,6 +6,7 @@ What can be wrong is told apart, since different people have to do different thi
 grown      larger, and its tree begins with the one before: as it should be
 unchanged  the checkpoint that is known already
 stale      smaller, and the log proves that it is an older head of the same tree
+frozen     the log announced that it ends with this tree, which goes no further
 unreachable  no answer: says nothing about the log
 misbehaves   not signed, not believed, rolled back, or of another history
 ========== ==================================================================
@@ -19,19 +20,29 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 from provlog.client.errors import ClientError, UnavailableError
 from provlog.client.fetching import LogReader
 from provlog.client.heads import Heads
 from provlog.client.memory import Evidence, Memory
+from provlog.merkle.announcements import Freeze
 from provlog.merkle.encoding import JsonValue, format_time
-from provlog.merkle.errors import InconsistencyError, MerkleError, ProofError
+from provlog.merkle.errors import (
+    FrozenError,
+    InconsistencyError,
+    MerkleError,
+    ProofError,
+)
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 
 FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 60.0
+
+ANNOUNCED_SECONDS: Final = 10.0
+"""How often at most a log that grows is asked what it announces."""
 
 Event = Literal["grown", "unchanged", "frozen", "stale", "unreachable", "misbehaves"]
 
@@ -109,6 +120,11 @@ class Watch:
         self._memory = _Keeper(memory)
         self._heads = Heads(trust, self._memory, reader.consistency, reader.inclusion)
         self._accepted: SignedCheckpoint | None = None
+        self._keys = reader.keys
+        self._keys.remember_in(self._memory, shelf=memory)
+        self._keys.listen(self._heads.follow)
+        # The size at which the log was asked last what it announces, and when.
+        self._asked: tuple[int, float] | None = None
 
     @property
     def newest(self) -> SignedCheckpoint | None:
@@ -130,6 +146,7 @@ class Watch:
         log, and `UsageError` where nothing can be remembered.
         """
         self._accepted = None
+        await self._keys.recall()
         await self._heads.recall()
         before = self._heads.newest
         served = signed = None
@@ -137,8 +154,9 @@ class Watch:
             served = await self._reader.checkpoint_unverified(
                 None if before is None else before.checkpoint.size, wait
             )
-            signed = verify_checkpoint(served, self._trust)
+            signed = await self._keys.believe(partial(verify_checkpoint, served))
             await self._accept(signed)
+            await self._look_at_announcements(signed)
         except UnavailableError as error:
             return self._report("unreachable", None, before, str(error), error)
         except MerkleError as error:
@@ -155,10 +173,25 @@ class Watch:
             await self._heads.require_consistent(signed, newest)
         await self._heads.save()
 
+    async def _look_at_announcements(self, signed: SignedCheckpoint) -> None:
+        """Find out whether the log has new keys or has ended, after it grew."""
+        size, now = signed.checkpoint.size, time.monotonic()
+        if self._asked is not None:
+            asked, at = self._asked
+            if size == asked or now - at < ANNOUNCED_SECONDS:
+                return
+        await self._keys.look(size)
+        self._asked = size, now
+        newest = self._heads.newest or signed
+        for each in (signed, newest):
+            await self._keys.believe(partial(_verify_without_policy, each.note))
+
     def _judge(
         self, signed: SignedCheckpoint, before: SignedCheckpoint | None
     ) -> Report:
-        size = signed.checkpoint.size
+        size, freeze = signed.checkpoint.size, self._keys.freeze
+        if freeze is not None and size == freeze.final_size:
+            return self._report("frozen", size, before, _end_of(freeze))
         if before is None:
             detail = f"a log of {size} entries, seen for the first time"
             return self._report("grown", size, None, detail)
@@ -236,6 +269,18 @@ async def follow(
         await asyncio.sleep(max(0.0, pause - (time.monotonic() - started)))
 
 
+def _verify_without_policy(note: bytes, trust: Trust) -> SignedCheckpoint:
+    # It met the policy, or is a head that was remembered under another one.
+    return verify_checkpoint(note, replace(trust, policy=None))
+
+
+def _end_of(freeze: Freeze) -> str:
+    ended = f"ended with its entry {freeze.index}, a log of {freeze.final_size}"
+    if freeze.successor is None:
+        return f"{ended}; it names no successor"
+    return f"{ended}; it goes on as {freeze.successor}, key {freeze.successor_key}"
+
+
 def _verdict(
     error: MerkleError,
     signed: SignedCheckpoint | None,
@@ -243,6 +288,8 @@ def _verdict(
 ) -> str:
     if isinstance(error, InconsistencyError):
         return "forked"
+    if isinstance(error, FrozenError):
+        return "went on after its end"
     if isinstance(error, ProofError) and signed is not None and before is not None:
         smaller = signed.checkpoint.size < before.checkpoint.size
         return "rolled back" if smaller else "not proved"

@@ -47,13 +47,15 @@ class ReplacedKeyError(SignatureError):
 class FrozenError(VerificationError):
     """The log signed a tree that is larger than the one it ended with.
 
-    `note` is that signed checkpoint, byte for byte. Beside the entry that ended the
-    log, and its proof, it convicts the log in anybody's hands.
+    `note` is that signed checkpoint, byte for byte, and `frozen_at` the number of
+    entries with which the log ended. Beside the entry that ended it, and its proof, the
+    note convicts the log in anybody's hands.
     """
 
-    def __init__(self, message: str, note: bytes) -> None:
+    def __init__(self, message: str, note: bytes, frozen_at: int) -> None:
         super().__init__(message)
         self.note = note
+        self.frozen_at = frozen_at
 
 
 class PolicyError(VerificationError):

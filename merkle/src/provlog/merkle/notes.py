@@ -118,6 +118,21 @@ def _verify(key: VerifierKey, text: str, value: bytes) -> int | None:
 
 def parse_note_unverified(data: bytes) -> UnverifiedNote:
     """Return the parts of a well-formed note, unverified, or raise `MalformedError`."""
+    text, block = _split(data)
+    return UnverifiedNote(text, parse_signatures_unverified(block))
+
+
+def parse_text_unverified(data: bytes) -> str:
+    """Return the text of what may be a note; its signature lines are not even read.
+
+    It says whose signature has to be looked for. Raises `MalformedError` where there is
+    no text.
+    """
+    return _split(data)[0]
+
+
+def _split(data: bytes) -> tuple[str, str]:
+    """Return a note's text, and what follows the empty line behind it."""
     if len(data) > MAX_NOTE_SIZE:
         raise MalformedError(f"note: longer than {MAX_NOTE_SIZE} bytes")
     content = _decode(data)
@@ -125,8 +140,7 @@ def parse_note_unverified(data: bytes) -> UnverifiedNote:
     end = content.rfind("\n\n")
     if end < 0:
         raise MalformedError("note: no empty line between text and signatures")
-    signatures = parse_signatures_unverified(content[end + 2 :])
-    return UnverifiedNote(content[: end + 1], signatures)
+    return content[: end + 1], content[end + 2 :]
 
 
 def parse_signatures_unverified(block: str) -> tuple[SignatureLine, ...]:

@@ -9,13 +9,21 @@ from typing import TypeAlias
 import msgspec
 
 from provlog.merkle.edge import Growth, RightEdge
-from provlog.merkle.encoding import encode_base64, format_time
+from provlog.merkle.encoding import JsonValue, encode_base64, format_time
 from provlog.merkle.entries import build_entry
+from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.inclusion import InclusionBuilder
-from provlog.server.errors import HaltedError
+from provlog.server.announced import FREEZE, KEY, Announced, announcement_id
+from provlog.server.errors import ConfigurationError, FrozenError, HaltedError
 from provlog.server.guard import ReleasedHead
-from provlog.server.intake.draft import AdminDraft, Draft, EventDraft
+from provlog.server.intake.draft import (
+    AdminDraft,
+    Draft,
+    EventDraft,
+    FreezeDraft,
+    KeyDraft,
+)
 from provlog.server.storage.base import (
     Extension,
     Head,
@@ -58,16 +66,31 @@ class AlreadyRegistered(msgspec.Struct, frozen=True):
     """The source is registered already; no entry was made."""
 
 
-Outcome: TypeAlias = Appended | Repeated | Conflicting | Erased | AlreadyRegistered
+class Unlogged(msgspec.Struct, frozen=True):
+    """Tokens were revoked without an entry: the log has ended and takes none."""
+
+
+Outcome: TypeAlias = (
+    Appended | Repeated | Conflicting | Erased | AlreadyRegistered | Unlogged
+)
 
 
 class Batch:
     """Collects what goes into one log between taking its lock and writing.
 
-    `head` is the locked head, `recorded` the time that all new entries get.
+    `head` is the locked head, `recorded` the time that all new entries get, `announced`
+    what the log announced below that head; afterwards what it did with the new entries.
     """
 
-    def __init__(self, log: int, head: Head, recorded: int, reads: Reads) -> None:
+    def __init__(
+        self,
+        log: int,
+        head: Head,
+        recorded: int,
+        reads: Reads,
+        announced: Announced,
+    ) -> None:
+        self.announced = announced
         self._log = log
         self._head = head
         self._recorded = recorded
@@ -90,16 +113,22 @@ class Batch:
         self._stored = await self._reads.find_keys(self._log, keys)
 
     async def place(self, drafts: Sequence[Draft]) -> list[Outcome]:
-        """Return what becomes of each draft, in order; new ones are added."""
-        return [
-            await self._place_event(draft)
-            if isinstance(draft, EventDraft)
-            else await self._place_admin(draft)
-            for draft in drafts
-        ]
+        """Return what becomes of each draft, in order; new ones are added.
+
+        Raises `FrozenError` for a new entry behind the last one, also where that is in
+        this very batch, and `ConfigurationError` for an announcement that was overtaken
+        by another one. Drafts before the one it is raised for may have been added: only
+        events are submitted several at a time, and either all or none of them are.
+        """
+        return [await self._place(draft) for draft in drafts]
+
+    @property
+    def count(self) -> int:
+        """How many entries were added."""
+        return len(self._entries)
 
     def grow(self, edge: RightEdge) -> tuple[Growth, Extension] | None:
-        """Return the grown tree and what to write, or None where nothing is new."""
+        """Return the grown tree and what to write, or None where no entry is new."""
         if not self._entries:
             return None
         growth = edge.grow([leaf_hash(entry.leaf) for entry in self._entries])
@@ -119,6 +148,22 @@ class Batch:
             self._tokens,
             self._revoked,
         )
+
+    def unlogged(self) -> Extension | None:
+        """Return what to write where no entry is new: the revocations of tokens."""
+        if not self._revoked:
+            return None
+        return Extension(self._log, self._head, [], [], revoked_tokens=self._revoked)
+
+    async def _place(self, draft: Draft) -> Outcome:
+        match draft:
+            case EventDraft():
+                return await self._place_event(draft)
+            case KeyDraft():
+                return self._place_key(draft)
+            case FreezeDraft():
+                return self._place_freeze(draft)
+        return await self._place_admin(draft)
 
     async def _place_event(self, draft: EventDraft) -> Outcome:
         outcome = self._known(draft)
@@ -155,27 +200,68 @@ class Batch:
         self._events += 1
         return Appended(index, leaf, draft)
 
+    def _place_key(self, draft: KeyDraft) -> Outcome:
+        newest = self.announced.keys[-1]
+        if newest.vkey == draft.log_key:
+            return Repeated(newest.index)
+        body: dict[str, JsonValue] = {
+            "log_key": draft.log_key,
+            "replaces": draft.replaces,
+        }
+        return self._announce(KEY, body, draft)
+
+    def _place_freeze(self, draft: FreezeDraft) -> Outcome:
+        frozen = self.announced.frozen
+        if frozen is not None and frozen.successor == draft.successor:
+            return Repeated(frozen.index)
+        successor = draft.successor
+        return self._announce(
+            FREEZE, {"successor": successor} if successor else {}, draft
+        )
+
+    def _announce(self, kind: str, body: dict[str, JsonValue], draft: Draft) -> Outcome:
+        """Add an announcement, under the id of its number: nobody else makes it too."""
+        number = len(self.announced.entries)
+        leaf = self._leaf(kind, body)
+        index = self._append(leaf, announcement_id(number), None, draft)
+        try:
+            self.announced = self.announced.adding(index, leaf)
+        except MalformedError as error:
+            self._entries.pop()
+            raise ConfigurationError(f"nothing was announced: {error}") from None
+        return Appended(index, leaf, draft)
+
     async def _place_admin(self, draft: AdminDraft) -> Outcome:
+        if self.announced.frozen is not None and draft.only_revokes:
+            self._revoked |= draft.revoked_tokens
+            return Unlogged()
         for source in draft.sources:
             known = await self._reads.source(self._log, source.uri)
             if known is not None or source.uri in self._sources:
                 return AlreadyRegistered()
-        leaf = build_entry(
-            "admin",
-            epoch=self._head.epoch,
-            n=self._events,
-            recorded=self._text,
-            body={"action": draft.action, "members": dict(draft.digests)},
-        )
+        members: dict[str, JsonValue] = {**draft.digests}
+        leaf = self._leaf("admin", {"action": draft.action, "members": members})
         index = self._append(leaf, None, Private(draft.disclosures), draft)
         self._sources |= {source.uri: (index, source) for source in draft.sources}
         self._tokens += draft.tokens
         self._revoked |= draft.revoked_tokens
         return Appended(index, leaf, draft)
 
+    def _leaf(self, kind: str, body: dict[str, JsonValue]) -> bytes:
+        return build_entry(
+            kind,
+            epoch=self._head.epoch,
+            n=self._events,
+            recorded=self._text,
+            body=body,
+        )
+
     def _append(
-        self, leaf: bytes, key: bytes | None, private: Private, draft: Draft
+        self, leaf: bytes, key: bytes | None, private: Private | None, draft: Draft
     ) -> int:
+        frozen = self.announced.frozen
+        if frozen is not None:
+            raise FrozenError(frozen.successor)
         index = self._head.size + len(self._entries)
         openings = draft.openings if isinstance(draft, EventDraft) else None
         self._entries.append(NewEntry(index, leaf, key, private, openings))

@@ -7,9 +7,12 @@ import logging
 from dataclasses import dataclass
 
 from provlog.merkle.edge import Growth
+from provlog.server.announced import Announced
 from provlog.server.batch import Batch, Outcome, Release, appended_sources
 from provlog.server.clock import Clock
 from provlog.server.errors import (
+    ConfigurationError,
+    FrozenError,
     HaltedError,
     ServiceError,
     UnavailableError,
@@ -45,7 +48,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Plan:
-    """What one transaction does to one log."""
+    """What one transaction does to one log.
+
+    `announced` is what the log has announced once that is durable. `refused` are units
+    that add nothing, because of what is announced: they are told once that is certain.
+    """
 
     log: Log
     units: list[Unit]
@@ -54,6 +61,13 @@ class Plan:
     growth: Growth | None
     extension: Extension | None
     incarnation: Incarnation | None
+    announced: Announced
+    refused: list[tuple[Unit, ServiceError]]
+
+    @property
+    def everybody(self) -> Work:
+        """All units that wait for an answer."""
+        return {self.log: [*self.units, *(unit for unit, _ in self.refused)]}
 
     @property
     def head(self) -> ReleasedHead:
@@ -153,31 +167,45 @@ class CommitPath:
             offset = transaction.clock_offset_ms()
             recorded = self._clock.date(head.recorded, offset)
             edge = await log.edge_at(head, transaction)
+            # Another process may have announced a key that this one does not have, or
+            # the end of the log: nothing is written that could not be signed.
+            announced = await log.announced_at(head, transaction)
+            log.signer.require(announced, head.size)
             # 2. and 3. Repetitions and conflicts leave the batch, the others become
             # leaves with their place and time.
             with self._metrics.stage("leaf"):
-                batch = Batch(log.id, head, recorded, transaction)
+                batch = Batch(log.id, head, recorded, transaction, announced)
                 await batch.look_up(draft for unit in units for draft in unit.drafts)
-                outcomes = [await batch.place(unit.drafts) for unit in units]
+                placed, outcomes, refused = await _place(batch, units)
+            # Also with a key that is announced in this very batch.
+            log.signer.require(batch.announced, head.size + batch.count)
         except UnavailableError as error:
             refuse({log: units}, error)
             return None
         with self._metrics.stage("tree"):
             grown = batch.grow(edge)
-        if grown is None:
-            plan = Plan(log, units, outcomes, head, None, None, transaction.incarnation)
+        growth, extension = grown if grown is not None else (None, batch.unlogged())
+        plan = Plan(
+            log,
+            placed,
+            outcomes,
+            head,
+            growth,
+            extension,
+            transaction.incarnation,
+            batch.announced,
+            refused,
+        )
+        if extension is None:
             if plan.writes:
                 # The answers rest on a head that another process committed and that
                 # nobody has released: a barrier of our own makes sure of it.
                 await transaction.mark(log.id)
             return plan
         # 4. Entries, tiles, private rows and the head, in one transaction.
-        growth, extension = grown
         with self._metrics.stage("store"):
             await transaction.extend(extension)
-        return Plan(
-            log, units, outcomes, head, growth, extension, transaction.incarnation
-        )
+        return plan
 
     async def _release(self, plan: Plan) -> None:
         """Answer a plan whose entries are durable.
@@ -190,6 +218,7 @@ class CommitPath:
             # 5. The guard, and only then the signature.
             with self._metrics.stage("sign"):
                 before = ReleasedHead(plan.before.size, plan.before.root)
+                log.foresee(head, plan.announced)
                 note = await log.release(head, plan.incarnation, before)
                 release = Release(head, note, growth)
                 if growth is not None:
@@ -204,10 +233,12 @@ class CommitPath:
             )
             told = UnavailableError("the head cannot be released")
             halted = isinstance(error, HaltedError)
-            refuse({log: plan.units}, error if halted else told)
+            refuse(plan.everybody, error if halted else told)
             return
+        for unit, reason in plan.refused:
+            unit.fail(reason)
         self._metrics.committed(plan.outcomes)
-        if plan.extension is not None:
+        if plan.growth is not None and plan.extension is not None:
             recorded = plan.extension.head.recorded
             sources = appended_sources(plan.outcomes)
             log.freshness.appended(plan.before.size, head.size, recorded, sources)
@@ -244,7 +275,7 @@ class CommitPath:
             self._trust.doubt([plan.log])
             known = isinstance(error, (ServiceError, StorageError))
             logger.error("the barrier failed: %s", error if known else describe(error))
-        refuse({plan.log: plan.units}, unknown())
+        refuse(plan.everybody, unknown())
         return False
 
     async def _barrier(self, log: Log) -> Head:
@@ -256,6 +287,23 @@ class CommitPath:
             except InterruptedStorageError:
                 if not await patience.wait():
                     raise
+
+
+async def _place(
+    batch: Batch, units: list[Unit]
+) -> tuple[list[Unit], list[list[Outcome]], list[tuple[Unit, ServiceError]]]:
+    """Return the units that were placed, their outcomes, and the other units."""
+    placed: list[Unit] = []
+    outcomes: list[list[Outcome]] = []
+    refused: list[tuple[Unit, ServiceError]] = []
+    for unit in units:
+        try:
+            outcomes.append(await batch.place(unit.drafts))
+        except (FrozenError, ConfigurationError) as error:
+            refused.append((unit, error))
+        else:
+            placed.append(unit)
+    return placed, outcomes, refused
 
 
 async def _commit(transaction: Transaction) -> None:

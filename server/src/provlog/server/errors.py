@@ -12,6 +12,7 @@
         ├── OverloadedError    the queue is full
         ├── ClockError         the clock cannot be trusted
         ├── GuardBusyError     another process holds the guard's lock
+        ├── FrozenError        the log has ended; nothing is added to it any more
         └── HaltedError        the log has been stopped until an operator looks at it
             └── RetiredError   for good: another log is its successor
 
@@ -20,6 +21,8 @@ Bad input is an `intake.problems.EventError`, a failing database a
 """
 
 import traceback
+
+from provlog.merkle.encoding import JsonValue
 
 
 class ServiceError(Exception):
@@ -60,6 +63,18 @@ class ClockError(UnavailableError):
 
 class GuardBusyError(UnavailableError):
     """Another process holds the lock of a log's guard."""
+
+
+class FrozenError(UnavailableError):
+    """The log's last entry froze it: nothing can be added, and no later call will.
+
+    `successor` is the origin and key of the log that goes on, None where none is named.
+    """
+
+    def __init__(self, successor: dict[str, JsonValue] | None) -> None:
+        goes_on = f"; {successor['origin']} goes on" if successor else ""
+        super().__init__(f"the log has ended and takes no entries{goes_on}")
+        self.successor = successor
 
 
 class HaltedError(UnavailableError):

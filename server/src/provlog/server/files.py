@@ -10,7 +10,7 @@ from provlog.server.errors import ConfigurationError
 def write_private(path: Path, text: str) -> None:
     """Write a new file of mode 0600, flushed; `FileExistsError` if there is one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(descriptor)

@@ -3,39 +3,61 @@
 A dump of the database is therefore not enough to sign a checkpoint, to find out whose
 label a tag hides, or to blind an id. For each log there is a folder with
 
-``signing.key``    the Ed25519 key that signs checkpoints
+``signing.key``    the Ed25519 key that signs checkpoints, from the first one on
 ``id.key``         K_id, which blinds event ids for the log's whole life
 ``epoch-1.key``    K_e, which makes the labels of epoch 1; one file for each epoch
 ``retired``        where the log is retired: the name of the log that goes on instead.
                    Its keys are kept for reading, and sign nothing any more.
+
+and, where its keys were changed (`signing_files` has more of them):
+
+``signing-<id>.key``      a later signing key, by its key ID
+``last-<id>.checkpoint``  the last checkpoint that a signing key signed, no secret: that
+                          key is retired, and may be gone
+``mldsa.key``             an ML-DSA-44 key that signs beside the Ed25519 ones
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from provlog.merkle.cosigners import Cosigner
 from provlog.merkle.encoding import decode_base64, encode_base64
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.keys import SigningKey
 from provlog.merkle.labels import KEY_SIZE
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import flush_path, read_private, write_private
+from provlog.server.signing_files import SigningFiles
 
 _RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True)
 class LogKeys:
-    """The secrets of one log. `epoch_keys` are by epoch number."""
+    """The secrets of one log. `epoch_keys` are by epoch number.
+
+    `signing` is the first signing key that is there, `further` are those that came
+    later, some of which the log may not have announced. `last` are the last checkpoints
+    of the keys that are retired, by key ID. `mldsa` is None where the log signs with
+    Ed25519 alone.
+    """
 
     signing: SigningKey
     id_key: bytes
     epoch_keys: dict[int, bytes]
+    further: tuple[SigningKey, ...] = ()
+    last: Mapping[bytes, bytes] = field(default_factory=dict)
+    mldsa: Cosigner | None = None
+
+    def signers(self) -> dict[str, SigningKey]:
+        """Return every signing key that is there, by its vkey."""
+        return {key.verifier().vkey(): key for key in (self.signing, *self.further)}
 
     def same_as(self, other: "LogKeys") -> bool:
         """Tell whether two are the same secrets."""
-        mine = (self.signing.encode(), self.id_key, self.epoch_keys)
-        return mine == (other.signing.encode(), other.id_key, other.epoch_keys)
+        return _secrets(self) == _secrets(other)
 
     def __repr__(self) -> str:
         return f"LogKeys({self.signing.name!r})"
@@ -84,10 +106,12 @@ class Keyring:
         self._write(folder, keys)
 
     def _write(self, folder: Path, keys: LogKeys) -> None:
-        write_private(folder / "signing.key", keys.signing.encode() + "\n")
         write_private(folder / "id.key", encode_base64(keys.id_key) + "\n")
         for epoch, key in keys.epoch_keys.items():
             write_private(folder / f"epoch-{epoch}.key", encode_base64(key) + "\n")
+        SigningFiles(folder).install(
+            (keys.signing, *keys.further), keys.last, keys.mldsa
+        )
         self._flush(folder)
 
     def _take_up(self, name: str, origin: str) -> LogKeys:
@@ -99,7 +123,7 @@ class Keyring:
         if keys is None or keys.signing.name != origin:
             raise ConfigurationError(_other(folder))
         # Whoever was interrupted, or is still at it, may not have come to this.
-        for path in folder.glob("*.key"):
+        for path in (*folder.glob("*.key"), *folder.glob("*.checkpoint")):
             flush_path(path)
         self._flush(folder)
         return keys
@@ -145,6 +169,10 @@ class Keyring:
         if (self._folder / name).exists():
             self._take_up(name, origin)
 
+    def files(self, name: str) -> SigningFiles:
+        """Return the files that a log signs with."""
+        return SigningFiles(self._folder / name)
+
     def load(self, name: str, *, retired: bool = False) -> LogKeys:
         """Return the secrets of a log, or raise `ConfigurationError`.
 
@@ -156,21 +184,35 @@ class Keyring:
             raise ConfigurationError(
                 f"log {name} is retired; its successor is the log {successor}"
             )
-        for path in (folder / "signing.key", folder / "id.key"):
+        files = SigningFiles(folder)
+        for path in (*files.required(), folder / "id.key"):
             if not path.exists():
                 raise ConfigurationError(
                     f"{path}: No such file; put the log's keys there, from where they"
                     " are kept"
                 )
         try:
-            signing = SigningKey.parse(read_private(folder / "signing.key"))
+            signing, *further = files.keys()
             epochs = {
                 int(path.stem.removeprefix("epoch-")): _read_key(path)
                 for path in sorted(folder.glob("epoch-*.key"))
             }
-            return LogKeys(signing, _read_key(folder / "id.key"), epochs)
+            return LogKeys(
+                signing,
+                _read_key(folder / "id.key"),
+                epochs,
+                tuple(further),
+                files.last(),
+                files.mldsa(),
+            )
         except (MalformedError, ValueError):
             raise ConfigurationError(f"a key in {folder} is damaged") from None
+
+
+def _secrets(keys: LogKeys) -> tuple[object, ...]:
+    mldsa = None if keys.mldsa is None else keys.mldsa.encode()
+    signers = {key.encode() for key in keys.signers().values()}
+    return signers, keys.id_key, keys.epoch_keys, dict(keys.last), mldsa
 
 
 def _other(folder: Path) -> str:

@@ -4,16 +4,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
 
-from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.edge import RightEdge
 from provlog.merkle.encoding import encode_base64url
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.keys import VerifierKey
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
-from provlog.merkle.notes import sign_note
+from provlog.server.announced import Announced, may_announce, read_announced
 from provlog.server.errors import (
     ConfigurationError,
     ForkError,
@@ -26,8 +27,12 @@ from provlog.server.freshness import Freshness
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.intake.draft import Drafter, Entropy
 from provlog.server.keyring import LogKeys
+from provlog.server.signing import KeyFiles, Signer
 from provlog.server.storage.base import Head, Incarnation, LogRecord, Reads, Storage
 from provlog.server.tree import TileCache, Tree
+
+if TYPE_CHECKING:
+    from provlog.server.witnessing.published import Publication
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +48,17 @@ class Log:
     the right edge of a released head, which stays right whatever becomes of the
     database; it is replaced when another process has moved the head on. A log with a
     `halted` reason takes no entries; one that is `retired` never will: that names its
-    successor. `freshness` knows the newest events of its sources once it has been
-    followed.
+    successor. `announced` is what the log has announced of its keys and its end, up to
+    `released` at least. `freshness` knows the newest events of its sources once it has
+    been followed. `published` is what witnesses cosigned of it, and what is served
+    then.
     """
 
     def __init__(
         self,
         record: LogRecord,
-        keys: LogKeys,
+        signer: Signer,
+        announced: Announced,
         storage: Storage,
         tree: Tree,
         guard: Guard,
@@ -69,10 +77,14 @@ class Log:
         # The database in which the log was last found to be whole; see `trust`.
         self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
-        self._keys = keys
+        # What is served of it, where witnesses cosign it; None where it has none.
+        self.published: Publication | None = None
+        self.signer = signer
+        self.announced = announced
+        # What is announced below a head that is not released yet.
+        self._foreseen: tuple[ReleasedHead, Announced] | None = None
         self._storage = storage
         self._guard = guard
-        self._note: tuple[ReleasedHead, str] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def release(
@@ -93,7 +105,8 @@ class Log:
         The guard is advanced first: from here on a start on an older database is
         refused, so it does not matter whether the process dies before it answers.
         Raises `HaltedError` where the guard holds a head that is not of this log's
-        history: somebody releases another one under its name.
+        history: somebody releases another one under its name; and where a key is not
+        here with which it is to be signed.
         """
         deadline = time.monotonic() + _GUARD_SECONDS
         known = await self._asked(self._guard.recall(self.origin))
@@ -104,7 +117,7 @@ class Log:
                 break
             # Somebody else was quicker, or the answer got lost: what is there decides.
             known = await self._asked(self._guard.read(self.origin))
-        self._adopt(head)
+        self._adopt(head, await self.announced_at(head))
         return self.note(head)
 
     async def _covers(
@@ -139,11 +152,39 @@ class Log:
             return False
 
     def note(self, head: ReleasedHead) -> str:
-        """Return the signed checkpoint of a released head."""
-        if self._note is None or self._note[0] != head:
-            text = Checkpoint(self.origin, head.size, head.root).text()
-            self._note = (head, sign_note(text, [self._keys.signing]).decode())
-        return self._note[1]
+        """Return the checkpoint of a released head, signed by every key of that size.
+
+        `HaltedError` where one of them is not here.
+        """
+        return self.signer.note(head, self.announced)
+
+    async def announced_at(
+        self, head: Head | ReleasedHead, reads: Reads | None = None
+    ) -> Announced:
+        """Return what the log announced below a head, which is of this database.
+
+        Nothing is kept of it: the head may still be lost. A database that was altered
+        halts the log (`HaltedError`).
+        """
+        known = self.announced
+        if known.known_to >= head.size:
+            return known
+        if self._foreseen is not None:
+            foreseen, announced = self._foreseen
+            if (foreseen.size, foreseen.root) == (head.size, head.root):
+                return announced
+        reads = reads or self._storage
+        try:
+            return await read_announced(reads, self.id, known, head.size)
+        except ConfigurationError as error:
+            self._halt(str(error))
+
+    def foresee(self, head: ReleasedHead, announced: Announced) -> None:
+        """Take note of all that is announced below a head, which may never be released.
+
+        It saves looking that up, and is believed of no other head.
+        """
+        self._foreseen = head, replace(announced, known_to=head.size)
 
     async def refresh(self) -> ReleasedHead:
         """Return the newest released head, another process's included.
@@ -153,7 +194,7 @@ class Log:
         guarded = await self._asked(self._guard.read(self.origin))
         if guarded is not None and guarded.size > self.released.size:
             await self._verify(guarded)
-            self._adopt(guarded)
+            self._adopt(guarded, await self.announced_at(guarded))
         return self.released
 
     async def newest_released(self) -> ReleasedHead:
@@ -215,6 +256,11 @@ class Log:
             leaves = await reads.leaves(self.id, self.edge.size, head.size)
             growth = self.edge.grow([leaf_hash(leaf) for leaf in leaves])
             if growth.root == head.root:
+                # Most often nothing is announced: that saves looking it up.
+                known = self.announced
+                complete = known.known_to >= self.edge.size
+                if complete and not any(map(may_announce, leaves)):
+                    self.foresee(ReleasedHead(head.size, head.root), known)
                 return growth.edge
         tree = Tree(reads, self.id, TileCache(0))
         reason = await contradiction(tree, head, self.released)
@@ -272,7 +318,9 @@ class Log:
             return _contradicted(guarded)
         return None
 
-    def _adopt(self, head: ReleasedHead) -> None:
+    def _adopt(self, head: ReleasedHead, announced: Announced) -> None:
+        if announced.known_to > self.announced.known_to:
+            self.announced = announced
         if head.size > self.released.size:
             self.released = head
             for future in self._waiting:
@@ -308,7 +356,7 @@ async def contradiction(
 async def open_log(
     storage: Storage,
     record: LogRecord,
-    keys: LogKeys,
+    source: KeyFiles,
     guard: Guard,
     cache: TileCache,
     entropy: Entropy,
@@ -325,8 +373,7 @@ async def open_log(
     origin and parameters must belong together. Raises `ConfigurationError`, `ForkError`
     among them.
     """
-    if keys.signing.verifier().vkey() != record.log_key:
-        raise ConfigurationError(f"log {record.name}: the signing key is not the log's")
+    keys = source.load()
     tree = Tree(storage, record.id, cache)
     reason = await contradiction(tree, head, released)
     if reason is not None:
@@ -334,12 +381,31 @@ async def open_log(
             f"log {record.name}: {reason}; provlog-server recover says what can be done"
         )
     await check_params(storage, record, keys)
+    known = Announced(record.log_key)
+    if not _has_first(record.log_key, keys):
+        raise ConfigurationError(f"log {record.name}: the signing key is not the log's")
+    announced = await read_announced(storage, record.id, known, head.size)
+    signer = Signer(record.origin, keys, source)
+    require_signers(record.name, signer, announced, head.size)
     drafter = Drafter(keys, head.epoch, entropy)
     edge = await tree.edge(head.size)
-    log = Log(record, keys, storage, tree, guard, edge, drafter)
+    log = Log(record, signer, announced, storage, tree, guard, edge, drafter)
     log.incarnation = incarnation
     await log.release(log.released, incarnation)
     return log
+
+
+def _has_first(log_key: str, keys: LogKeys) -> bool:
+    """Tell whether a log's first key is there, or its last checkpoint."""
+    return log_key in keys.signers() or VerifierKey.parse(log_key).key_id in keys.last
+
+
+def require_signers(name: str, signer: Signer, announced: Announced, size: int) -> None:
+    """Raise `ConfigurationError` unless a tree of that size can be signed here."""
+    try:
+        signer.require(announced, size)
+    except HaltedError as error:
+        raise ConfigurationError(f"log {name}: {error}") from None
 
 
 async def check_params(reads: Reads, record: LogRecord, keys: LogKeys) -> None:

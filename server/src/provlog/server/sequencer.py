@@ -14,7 +14,12 @@ from dataclasses import dataclass
 
 from provlog.server.clock import Clock
 from provlog.server.commit_path import CommitPath
-from provlog.server.errors import UnavailableError, describe
+from provlog.server.errors import (
+    ConfigurationError,
+    FrozenError,
+    UnavailableError,
+    describe,
+)
 from provlog.server.intake.draft import Draft
 from provlog.server.log import Log
 from provlog.server.metrics import Metrics
@@ -155,14 +160,21 @@ class Sequencer:
                     logger.critical("a bug in the commit path: %s", describe(error))
                     self.trust.doubt(work)
                     refuse(work, unknown())
-                errors = [unit.answer.exception() for unit in units]
-                lane.progress.end(errors[0] if all(errors) else None)
+                lane.progress.end(_failure(units))
 
     def _count_taken(self, lane: _Lane, units: Sequence[Unit]) -> None:
         now = time.perf_counter()
         lane.units -= len(units)
         for unit in units:
             self._metrics.spent("wait", now - unit.queued)
+
+
+def _failure(units: Sequence[Unit]) -> BaseException | None:
+    """Return an error if nobody was served; that a log has ended is an answer too."""
+    settled = (FrozenError, ConfigurationError)
+    errors = [unit.answer.exception() for unit in units]
+    served = any(each is None or isinstance(each, settled) for each in errors)
+    return None if served else errors[0]
 
 
 def _load(drafts: Sequence[Draft]) -> Load:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Self
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.batch import AlreadyRegistered, Appended
+from provlog.server.batch import AlreadyRegistered, Appended, Unlogged
 from provlog.server.clock import Clock
 from provlog.server.errors import ConfigurationError, ServiceError, describe
 from provlog.server.gauges import Gauges
@@ -42,6 +42,7 @@ from provlog.server.storage.base import (
 )
 from provlog.server.storage.opening import open_storage
 from provlog.server.surroundings import Surroundings
+from provlog.server.witnessing.following import WitnessFolders, Witnessing
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Service:
         lineage: Lineage | None = None,
         settings: SettingsBook | None = None,
         keeper: Keeper | None = None,
+        witnesses: WitnessFolders | None = None,
     ) -> None:
         self.storage = storage
         self.settings = settings or SettingsBook()
@@ -82,7 +84,12 @@ class Service:
         # Which of several processes on one address this is.
         self.worker = 0
         self.workplace = Workplace()
-        self.logs = OpenLogs(storage, keyring, guard, self.lineage)
+        # Who cosigns the logs' checkpoints; asked where somebody follows it.
+        self.witnessing = Witnessing(
+            storage, keyring, self.metrics.registry, self.open_logs, witnesses
+        )
+        self.sequencer.trust.examine = self.witnessing.examine_again
+        self.logs = OpenLogs(storage, keyring, guard, self.lineage, self.witnessing)
         # How the sources of each log are; in the background where somebody follows.
         self.health = Health(storage, keeper)
         self.metrics.registry.register(Gauges(self))
@@ -105,6 +112,7 @@ class Service:
             open_lineage(instance),
             read_settings(instance.connect),
             Keeper(instance.health),
+            WitnessFolders(instance.witnesses, instance.witnessed),
         )
 
     async def __aenter__(self) -> Self:
@@ -204,24 +212,32 @@ class Service:
                 "expires": token.expires,
             },
         }
-        for other in also:
-            await self._record(other, other.drafter.admin("token.create", members), by)
+        log, *others = _going_on_first((log, *also))
+        for other in others:
+            # One that has ended takes no entries, and is read for ever all the same.
+            if other.announced.frozen is None:
+                made = other.drafter.admin("token.create", members)
+                await self._record(other, made, by)
         draft = log.drafter.admin("token.create", members)
-        return await self._record(log, replace(draft, tokens=(token,)), by)
+        return await self._append(log, replace(draft, tokens=(token,)), by)
 
     async def revoke_token(
         self, log: Log, token_id: str, by: str, also: Sequence[Log] = ()
-    ) -> int:
+    ) -> int | None:
         """Revoke a token with an admin entry in `log`; return the entry's index.
 
         The revocation comes first; `also`, the further logs it reached, note it after.
+        Logs that have ended note nothing: where it reached no other, there is no entry.
         """
         members: dict[str, JsonValue] = {"by": {"id": by}, "token": {"id": token_id}}
+        log, *others = _going_on_first((log, *also))
         draft = log.drafter.admin("token.revoke", members)
         revoked = {token_id: self.clock.now()}
         index = await self._record(log, replace(draft, revoked_tokens=revoked), by)
-        for other in also:
-            await self._record(other, other.drafter.admin("token.revoke", members), by)
+        for other in others:
+            if other.announced.frozen is None:
+                made = other.drafter.admin("token.revoke", members)
+                await self._record(other, made, by)
         return index
 
     async def tend(self) -> None:
@@ -278,6 +294,7 @@ class Service:
     async def _look_after(self, log: Log, head: Head | None) -> None:
         if head is None:
             raise StorageError("the log has no head row; run provlog-server fsck")
+        log.signer.look()
         await self._catch_up(log, head)
         await log.freshness.follow(self.storage, log.id, log.released.size)
 
@@ -303,12 +320,26 @@ class Service:
         await log.release(ReleasedHead(head.size, head.root), incarnation)
         log.edge = edge
 
-    async def _record(self, log: Log, draft: AdminDraft, by: str) -> int:
+    async def _record(self, log: Log, draft: AdminDraft, by: str) -> int | None:
+        """Make an admin entry; None where the log has ended and the change was made."""
         committed = await self.sequencer.submit(log, [draft], by)
         outcome = committed.outcomes[0]
+        if isinstance(outcome, Unlogged):
+            return None
         if not isinstance(outcome, Appended):
             raise ConfigurationError("the change was made already")
         return outcome.index
+
+    async def _append(self, log: Log, draft: AdminDraft, by: str) -> int:
+        index = await self._record(log, draft, by)
+        if index is None:
+            raise ConfigurationError("the log has ended")
+        return index
+
+
+def _going_on_first(logs: Sequence[Log]) -> list[Log]:
+    """Return logs, those that have ended last, otherwise in their order."""
+    return sorted(logs, key=lambda log: log.announced.frozen is not None)
 
 
 def _why(error: Exception) -> str:

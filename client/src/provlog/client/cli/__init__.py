@@ -12,6 +12,7 @@ from typing import IO, Any, NoReturn
 import click
 
 from provlog.client.cli.auditing import audit
+from provlog.client.cli.comparing import compare
 from provlog.client.cli.monitoring import monitor
 from provlog.client.cli.reading import checkpoint, entry, proof
 from provlog.client.cli.reporting import gaps
@@ -99,6 +100,7 @@ for _command in (
     audit,
     gaps,
     rules,
+    compare,
 ):
     cli.add_command(_command)
 

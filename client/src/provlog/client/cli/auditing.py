@@ -1,7 +1,7 @@
 """`provlog audit`: download a whole log and recompute it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -120,6 +120,8 @@ def _print_end(
     if as_json:
         finished: dict[str, JsonValue] = {"event": "finished", **_of(signed)}
         finished |= {"ok": auditor.total == 0, "findings": auditor.total}
+        if auditor.frozen is not None:
+            finished["frozen"] = auditor.frozen
         if auditor.previous is not None:
             finished["previous"] = auditor.previous
         print_json({**finished, "seconds": round(seconds, 3), "rate": round(rate)})
@@ -131,6 +133,8 @@ def _print_end(
     verdict = f"{auditor.total} things are wrong" if auditor.total else "all is well"
     root = encode_base64(checkpoint.root)
     click.echo(f"{verdict}: {checkpoint.size} entries held against root {root}")
+    if auditor.frozen is not None:
+        click.echo(_end_of(auditor.frozen))
     if auditor.previous is not None:
         old = auditor.previous
         click.echo(
@@ -138,6 +142,15 @@ def _print_end(
             f" {old['root']}: that log is to be held against this head on its own"
         )
     note(f"{seconds:.1f} s, {rate:,.0f} entries/s")
+
+
+def _end_of(frozen: Mapping[str, JsonValue]) -> str:
+    ended = f"ended with {frozen['size']} entries"
+    named = frozen.get("successor")
+    if not isinstance(named, dict):
+        return f"{ended}, and names no successor"
+    origin, key = printable(str(named["origin"])), printable(str(named["log_key"]))
+    return f"{ended}; it goes on as {origin}, key {key}"
 
 
 def _of(signed: SignedCheckpoint) -> dict[str, JsonValue]:

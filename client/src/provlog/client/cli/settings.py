@@ -17,7 +17,6 @@ import click
 from provlog.client.errors import UsageError
 from provlog.client.memory import FileMemory
 from provlog.merkle.errors import MerkleError
-from provlog.merkle.keys import VerifierKey
 from provlog.merkle.policy import MAX_POLICY_SIZE
 from provlog.merkle.trust import Trust
 
@@ -69,12 +68,14 @@ class Settings:
             raise UsageError(str(error)) from None
 
     def _trust(self) -> Trust:
-        key = None if self.log_key is None else VerifierKey.parse(self.log_key)
+        # Names of keys hold no spaces.
+        given = None if self.log_key is None else self.log_key.split()
+        keys = None if given is None else Trust.from_log_key(given)
         if self.policy is None:
-            return Trust.from_log_key(key.vkey() if key else "")
+            return keys or Trust.from_log_key(())
         text = read_file(self.policy, MAX_POLICY_SIZE + 1)
-        trust = Trust.from_policy(text, key.name if key else None)
-        if key is not None and key not in trust.log_keys:
+        trust = Trust.from_policy(text, keys.origin if keys else None)
+        if keys is not None and not set(keys.log_keys) <= set(trust.log_keys):
             raise UsageError("the policy does not name the log key that was given")
         return trust
 
@@ -82,8 +83,11 @@ class Settings:
         """Return where checkpoints are remembered."""
         return FileMemory(self.state)
 
-    def client(self) -> "Client":
-        """Return a client of the log, or raise `UsageError`: something is missing."""
+    def client(self, *, wait_witnessed: bool = False) -> "Client":
+        """Return a client of the log, or raise `UsageError`: something is missing.
+
+        `wait_witnessed`: its receipts have to be cosigned by the quorum of a policy.
+        """
         if self.url is None:
             raise UsageError("no server: give its URL with --url (or PROVLOG_URL)")
         trust = self.trust()
@@ -98,6 +102,7 @@ class Settings:
             memory=self.memory(),
             patience=self.patience,
             insecure=self.insecure,
+            wait_witnessed=wait_witnessed,
         )
 
     def reader(self, trust: Trust, *, patience: float | None = None) -> "LogReader":
@@ -186,7 +191,8 @@ _TRUST_OPTIONS = (
         "--log-key",
         envvar="PROVLOG_LOG_KEY",
         metavar="VKEY",
-        help="The log's public key, as its operator gave it to you.",
+        help="The log's public key, as its operator gave it to you; of several, with"
+        " spaces between them, any one is enough.",
     ),
     click.option(
         "--policy",

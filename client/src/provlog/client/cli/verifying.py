@@ -8,8 +8,10 @@ import click
 
 from provlog.client.cli.output import describe_receipt, print_json, receipt_summary
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
+from provlog.client.cli.trusting import explain_stranger, newest_trust
 from provlog.client.errors import UsageError, printable
-from provlog.client.evidence import Conviction, is_evidence, verify_evidence
+from provlog.client.evidence import Conviction, is_evidence, judge_evidence
+from provlog.client.freeze_evidence import FreezeConviction
 from provlog.client.issuer_signatures import IssuerCheck, NoTokenError
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.entries import MAX_ENTRY
@@ -48,6 +50,20 @@ _LEAF = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--show", is_flag=True, help="Print the opened members too: personal data."
 )
+@click.option(
+    "--announcements",
+    "announced_file",
+    metavar="FILE",
+    type=_LEAF,
+    help="Follow the log's key to later ones by this file, which the log or a mirror"
+    " serves as /announcements.",
+)
+@click.option(
+    "--state",
+    envvar="PROVLOG_STATE",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which other commands remember what the log announced.",
+)
 @json_option
 @trusting
 def verify(
@@ -56,6 +72,7 @@ def verify(
     keys_file: Path | None,
     issuer: str | None,
     audiences: tuple[str, ...],
+    announced_file: Path | None,
     show: bool,
     as_json: bool,
     settings: Settings,
@@ -70,6 +87,10 @@ def verify(
     log misbehaves, holds two checkpoints that the log signed. If they cannot both be
     true, the log is CONVICTED, and the exit code is 1: what was asked about, the log,
     has failed. With --json, "convicted" tells that from a file that proves nothing.
+    With --policy, witnesses that cosigned both are named as well: they lied, too.
+
+    The log's first key is enough where it was replaced since: what other commands of
+    this user saw the log announce is followed, or a file given with --announcements.
 
     With --issuer-keys, the security event token that a receipt holds is verified as
     well: that the issuer signed it, which the log could not have made up.
@@ -85,7 +106,7 @@ def verify(
     Exit code 0 if all verify, 1 if any does not or a log is convicted, 2 if a file
     cannot be read, no key was given, or there is no token to verify.
     """
-    trust = settings.trust()
+    trust = newest_trust(settings, announced_file)
     check = _issuer_check(keys_file, issuer, audiences)
     leaf = None
     if leaf_file is not None:
@@ -116,7 +137,7 @@ def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
     evidence = asked.leaf is None and is_evidence(data)
     try:
         if evidence:
-            conviction = verify_evidence(data, asked.trust)
+            conviction = judge_evidence(data, asked.trust)
             _print_conviction(file, conviction, as_json=as_json)
             return 1
         verified = _verify(data, asked.leaf, asked.trust)
@@ -125,6 +146,7 @@ def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
         _print_failure(file, error, as_json=as_json, evidence=evidence)
         return 2
     except MerkleError as error:
+        explain_stranger(error, asked.trust)
         _print_failure(file, error, as_json=as_json, evidence=evidence)
         return 1
     _print_success(file, verified, signed, as_json=as_json, show=show)
@@ -173,21 +195,50 @@ def _print_failure(
         print_json({"file": str(file), "verified": False, **known, "error": str(error)})
     else:
         click.echo(f"FAILED  {file}: {printable(str(error))}")
+        for each in getattr(error, "__notes__", ()):
+            click.echo(f"        {printable(each)}")
 
 
-def _print_conviction(file: Path, found: Conviction, *, as_json: bool) -> None:
+def _print_conviction(
+    file: Path, found: Conviction | FreezeConviction, *, as_json: bool
+) -> None:
     if as_json:
         judged: dict[str, JsonValue] = {"verified": True, "convicted": True}
-        print_json({"file": str(file), **judged, **found.to_json()})
+        print_json({"file": str(file), **judged, **found.to_json(), **_said(found)})
         return
     origin = printable(found.origin)
     click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
+    if isinstance(found, FreezeConviction):
+        larger = found.larger.checkpoint
+        root = encode_base64(larger.root)
+        click.echo(f"        signed: {larger.size} leaves, root {root}")
+        return
     for signed in (found.older, found.newer):
         size, root = signed.checkpoint.size, encode_base64(signed.checkpoint.root)
         click.echo(f"        signed: {size} leaves, root {root}")
     if found.older.checkpoint.size < found.newer.checkpoint.size:
-        size, begins = found.older.checkpoint.size, encode_base64(found.begins)
-        click.echo(f"        shown:  the larger has root {begins} at {size} leaves")
+        begins, root = encode_base64(found.begins), encode_base64(found.root)
+        click.echo(f"        shown:  the larger has root {begins} at {found.at} leaves")
+        if found.at < found.older.checkpoint.size:
+            click.echo(f"        shown:  the smaller has root {root} there")
+    for each in found.witnesses:
+        click.echo(f"        and:    witness {printable(each.witness)} cosigned both")
+    for named, size in zip(found.shown_by, _sizes(found), strict=True):
+        for who in named:
+            said = f"{printable(who)} showed the one of {size}"
+            click.echo(f"        said, and not signed: {said}")
+
+
+def _said(found: Conviction | FreezeConviction) -> dict[str, JsonValue]:
+    """Return who is said to have shown either checkpoint; nobody signed that."""
+    if isinstance(found, FreezeConviction):
+        return {}
+    older, newer = (list[JsonValue](each) for each in found.shown_by)
+    return {"said": {"older": older, "newer": newer}}
+
+
+def _sizes(found: Conviction) -> tuple[int, int]:
+    return found.older.checkpoint.size, found.newer.checkpoint.size
 
 
 def _print_success(

@@ -182,7 +182,7 @@ class Follower:
         if newest is None or self.followed.signed is not None:
             return None
         with contextlib.suppress(MerkleError):
-            return verify_checkpoint(newest.note, self.config.trust)
+            return verify_checkpoint(newest.note, self._reader.keys.trust)
         return newest
 
     def _is_newer(self, signed: SignedCheckpoint) -> bool:

@@ -94,6 +94,7 @@ class FullReading:
         exhibits = Exhibits(signed)
         snapshot = await self._read(auditor, signed, exhibits)
         exhibits.note(auditor.finish())
+        exhibits.note(auditor.require_signer(signed))
         broken = [each for each in auditor.findings if each.index is not None]
         if not auditor.matches or len(broken) < auditor.total:
             await self._save(replace(self.state, progress=None))

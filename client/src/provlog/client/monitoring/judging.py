@@ -31,6 +31,7 @@ _VERDICTS: Final = {
     "forked": "forked",
     "rolled back": "rolled-back",
     "not proved": "not-proved",
+    "went on after its end": "after-its-end",
 }
 
 

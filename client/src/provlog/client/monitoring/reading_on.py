@@ -21,6 +21,7 @@ from provlog.client.monitoring.mirror import Mirror
 from provlog.client.monitoring.ruling import Ruling
 from provlog.client.monitoring.symptoms import Symptom
 from provlog.client.reading import Reader
+from provlog.merkle.announcements import follow
 from provlog.merkle.encoding import JsonValue
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.trust import SignedCheckpoint
@@ -125,6 +126,7 @@ class ReadingOn:
     async def _read(self, signed: SignedCheckpoint) -> list[Symptom]:
         if not self._full.due(signed):
             await self._full.refresh(signed)
+            await self._announce(signed)
             self._shown = signed.note
             return []
         outcome = await self._full.catch_up(signed)
@@ -132,6 +134,7 @@ class ReadingOn:
             place = await self._keep("wrong-content", outcome, self._kept)
             self._kept = place
             return [_symptom("wrong-content", outcome.wrong, place)]
+        await self._announce(signed)
         self._shown, self._kept = signed.note, None
         if outcome.fresh:
             place = await self._keep("broken-rules", outcome, None)
@@ -153,6 +156,19 @@ class ReadingOn:
             self._memory.keep, "evidence", f"{what}.json", data
         )
         return str(path)
+
+    async def _announce(self, signed: SignedCheckpoint) -> None:
+        """Copy what the log announces of its keys and its end, as it was followed.
+
+        After the checkpoint, and only if the copy has all that the proofs speak of: a
+        reader of the copy would else hold it to a tree that it has not got yet.
+        """
+        document = self._reader.keys.document
+        if self._mirror is None or document is None:
+            return
+        proofs = follow(self._reader.keys.given, document).checkpoints()
+        if all(e.checkpoint.size <= signed.checkpoint.size for e in proofs):
+            await asyncio.to_thread(self._mirror.announce, document)
 
     async def _rule(self) -> list[Symptom]:
         """Judge the entries that rules concern; what stays is judged next time."""

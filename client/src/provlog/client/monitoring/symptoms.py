@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "too-few-witnesses": Kind("critical", onset=SETTLE),
     "wrong-content": Kind("critical"),
     "broken-rules": Kind("critical", lasting=True),
+    "after-its-end": Kind("critical", lasting=True),
     "recorded-ahead": Kind("critical"),
     "stale-witnesses": Kind("warning"),
     "cosignature-ahead": Kind("warning"),
@@ -55,6 +56,7 @@ LIES: Final = frozenset(
         "too-few-witnesses",
         "wrong-content",
         "broken-rules",
+        "after-its-end",
         "recorded-ahead",
     }
 )

@@ -12,6 +12,7 @@ from provlog.server.cli.backup import backup, restore_
 from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
+from provlog.server.cli.keys import key, log_freeze
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.moving import export, import_
@@ -20,6 +21,8 @@ from provlog.server.cli.recover import recover
 from provlog.server.cli.scim_proxy import scim_proxy
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
+from provlog.server.cli.witness import witness
+from provlog.server.cli.witnesses import witnesses
 
 
 @click.group(
@@ -39,10 +42,13 @@ def commands() -> None:
 
 
 for command in (
-    init, serve, token, log, source, poll, scim_proxy, fsck, migrate, backup,
-    restore_, export, import_, recover,
+    init, serve, token, log, key, source, poll, scim_proxy, fsck, migrate, backup,
+    restore_, export, import_, recover, witness, witnesses,
 ):  # fmt: skip
     commands.add_command(command)
+
+
+log.add_command(log_freeze)
 
 
 def main() -> None:

@@ -12,7 +12,12 @@ from typing import Any
 import click
 
 from provlog.merkle.encoding import JsonValue
-from provlog.server.errors import ConfigurationError, DamagedError, ServiceError
+from provlog.server.errors import (
+    ConfigurationError,
+    DamagedError,
+    FrozenError,
+    ServiceError,
+)
 from provlog.server.guard.store_url import StoreUrl, parse_guard
 from provlog.server.instance import FAILOVERS, Instance, load_instance
 from provlog.server.log import Log
@@ -132,7 +137,7 @@ def exit_code(work: Callable[[], object]) -> int:
         return 2
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except (ConfigurationError, SchemaError) as error:
+    except (ConfigurationError, FrozenError, SchemaError) as error:
         return report(error, 2)
     except DamagedError as error:
         return report(error, 1)

@@ -141,11 +141,16 @@ def token_revoke(instance: Instance, as_json: bool, token_id: str) -> None:
                     "there is no such token in use; give its id, as `token list` has it"
                 )
             logs = [log for log in service.open_logs() if _reaches(record, log)]
+            # One that has ended takes no entry.
+            logs.sort(key=lambda log: log.announced.frozen is not None)
             index = await service.revoke_token(logs[0], token_id, ACTOR, logs[1:])
         if as_json:
             print_json({"id": token_id, "index": index})
         else:
-            click.echo(f"revoked; entry {index} of log {logs[0].record.name}")
+            where = f"entry {index} of log {logs[0].record.name}"
+            click.echo(
+                f"revoked; {'no entry: the log has ended' if index is None else where}"
+            )
 
     run(revoke())
 

@@ -68,6 +68,7 @@ async def _logs(service: Service) -> str:
             log.require_running()
             if place == 0 or not service.guard.shared:
                 await log.refresh()
+            log.signer.require(log.announced, log.released.size)
             service.clock.date(heads[log.id].recorded)
     except ClockError as error:
         return str(error)

@@ -15,6 +15,7 @@ from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import (
     ClockError,
     ConfigurationError,
+    FrozenError,
     HaltedError,
     OverloadedError,
     OversizedError,
@@ -40,6 +41,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "timeout": (408, "The request did not arrive in time"),
     "conflict": (409, "Something else stands under this name"),
     "erased": (410, "The content was erased"),
+    "frozen": (410, "The log has ended"),
     "retired": (410, "The log is retired"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The content is of a type that is not read here"),
@@ -49,6 +51,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "rate-limited": (429, "The rate of events is too high"),
     "internal": (500, "The server made a mistake"),
     "unavailable": (503, "Not now"),
+    "unwitnessed": (503, "Witnesses have not cosigned it yet"),
     "overloaded": (503, "The server has too much to do"),
 }
 
@@ -140,6 +143,11 @@ def unavailable(detail: str) -> Problem:
     return Problem("unavailable", detail, headers=_retry_after(RETRY_SECONDS))
 
 
+def unwitnessed(detail: str) -> Problem:
+    """Return the refusal of what waits for cosignatures, and may have them soon."""
+    return Problem("unwitnessed", detail, headers=_retry_after(RETRY_SECONDS))
+
+
 def problem_of(error: Exception) -> Problem | None:
     """Return the refusal that an exception stands for; None for a bug of ours."""
     match error:
@@ -151,8 +159,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("not-found", str(error))
         case OversizedError():
             return Problem("too-large", str(error))
-        case RetiredError():
-            return Problem("retired", str(error), more={"successor": error.successor})
+        case RetiredError() | FrozenError():
+            return _ended(error)
         case UnavailableError():
             return _unavailable(error)
         case ConfigurationError():
@@ -162,6 +170,13 @@ def problem_of(error: Exception) -> Problem | None:
         case web.HTTPException():
             return _http_problem(error)
     return None
+
+
+def _ended(error: RetiredError | FrozenError) -> Problem:
+    if isinstance(error, RetiredError):
+        return Problem("retired", str(error), more={"successor": error.successor})
+    more = None if error.successor is None else {"successor": error.successor}
+    return Problem("frozen", str(error), more=more)
 
 
 def _unavailable(error: UnavailableError) -> Problem:

@@ -21,6 +21,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/logs/{log}/hooks/{source}", hooks.get_hook),
         web.post("/logs/{log}/hooks/{source}", hooks.post_hook),
         web.get("/logs/{log}/checkpoint", read.get_checkpoint),
+        web.get("/logs/{log}/announcements", read.get_announcements),
         web.get("/logs/{log}/tile/{path:.+}", read.get_tile),
         web.get("/logs/{log}/proofs/inclusion", proofs.get_inclusion),
         web.get("/logs/{log}/proofs/consistency", proofs.get_consistency),

@@ -70,16 +70,51 @@ class AdminDraft:
     revoked_tokens: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def only_revokes(self) -> bool:
+        """Whether it revokes tokens and does nothing else."""
+        return bool(self.revoked_tokens) and not (self.tokens or self.sources)
+
+    @property
     def cost(self) -> int:
         """About how many bytes the draft takes in the queue and in the database."""
         return 1024 + sum(map(len, self.disclosures))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDraft:
+    """A `key` entry: from the next tree on `log_key` signs, in the place of another.
+
+    Announced once: if it is the newest key already, that entry stands for it.
+    """
+
+    log_key: str
+    replaces: str
+    disclosures: tuple[str, ...] = field(default=())
+
+    @property
+    def cost(self) -> int:
+        """About how many bytes the draft takes in the queue and in the database."""
+        return 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeDraft:
+    """A `freeze` entry: nothing stands behind it, whatever waits in the queue."""
+
+    successor: dict[str, JsonValue] | None
+    disclosures: tuple[str, ...] = field(default=())
+
+    @property
+    def cost(self) -> int:
+        """About how many bytes the draft takes in the queue and in the database."""
+        return 4096
 
 
 # How many bytes of a record's digest its id gets when the one it came with is taken:
 # 16 hexadecimal digits, and all of them where somebody has used that id as well.
 _VARIANTS = (8, 32)
 
-Draft: TypeAlias = EventDraft | AdminDraft
+Draft: TypeAlias = EventDraft | AdminDraft | KeyDraft | FreezeDraft
 
 
 class Drafter:

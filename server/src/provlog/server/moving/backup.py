@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from provlog.merkle.encoding import encode_base64
+from provlog.merkle.notes import MAX_NOTE_SIZE
 from provlog.server.errors import ConfigurationError
 from provlog.server.files import read_private
 from provlog.server.instance import Instance
@@ -38,7 +39,8 @@ POSTGRESQL: Final = "postgresql"
 MAX_MANIFEST: Final = 64 << 20
 _KEY_FILE: Final = re.compile(
     r"keys/[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?/"
-    r"(?:(?:signing|id|epoch-[1-9][0-9]{0,9})\.key|retired)"
+    r"(?:(?:signing(?:-[0-9a-f]{8})?|mldsa|id|epoch-[1-9][0-9]{0,9})\.key"
+    r"|last-[0-9a-f]{8}\.checkpoint|retired)"
 )
 
 OnProgress = Callable[[int, int], None]
@@ -168,6 +170,10 @@ def _copy_keys(
         for path in sorted([*held.glob("*.key"), *held.glob("retired")]):
             with digesting(folder, f"keys/{name}/{path.name}", digests) as file:
                 file.write(read_private(path).encode("ascii") + b"\n")
+        # And with the last checkpoints: those keys stay retired, too.
+        for path in sorted(held.glob("last-*.checkpoint")):
+            with digesting(folder, f"keys/{name}/{path.name}", digests) as file:
+                file.write(read_bounded(path, MAX_NOTE_SIZE))
 
 
 def _backed_up(record: LogRecord, head: Head) -> BackedUpLog:

@@ -29,7 +29,8 @@ def open_export(folder: Path, keys: LogKeys) -> Export:
     `DamagedError` where it was changed.
     """
     manifest = read_manifest(folder, keys.id_key)
-    trust = Trust.from_log_key(keys.signing.verifier().vkey())
+    held = tuple(key.verifier() for key in keys.signers().values())
+    trust = Trust(held, keys.signing.name)
     try:
         note = read_bounded(folder / CHECKPOINT, MAX_NOTE_SIZE)
         signed = verify_checkpoint(note, trust).checkpoint

@@ -5,9 +5,13 @@ from io import BytesIO
 from itertools import pairwise
 from typing import TypeVar
 
+import msgspec
+
 from provlog.merkle.edge import RightEdge
+from provlog.merkle.errors import MalformedError
 from provlog.merkle.tiles import Tile
-from provlog.server.errors import DamagedError, ForkError
+from provlog.server.announced import KINDS, Announced, announcement_id
+from provlog.server.errors import ConfigurationError, DamagedError, ForkError
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import check_params
 from provlog.server.moving.chain import Chain
@@ -25,7 +29,14 @@ from provlog.server.moving.private_side import (
 )
 from provlog.server.moving.reading import checked_entries
 from provlog.server.moving.tree_files import MAX_TILE, OnProgress, partial_tiles
-from provlog.server.storage.base import Extension, Head, LogRecord, Transaction
+from provlog.server.signing import missing_key
+from provlog.server.storage.base import (
+    Extension,
+    Head,
+    LogRecord,
+    NewEntry,
+    Transaction,
+)
 
 L = TypeVar("L", bound=Line)
 
@@ -50,6 +61,7 @@ class Loading:
         self._known = known
         self._edge = RightEdge.empty()
         self._chain = Chain()
+        self._announced = Announced(record.log_key)
 
     async def entries(self, on_progress: OnProgress) -> None:
         """Store every entry, and the tiles that come of them."""
@@ -70,6 +82,18 @@ class Loading:
         if record.created != self._chain.began:
             raise DamagedError("the log was not made when its entry 0 was")
         await check_params(self._transaction, record, self._export.keys)
+        self._require_keys(head.size)
+
+    def _require_keys(self, size: int) -> None:
+        """Raise `ConfigurationError` unless all the keys are there that are to sign."""
+        keys = self._export.keys
+        missing = missing_key(keys.signers(), keys.last, self._announced, size)
+        if missing is not None:
+            key_id = missing.key_id.hex()
+            raise ConfigurationError(
+                f"the keys lack signing-{key_id}.key, or last-{key_id}.checkpoint if it"
+                " is retired"
+            )
 
     async def registers(self, *, with_tokens: bool) -> int:
         """Store sources, cursors and tokens; return how many tokens were left out."""
@@ -105,6 +129,7 @@ class Loading:
 
     async def _add(self, part: Checked) -> None:
         self._chain.add(part.places)
+        entries = self._numbered(part)
         growth = self._edge.grow(part.hashes)
         self._edge = growth.edge
         self._require_guarded(growth.root)
@@ -112,8 +137,26 @@ class Loading:
             self._compare(full.tile, full.data)
         head = self._head(growth.root)
         await self._transaction.load(
-            Extension(self._record.id, head, part.entries, growth.tiles)
+            Extension(self._record.id, head, entries, growth.tiles)
         )
+
+    def _numbered(self, part: Checked) -> list[NewEntry]:
+        """Return entries, announcements under the ids of their numbers."""
+        entries = [*part.entries]
+        for place, (entry, where) in enumerate(
+            zip(part.entries, part.places, strict=True)
+        ):
+            if where.kind in KINDS:
+                number = announcement_id(len(self._announced.entries))
+                entries[place] = msgspec.structs.replace(entry, key=number)
+                self._announced = self._following(entry)
+        return entries
+
+    def _following(self, entry: NewEntry) -> Announced:
+        try:
+            return self._announced.adding(entry.index, entry.leaf)
+        except MalformedError as error:
+            raise DamagedError(f"entry {entry.index}: {error}") from None
 
     def _head(self, root: bytes) -> Head:
         chain = self._chain

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provlog.merkle.errors import MerkleError
+from provlog.merkle.keys import VerifierKey
 from provlog.merkle.notes import MAX_NOTE_SIZE
 from provlog.merkle.tiles import TILE_HEIGHT, TILE_WIDTH, Bundle, Tile
 from provlog.merkle.trust import Trust, verify_checkpoint
+from provlog.server.announcements import NAME, announcements
 from provlog.server.errors import ConfigurationError, ForkError
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
@@ -66,6 +68,8 @@ async def update_mirror(
         await write_tree(folder, reads, log.id, before, head.size, on_progress)
         # If we crash here, the mirror is as before; the next run writes the same again.
         folder.flush()
+        # Before the checkpoint: whoever reads that finds what it takes to believe it.
+        folder.write(NAME, await announcements(log, reads, head))
         folder.write(CHECKPOINT, log.note(head).encode())
         folder.flush()
         _clear_partial(folder.path, before, head.size)
@@ -76,7 +80,8 @@ async def _mirrored(log: Log, path: Path) -> int:
     """Return how many entries of this log a folder mirrors already."""
     if not (path / CHECKPOINT).exists():
         return 0
-    trust = Trust.from_log_key(log.record.log_key)
+    keys = tuple(VerifierKey.parse(each.vkey) for each in log.announced.keys)
+    trust = Trust(keys, log.origin)
     try:
         note = read_bounded(path / CHECKPOINT, MAX_NOTE_SIZE)
         checkpoint = verify_checkpoint(note, trust).checkpoint

@@ -3,7 +3,9 @@
 from provlog.merkle.encoding import encode_base64url, format_time
 from provlog.merkle.entries import Entry, parse_entry
 from provlog.merkle.errors import MalformedError
+from provlog.merkle.keys import VerifierKey
 from provlog.merkle.labels import epoch_key_commitment, id_key_commitment
+from provlog.server.announced import KINDS, Announced
 from provlog.server.keyring import LogKeys
 from provlog.server.selfcheck.findings import Report
 from provlog.server.selfcheck.rows import HeadRow, LogRow
@@ -23,6 +25,7 @@ class Chain:
         self._epoch: int | None = 1
         self._recorded = 0
         self._frozen: int | None = None
+        self._announced = Announced(log.log_key.decode("utf-8", "replace"))
         self.began: int | None = None
         """When entry 0 was recorded, in Unix milliseconds."""
 
@@ -30,6 +33,16 @@ class Chain:
     def events(self) -> int | None:
         """How many events there are so far; None right after an unreadable leaf."""
         return self._events
+
+    @property
+    def announcements(self) -> int:
+        """How many entries announced a key or the log's end so far."""
+        return len(self._announced.entries)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the log has ended."""
+        return self._frozen is not None
 
     def lose(self) -> None:
         """Note that the next leaf is missing or cannot be read."""
@@ -50,10 +63,13 @@ class Chain:
             return None
         self._check_place(index, entry)
         self._check_order(index, entry)
+        if entry.kind in KINDS:
+            self._check_announcement(index, leaf)
         return entry
 
     def finish(self, head: HeadRow) -> None:
-        """Compare the head with what the leaves came to."""
+        """Compare head and keyring with what the leaves came to."""
+        self._check_keyring()
         for column, stored, found in (
             ("events", head.events, self._events),
             ("epoch", head.epoch, self._epoch),
@@ -77,6 +93,25 @@ class Chain:
             self._report("entries", index, "leaf", what)
         if entry.kind == "freeze":
             self._frozen = index
+
+    def _check_announcement(self, index: int, leaf: bytes) -> None:
+        try:
+            self._announced = self._announced.adding(index, leaf)
+        except MalformedError as error:
+            self._report("entries", index, "leaf", f"cannot be announced: {error}")
+
+    def _check_keyring(self) -> None:
+        """Look whether each key that signs is there, or retired."""
+        if self._keys is None:
+            return
+        held, last = self._keys.signers(), self._keys.last
+        # The first one was compared with entry 0.
+        for key in self._announced.keys[1:]:
+            key_id = _key_id(key.vkey)
+            is_retired = key.until is not None and key_id in last
+            if key.vkey not in held and not is_retired:
+                what = f"the key that entry {key.index} announced is not there"
+                self._report("keyring", None, f"signing-{key_id.hex()}.key", what)
 
     def _check_order(self, index: int, entry: Entry) -> None:
         if self._events is not None and entry.n != self._events:
@@ -106,7 +141,9 @@ class Chain:
                 self._report("logs", log.log, column, "not what entry 0 says")
         if self._keys is None:
             return
-        if self._keys.signing.verifier().vkey() != body["log_key"]:
+        log_key = str(body["log_key"])
+        retired = _key_id(log_key) in self._keys.last
+        if log_key not in self._keys.signers() and not retired:
             self._report("keyring", None, "signing.key", "not the key of entry 0")
         committed = encode_base64url(id_key_commitment(self._keys.id_key))
         if committed != body["commit_id"]:
@@ -122,3 +159,11 @@ class Chain:
             name = f"epoch-{entry.epoch}.key"
             what = f"not what entry {index} commits to"
             self._report("keyring", None, name, what)
+
+
+def _key_id(vkey: str) -> bytes:
+    """Return a key's ID, an empty one for what is no key: then nothing has it."""
+    try:
+        return VerifierKey.parse(vkey).key_id
+    except MalformedError:
+        return b""

@@ -1,4 +1,7 @@
-"""The table of blinded ids, against the ids in the leaves, both ways."""
+"""The table of blinded ids, against the leaves, both ways.
+
+Announcements have rows in it as well, under ids made from their numbers.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,6 +9,7 @@ from typing import Final
 from provlog.merkle.encoding import encode_base64url
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
+from provlog.server.announced import announcement_id
 from provlog.server.selfcheck.findings import Report
 from provlog.server.selfcheck.reader import CheckReader, UnreadableError
 
@@ -16,9 +20,9 @@ LOOK_UP_COST: Final = 1 / 4
 
 
 class KeyCheck:
-    """Every event's id has its row, and every row is an event's.
+    """Every event and announcement has its row, and every row is one's.
 
-    If each event's row points at it, and there are as many rows as events, then there
+    If each one's row points at it, and there are as many rows as of both, then there
     is no row beside them: only where that fails is each row held against its leaf.
     """
 
@@ -28,6 +32,13 @@ class KeyCheck:
         self._report = report
         self._failed = False
         self._waiting: list[tuple[int, bytes]] = []
+        self._announced: dict[bytes, int] = {}
+
+    def announcement(self, index: int) -> None:
+        """Take the next announcement, to be looked up like an event."""
+        number = announcement_id(len(self._announced))
+        self._announced[number] = index
+        self._waiting.append((index, number))
 
     def event(self, index: int, entry_id: bytes) -> None:
         """Take an event's id, to be looked up with others."""
@@ -72,7 +83,8 @@ class KeyCheck:
             if len(found) < ROWS:
                 break
             after = found[-1].id
-        if self._failed or rows != events:
+        expected = None if events is None else events + len(self._announced)
+        if self._failed or rows != expected:
             yield from self._compare(size)
 
     def _compare(self, size: int) -> Iterator[float]:
@@ -89,6 +101,8 @@ class KeyCheck:
             after = found[-1].id
 
     def _fits(self, index: int, entry_id: bytes) -> bool:
+        if entry_id in self._announced:
+            return self._announced[entry_id] == index
         leaf = self._reader.leaf(self._log, index)
         try:
             entry = None if leaf is None else parse_entry(leaf)

@@ -8,6 +8,7 @@ from provlog.merkle.encoding import JsonValue, decode_base64url
 from provlog.merkle.entries import Entry
 from provlog.merkle.hashing import EMPTY_ROOT, leaf_hash
 from provlog.merkle.tiles import TILE_WIDTH
+from provlog.server.announced import KINDS
 from provlog.server.guard import ReleasedHead
 from provlog.server.keyring import LogKeys
 from provlog.server.selfcheck.chain import Chain
@@ -92,7 +93,8 @@ class LogCheck:
 
     def result(self) -> CheckedLog:
         """Return what the check of tokens needs of a log that was read to its end."""
-        return CheckedLog(self._log, self._chain.began, self._sources)
+        began, ended = self._chain.began, self._chain.frozen
+        return CheckedLog(self._log, began, self._sources, ended)
 
     def _step(self, done: int, cost: float) -> Step:
         return Step(self._name, done, self._size, cost)
@@ -152,6 +154,8 @@ class LogCheck:
             self._tokens.admin(self._log, entry, opened)
         elif entry.kind == "params":
             self._sources.params(entry)
+        elif entry.kind in KINDS:
+            self._key_rows.announcement(index)
 
     def _finish(self) -> Iterator[Step]:
         self._chain.finish(self._head)

@@ -63,7 +63,7 @@ def create_database(path: Path) -> None:
 
     Raises `AlreadyExistsError` if there is a file.
     """
-    _require_library()
+    require_library()
     if path.exists():
         raise AlreadyExistsError(f"{path} exists")
     path.touch(mode=0o600, exist_ok=False)
@@ -402,7 +402,8 @@ def connect(path: Path) -> apsw.Connection:
     return connection
 
 
-def _require_library() -> None:
+def require_library() -> None:
+    """Raise `StorageError` where SQLite is older than what several processes need."""
     # The WAL-reset bug up to 3.51.2 can corrupt a file shared by several processes.
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < MINIMUM_LIBRARY:
@@ -413,7 +414,7 @@ def _require_library() -> None:
 
 
 def _require_file(path: Path) -> Path:
-    _require_library()
+    require_library()
     if not path.exists():
         raise StorageError(f"there is no database at {path}")
     return path

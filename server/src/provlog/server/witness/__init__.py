@@ -1,0 +1,1 @@
+"""A witness of other people's logs (C2SP tlog-witness): it cosigns what only grows."""
