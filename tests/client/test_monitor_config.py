@@ -244,6 +244,18 @@ def test_without_anybody_to_tell_a_test_alert_is_a_mistake(
     assert "--config" in alone.stderr
 
 
+def test_options_that_would_be_passed_over_are_refused(
+    run: Run, served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    for option in (["--full"], ["--listen", "127.0.0.1:0"], ["--metrics", "x:1"]):
+        refused = run("--once", *option)
+        assert (refused.exit_code, "stands in" in refused.stderr) == (2, True)
+    env = {"PROVLOG_URL": served.url, "PROVLOG_LOG_KEY": log.vkey}
+    arguments = ["monitor", "--once", "--full", "--metrics", "127.0.0.1:0"]
+    refused = CliRunner().invoke(cli, arguments, env=env)
+    assert (refused.exit_code, "--listen" in refused.stderr) == (2, True)
+
+
 def test_a_file_of_many_logs_is_for_the_monitor_alone(run: Run, tmp_path: Path) -> None:
     run("--once")
     path = str(tmp_path / "monitor.toml")

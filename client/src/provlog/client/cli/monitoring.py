@@ -137,10 +137,15 @@ def monitor(
     because it misbehaves; with --once the worst of 1, 2, 3 and 0.
     """
     many = context.meta.get(MANY_LOGS)
+    in_full = bool(full or mirror or rules or max_age or listen)
+    if many is not None and (in_full or metrics):
+        raise UsageError(f"what is done with many logs stands in {many} alone")
+    if in_full and metrics:
+        raise UsageError("--listen shows metrics too: leave --metrics out")
     if many is not None or test_alert:
         _many(many, once=once, test_alert=test_alert, as_json=as_json)
         return
-    if full or mirror or rules or max_age or listen:
+    if in_full:
         _in_full(
             settings,
             once=once,

@@ -71,6 +71,8 @@ class Teller:
                 f"{format_time(alert.at)}  ALERT {alert.phase}: {alert.severity}: "
                 f"{alert.kind}: {about}: {printable(alert.text)}"
             )
+            if "evidence" in alert.details:
+                click.echo(f"what shows it is kept: {alert.details['evidence']}")
         if alert.kind in LIES and alert.phase == "begins":
             self.on_lie()
 
