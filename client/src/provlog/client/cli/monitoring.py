@@ -85,21 +85,15 @@ FOLLOWING_PATIENCE = 2.0
 )
 @json_option
 @connecting
-@click.pass_context
 def monitor(
-    context: click.Context,
     once: bool,
     wait: float,
     pause: float,
     metrics: str | None,
-    full: bool,
-    mirror: Path | None,
-    rules: Path | None,
-    max_age: int | None,
-    listen: str | None,
     test_alert: bool,
     as_json: bool,
     settings: Settings,
+    **more: Any,  # noqa: ANN401  what takes the reading of entries, or a listener
 ) -> None:
     """Follow logs, and make sure that they only ever grow.
 
@@ -136,29 +130,32 @@ def monitor(
     token that does not reach the log. Many logs: 1 at the end if any is in alarm
     because it misbehaves; with --once the worst of 1, 2, 3 and 0.
     """
-    many = context.meta.get(MANY_LOGS)
-    in_full = bool(full or mirror or rules or max_age or listen)
+    many = click.get_current_context().meta.get(MANY_LOGS)
+    _require_sense(many, metrics, in_full=any(more.values()))
+    if many is not None or test_alert:
+        _many(many, once=once, test_alert=test_alert, as_json=as_json)
+    elif any(more.values()):
+        more |= {"wait": wait, "pause": pause}
+        _in_full(settings, once=once, as_json=as_json, **more)
+    else:
+        _one(settings, once, wait, pause, metrics, as_json)
+
+
+def _require_sense(many: Path | None, metrics: str | None, *, in_full: bool) -> None:
     if many is not None and (in_full or metrics):
         raise UsageError(f"what is done with many logs stands in {many} alone")
     if in_full and metrics:
         raise UsageError("--listen shows metrics too: leave --metrics out")
-    if many is not None or test_alert:
-        _many(many, once=once, test_alert=test_alert, as_json=as_json)
-        return
-    if in_full:
-        _in_full(
-            settings,
-            once=once,
-            as_json=as_json,
-            wait=wait,
-            pause=pause,
-            full=full,
-            mirror=mirror,
-            rules=rules,
-            max_age=max_age,
-            listen=listen,
-        )
-        return
+
+
+def _one(
+    settings: Settings,
+    once: bool,
+    wait: float,
+    pause: float,
+    metrics: str | None,
+    as_json: bool,
+) -> None:
     # Not at the top: `provlog verify` does without anything that knows of networks.
     import asyncio
 
