@@ -276,14 +276,14 @@ LEAVES = (
         "signs a leaf of a version that nobody knows yet",
         _stands_in("to-come"),
         "nobody",
-        blind=f"{UNREAD} audit gaps",
+        blind=f"{UNREAD} full audit gaps",
     ),
     Lie(
         "twice",
         "logs one event twice",
         _stands_in("twice"),
         "nobody",
-        blind=f"{UNREAD} audit gaps",
+        blind=f"{UNREAD} full audit gaps",
     ),
     Lie(
         "rewritten",

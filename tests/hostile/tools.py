@@ -86,7 +86,7 @@ class Desk:
     @property
     def evidence(self) -> list[Path]:
         """The files that are to convict the log."""
-        return sorted((self.state / "evidence").glob("*.json"))
+        return sorted((self.state / "evidence").glob("*.inconsistency.json"))
 
     def command(self, name: str, *arguments: str | Path, role: str = "") -> Outcome:
         """Return how a command of `provlog` ended."""
@@ -245,6 +245,12 @@ def monitor(desk: Desk) -> Outcome:
     return desk.command("monitor", "--once", role="monitor")
 
 
+def full_monitor(desk: Desk) -> Outcome:
+    """Look at the log once, and read its entries, and how old its cosignatures are."""
+    fresh = ["--max-age", "1h"] if desk.liar.lie.cosigned else []
+    return desk.command("monitor", "--once", "--full", *fresh, role="monitor")
+
+
 def audit(desk: Desk) -> Outcome:
     """Recompute the whole log."""
     return desk.command("audit", role="monitor")
@@ -310,11 +316,12 @@ TOOLS: Final[dict[str, Callable[[Desk], Outcome]]] = {
     "proof": proof,
     "verify": verify,
     "monitor": monitor,
+    "full": full_monitor,
     "audit": audit,
     "gaps": gaps,
     "compare": compare,
 }
-"""By the name that the catalogue calls them by."""
+"""By the name that the catalogue calls them by; `full` is `monitor --full`."""
 
 
 @contextmanager
