@@ -180,7 +180,7 @@ LEAVES = (
         said={
             "gaps": "MISSING … number 4",
         },
-        blind=f"{UNREAD} audit",
+        blind=f"{UNREAD} full audit",
     ),
     Lie(
         "healthy",
