@@ -109,8 +109,9 @@ def test_a_freeze_ends_the_log_and_names_its_successor() -> None:
     followed = follow(log.trust, log.document())
     assert followed.freeze is not None
     assert followed.freeze.final_size == index + 1 == followed.trust.frozen_at
-    assert followed.freeze.successor == "example.com/next"
-    assert followed.freeze.successor_key == vkey(9, "example.com/next")
+    key = vkey(9, "example.com/next")
+    expected = {"origin": "example.com/next", "log_key": key}
+    assert followed.freeze.successor == expected
     verify_checkpoint(log.note(), followed.trust)
     log.grow(1)
     larger = log.note()
@@ -182,6 +183,23 @@ def test_who_was_given_several_keys_follows_from_each() -> None:
     both = Trust.from_log_key([vkey(0), vkey(1)])
     followed = follow(both, log.document()).trust
     assert followed == follow(log.trust, log.document()).trust
+
+
+def test_the_key_that_comes_after_does_not_vouch_for_its_own_coming() -> None:
+    log = AnnouncedLog()
+    index = log.rotate()
+    lie = document(announced(log.leaves, index, [log.keys[1]]))
+    for trust in (log.trust, Trust.from_log_key([vkey(0), vkey(1)])):
+        with pytest.raises(SignatureError):
+            follow(trust, lie)
+
+
+def test_a_line_before_the_known_key_has_to_lead_to_it() -> None:
+    leaves = list(AnnouncedLog().leaves)
+    leaves += [key_leaf(vkey(2), vkey(1)), key_leaf(vkey(0), vkey(3))]
+    broken = [announced(leaves, index, [signing_key(1)]) for index in (3, 4)]
+    with pytest.raises(ContentError, match="not the log's"):
+        follow(AnnouncedLog().trust, document(*broken))
 
 
 def test_a_policy_is_kept_and_not_asked_of_proofs() -> None:

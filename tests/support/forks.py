@@ -87,7 +87,9 @@ class Fork:
         """Return a receipt as the content of a file."""
         return json.dumps(self.receipt(index, size, note)).encode()
 
-    async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
+    async def consistency(
+        self, older: int, newer: int, *, direct: bool = False
+    ) -> tuple[bytes, ...]:
         """Return a consistency proof."""
         self._ask(newer)
         return tuple(build_consistency(older, newer, grow(self.leaves[:newer]).nodes))

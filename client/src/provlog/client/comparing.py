@@ -29,13 +29,11 @@ HeadKey = tuple[int, bytes]
 class Sighting(NamedTuple):
     """A head as one place showed it.
 
-    `paths` are leaves that were proved in its tree. `recorded` is when the log recorded
-    the newest of them, in Unix milliseconds: it signed the head no sooner.
+    `paths` are leaves that were proved in its tree.
     """
 
     gossiped: GossipedCheckpoint
     paths: tuple[LeafPath, ...] = ()
-    recorded: int | None = None
 
 
 @dataclass(eq=False)
@@ -146,6 +144,7 @@ class Board:
         self.heads: dict[HeadKey, Head] = {}
         self.splits: list[Split] = []
         self.contradicted: set[Head] = set()
+        self._newest: Head | None = None
         self._known: dict[int, dict[bytes, _Known]] = {}
 
     def add(self, place: str, sighting: Sighting) -> Head:
@@ -156,6 +155,8 @@ class Board:
         if head is None:
             head = Head(size, root, sighting.gossiped)
             self.heads[size, root] = head
+            if self._newest is None or size > self._newest.size:
+                self._newest = head
             self._at(size, root).head = head
         head.add(place, sighting.gossiped)
         for path in sighting.paths:
@@ -181,7 +182,9 @@ class Board:
     @property
     def newest(self) -> Head:
         """The largest head; of several, the one that was added first."""
-        return max(self.heads.values(), key=lambda head: head.size)
+        if self._newest is None:
+            raise ValueError("no head was added")
+        return self._newest
 
     def link(self, older: Head, newer: Head) -> None:
         """Note that the tree of a larger head is proved to begin with a smaller one."""
@@ -191,9 +194,10 @@ class Board:
             older.above = newer
 
     def add_split(self, split: Split) -> None:
-        """Note a contradiction; of many, the first are kept."""
+        """Note a contradiction; of many, the first are kept, one of each two heads."""
         self.contradicted |= {split.older, split.newer}
-        if len(self.splits) < MAX_SPLITS:
+        known = any(each.heads() == split.heads() for each in self.splits)
+        if not known and len(self.splits) < MAX_SPLITS:
             self.splits.append(split)
 
     def tops(self) -> list[Head]:

@@ -52,13 +52,16 @@ class OtherLogError(Exception):
 class FileSource:
     """What a file or folder shows. `refused` says what in it does not verify, and why.
 
-    `others` counts what is of other logs, which only a folder may hold.
+    `others` counts what is of other logs, which only a folder may hold. `recorded` is
+    when the log recorded the newest entry in it (Unix milliseconds): it signed no
+    sooner.
     """
 
     place: str
     sightings: list[Sighting] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     others: int = 0
+    recorded: int | None = None
 
 
 def read_source(
@@ -75,6 +78,7 @@ def read_source(
         for name, data in _contents(path):
             _add(found, reader, name, data, alone=True)
             on_read(1)
+        found.recorded = reader.recorded()
         return found
     files = _files_in(path)
     if not files:
@@ -85,6 +89,7 @@ def read_source(
     for each in files:
         _add(found, reader, each.name, _read(each), alone=False)
         on_read(1)
+    found.recorded = reader.recorded()
     return found
 
 
@@ -149,6 +154,16 @@ class _Reader:
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
         self._notes: dict[bytes, GossipedCheckpoint] = {}
+        self._newest: tuple[int, bytes] = (-1, b"")
+
+    def recorded(self) -> int | None:
+        """Return when the log says that it recorded the newest leaf that was read."""
+        try:
+            entry = parse_entry(self._newest[1])
+        except MalformedError:
+            # What was signed is what is compared; `provlog verify` judges the leaf.
+            return None
+        return entry.recorded if entry.understood else None
 
     def read(self, data: bytes) -> list[Sighting]:
         """Return what the bytes show, or raise `MerkleError` or `OtherLogError`."""
@@ -197,8 +212,8 @@ class _Reader:
         gossiped = self._open(note)
         tree, hashed = gossiped.signed.checkpoint, leaf_hash(leaf)
         verify_inclusion(index, tree.size, hashed, hashes, tree.root)
-        path = LeafPath(index, hashed, hashes)
-        return Sighting(gossiped, (path,), _recorded(leaf))
+        self._newest = max(self._newest, (index, leaf))
+        return Sighting(gossiped, (LeafPath(index, hashed, hashes),))
 
     def _batch(self, body: JsonObject) -> list[Sighting]:
         note = _bytes(body["checkpoint"])
@@ -231,16 +246,6 @@ class _Reader:
             # It shows nothing; what was signed was signed.
             return Sighting(gossiped)
         return Sighting(gossiped, (LeafPath(index, leaf, hashes),))
-
-
-def _recorded(leaf: bytes) -> int | None:
-    """Return when the log says that it recorded an entry, None if it does not say."""
-    try:
-        entry = parse_entry(leaf)
-    except MalformedError:
-        # What the log signed is what is compared; `provlog verify` judges the leaf.
-        return None
-    return entry.recorded if entry.understood else None
 
 
 def _bytes(value: JsonValue) -> bytes:

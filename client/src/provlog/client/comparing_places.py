@@ -60,9 +60,14 @@ class Place:
         self._tiles = TileProofs(reader.part, sighting.gossiped.signed.checkpoint.size)
         self.many = False
 
-    async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
-        """Return a consistency proof, unverified, made of tiles if many are needed."""
-        if self.many:
+    async def consistency(
+        self, older: int, newer: int, *, direct: bool = False
+    ) -> tuple[bytes, ...]:
+        """Return a consistency proof, unverified, made of tiles if many are needed.
+
+        With `direct` it is the one that the place itself gives.
+        """
+        if self.many and not direct:
             proof = await self._tiles.consistency(older, newer)
             if proof is not None:
                 return proof

@@ -40,8 +40,10 @@ class Prover(Protocol):
     def is_log(self) -> bool:
         """Whether it is the log itself."""
 
-    async def consistency(self, older: int, newer: int) -> tuple[bytes, ...]:
-        """Return a consistency proof, unverified."""
+    async def consistency(
+        self, older: int, newer: int, *, direct: bool = False
+    ) -> tuple[bytes, ...]:
+        """Return a consistency proof, unverified; with `direct` not one of tiles."""
 
     async def path(self, index: int, size: int) -> LeafPath:
         """Return an inclusion proof, unverified."""
@@ -192,15 +194,24 @@ async def _compare(prover: Prover, older: Head, newer: Head) -> Split | None:
     """
     if older.size == newer.size:
         return None if older is newer else Split(older, newer)
-    proof = await prover.consistency(older.size, newer.size)
+    proof: tuple[bytes, ...] = ()
+    for direct in (False, True):
+        # Tiles that are wrong are no answer to what was asked.
+        proof = await prover.consistency(older.size, newer.size, direct=direct)
+        if _is_proved(older, newer, proof):
+            return None
+    split = await _find_split(prover, older, newer, proof)
+    if split is None:
+        raise ProofError("what it answers leads to neither")
+    return split
+
+
+def _is_proved(older: Head, newer: Head, proof: tuple[bytes, ...]) -> bool:
     try:
         verify_consistency(older.size, older.root, newer.size, newer.root, proof)
     except ProofError:
-        split = await _find_split(prover, older, newer, proof)
-        if split is None:
-            raise
-        return split
-    return None
+        return False
+    return True
 
 
 async def _find_split(

@@ -78,10 +78,9 @@ class Comparison:
 
     def relation(self, head: Head) -> str:
         """Return how a head is related to the newest one, in a word or two."""
-        newest = self.board.newest
-        if head.top() is newest.top():
+        if head.top() is self.board.newest.top():
             return "consistent"
-        if head.top() in {each.top() for each in self.board.contradicted}:
+        if any(head.top() is each.top() for each in self.board.contradicted):
             return "other history"
         return "not compared"
 
@@ -131,7 +130,7 @@ async def _look(url: str, caller: Caller) -> tuple[Place | None, Source]:
 
 
 def _file_source(board: Board, found: FileSource) -> Source:
-    source = Source(found.place, others=found.others)
+    source = Source(found.place, others=found.others, recorded=found.recorded)
     source.refused = found.refused[:MAX_TOLD]
     if len(found.refused) > MAX_TOLD:
         source.refused.append(f"and {len(found.refused) - MAX_TOLD} more")
@@ -149,8 +148,6 @@ def _add(board: Board, source: Source, sightings: Sequence[Sighting]) -> None:
         source.forged += [
             name for name in each.gossiped.forged if name not in source.forged
         ]
-        if each.recorded is not None:
-            source.recorded = max(source.recorded or 0, each.recorded)
     source.heads = list(heads.values())
 
 

@@ -13,13 +13,13 @@ from provlog.client.errors import RefusedError
 from provlog.client.fetching import Served
 from provlog.client.memory import LeafPath
 from provlog.merkle.consistency import build_consistency, consistency_nodes
-from provlog.merkle.errors import MalformedError
+from provlog.merkle.hashing import HASH_SIZE, hash_pairs
 from provlog.merkle.inclusion import build_inclusion, inclusion_nodes
 from provlog.merkle.nodes import Node
-from provlog.merkle.tiles import Tile, nodes_from_tiles, tiles_for
+from provlog.merkle.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, tiles_for
 
-MAX_CACHED: Final = 2048
-"""Tiles that are kept, of 8 KiB each at most."""
+MAX_CACHED: Final = 512
+"""Tiles that are kept, each with the nodes above it: some 40 KiB."""
 
 
 class TileProofs:
@@ -31,7 +31,7 @@ class TileProofs:
     def __init__(self, fetch: Callable[[Part], Awaitable[Served]], size: int) -> None:
         self._fetch = fetch
         self._size = size
-        self._tiles: OrderedDict[Tile, bytes] = OrderedDict()
+        self._rows: OrderedDict[Tile, list[list[bytes]]] = OrderedDict()
         self._missing = False
         self._lock = asyncio.Lock()
 
@@ -56,34 +56,46 @@ class TileProofs:
             index, hashes[leaf], tuple(build_inclusion(index, size, hashes))
         )
 
-    async def _nodes(self, nodes: Sequence[Node]) -> "dict[Node, bytes] | None":
-        tiles: dict[Tile, bytes] = {}
-        try:
-            for tile in tiles_for(nodes, self._size):
+    async def _nodes(self, nodes: Sequence[Node]) -> dict[Node, bytes] | None:
+        hashes: dict[Node, bytes] = {}
+        for node in nodes:
+            [tile] = tiles_for([node], self._size)
+            rows = self._rows.get(tile)
+            if rows is None:
                 # One at a time: proofs that are made at once want the same ones.
                 async with self._lock:
-                    data = await self._tile(tile)
-                if data is None:
-                    return None
-                tiles[tile] = data
-            return dict(nodes_from_tiles(nodes, self._size, tiles))
-        except (RefusedError, MalformedError):
-            self._missing = True
-            return None
+                    rows = await self._tile(tile)
+            if rows is None:
+                return None
+            height = node.level % TILE_HEIGHT
+            hashes[node] = rows[height][node.index % (TILE_WIDTH >> height)]
+        return hashes
 
-    async def _tile(self, tile: Tile) -> bytes | None:
-        known = self._tiles.get(tile)
+    async def _tile(self, tile: Tile) -> list[list[bytes]] | None:
+        """Return the hashes in a tile and all that they make, row by row."""
+        known = self._rows.get(tile)
         if known is not None:
-            self._tiles.move_to_end(tile)
+            self._rows.move_to_end(tile)
             return known
         if self._missing:
             return None
-        data = (await self._fetch(tile)).data
+        data = await self._fetched(tile)
         if data is None:
             # Asked once, and not again for each of thousands of heads.
             self._missing = True
             return None
-        self._tiles[tile] = data
-        if len(self._tiles) > MAX_CACHED:
-            self._tiles.popitem(last=False)
-        return data
+        rows = [[data[at : at + HASH_SIZE] for at in range(0, len(data), HASH_SIZE)]]
+        for _ in range(TILE_HEIGHT - 1):
+            rows.append(hash_pairs(rows[-1]))
+        self._rows[tile] = rows
+        if len(self._rows) > MAX_CACHED:
+            self._rows.popitem(last=False)
+        return rows
+
+    async def _fetched(self, tile: Tile) -> bytes | None:
+        try:
+            data = (await self._fetch(tile)).data
+        except RefusedError:
+            # A submitter's token does not reach tiles.
+            return None
+        return data if data and len(data) == tile.width * HASH_SIZE else None

@@ -6,32 +6,28 @@ file's lock, is what is signed, and nothing leaves before it is durable.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.cosigners import Cosigner
-from provlog.merkle.errors import MalformedError, ProofError, SignatureError
-from provlog.merkle.keys import KeyType
+from provlog.merkle.errors import MalformedError, SignatureError
 from provlog.merkle.notes import (
     OpenNote,
     SignatureLine,
-    format_signature,
     open_note,
     parse_signatures_unverified,
     parse_text_unverified,
 )
-from provlog.merkle.subtrees import is_subtree, verify_subtree_consistency
 from provlog.merkle.witness_messages import (
     AddCheckpoint,
     parse_add_checkpoint,
-    parse_sign_subtree,
 )
-from provlog.server.clock import MAX_AHEAD_MS, MAX_DRIFT_MS, Clock
-from provlog.server.errors import ClockError, OverloadedError
+from provlog.server.errors import OverloadedError
+from provlog.server.storage.base import StorageError
 from provlog.server.witness.figures import WitnessFigures
 from provlog.server.witness.judging import (
     BACKWARDS,
@@ -42,16 +38,17 @@ from provlog.server.witness.judging import (
     judge,
 )
 from provlog.server.witness.keys import Generation, KeyFolder
+from provlog.server.witness.records import Evidence, Head
 from provlog.server.witness.roll import KnownLog, Roll
-from provlog.server.witness.store import Evidence, Head, WitnessStore, Writing
+from provlog.server.witness.soundness import Soundness
+from provlog.server.witness.store import WitnessStore
+from provlog.server.witness.subtrees import Answer, format_lines, sign_subtree
+from provlog.server.witness.writing import Writing
 
 logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 256
 """How many requests may wait for the disk at a time."""
-
-Answer: TypeAlias = str | Refusal
-"""Signature lines, each with its newline, or why there are none."""
 
 T = TypeVar("T")
 
@@ -72,7 +69,7 @@ class SignedRequest:
             SignatureLine(each.key.name, each.key.key_id, each.value)
             for each in self.opened.signatures
         )
-        return f"{self.opened.text}\n{_joined(lines)}".encode()
+        return f"{self.opened.text}\n{format_lines(lines)}".encode()
 
 
 class Witness:
@@ -86,13 +83,13 @@ class Witness:
         store: WitnessStore,
         roll: Roll,
         keys: KeyFolder,
-        clock: Clock,
+        soundness: Soundness,
         figures: WitnessFigures,
     ) -> None:
         """Read the keys; `ConfigurationError` where there are none."""
         self.store = store
         self.roll = roll
-        self.clock = clock
+        self.soundness = soundness
         self.figures = figures
         self._keys = keys
         self._stamp = keys.stamp()
@@ -118,19 +115,23 @@ class Witness:
         """Return cosignatures of the checkpoint in an `add-checkpoint` body.
 
         They are durable, as is that no other history of this log gets any. Raises
-        `ClockError`, `OverloadedError` and `StorageError`, and then nobody has got one.
+        `UnavailableError` and `StorageError`, and then nobody has got one.
         """
         request = self.read(body)
         if isinstance(request, Refusal):
             return request
-        refusal = judge(
-            request.message, request.checkpoint, self.store.head(request.log.origin)
+        head = self.store.head(request.log.origin)
+        self.soundness.require_memory(
+            request.opened.text,
+            request.checkpoint,
+            request.opened.others,
+            head,
+            [each.verifier() for each in self.cosigners],
         )
-        answer: Answer
+        refusal = judge(request.message, request.checkpoint, head)
+        answer: Answer = refusal or ""
         if refusal is None:
             answer = await self._in_thread(partial(self._settle, request))
-        else:
-            answer = refusal
         if isinstance(answer, Refusal):
             await self._note(request, answer)
         return answer
@@ -138,41 +139,9 @@ class Witness:
     async def sign_subtree(self, body: bytes) -> Answer:
         """Return cosignatures, without a time, of the subtree in a `sign-subtree` body.
 
-        The reference checkpoint has to bear a cosignature of this witness: what is a
-        part of such a tree can be signed without looking anything up.
+        They claim no more than that it is part of a tree that was cosigned.
         """
-        try:
-            request = parse_sign_subtree(body)
-            text = parse_text_unverified(request.checkpoint)
-            checkpoint = parse_checkpoint_text(text)
-        except MalformedError as error:
-            return Refusal(400, str(error))
-        start, end = request.start, request.end
-        if not is_subtree(start, end) or end > checkpoint.size:
-            return Refusal(400, "the range is no subtree of the checkpoint's tree")
-        if self.roll.find(checkpoint.origin) is None:
-            return Refusal(404, "this witness does not know the log")
-        signers = [each for each in self.cosigners if _signs_subtrees(each)]
-        try:
-            open_note(request.checkpoint, [each.verifier() for each in self.cosigners])
-            verify_subtree_consistency(
-                start,
-                end,
-                request.root,
-                checkpoint.size,
-                checkpoint.root,
-                request.proof,
-            )
-        except (MalformedError, SignatureError):
-            return Refusal(403, "the checkpoint bears no cosignature of this witness")
-        except ProofError as error:
-            return Refusal(422, f"the subtree's proof does not verify: {error}")
-        if not signers:
-            return Refusal(404, "this witness has no key that signs subtrees")
-        return _joined(
-            each.cosign_subtree(checkpoint.origin, start, end, request.root)
-            for each in signers
-        )
+        return sign_subtree(body, self.roll, self.cosigners)
 
     async def refresh(self) -> None:
         """Take up lists and keys that were changed.
@@ -189,10 +158,7 @@ class Witness:
 
     def trouble(self) -> str | None:
         """Return why nothing can be cosigned now, None if all is well."""
-        drift = self.clock.drift()
-        if abs(drift) > MAX_DRIFT_MS:
-            return f"the clock moved by {drift / 1000:+.1f} s"
-        return None
+        return self.soundness.trouble()
 
     async def close(self) -> None:
         """Finish what is being written, and close the database."""
@@ -241,7 +207,7 @@ class Witness:
         refusal = judge(request.message, checkpoint, head)
         if refusal is not None:
             return refusal
-        now = self._time(head)
+        now = self.soundness.time(head)
         if head is not None and self._has_just_signed(head, request, now):
             return head.lines
         if head is None or checkpoint.size > head.size:
@@ -250,26 +216,10 @@ class Witness:
             if seconds > 0:
                 return Refusal(429, "the log asks too often", seconds=seconds)
         text = request.opened.text
-        lines = _joined(each.cosign(text, now) for each in self.cosigners)
+        lines = format_lines(each.cosign(text, now) for each in self.cosigners)
         size, root = checkpoint.size, checkpoint.root
         writing.put(Head(log.origin, size, root, request.note, lines, now))
         return lines
-
-    def _time(self, head: Head | None) -> int:
-        """Return the time to sign with: never 0, never before the last one.
-
-        Raises `ClockError` where the clock moved, or is far behind what was signed.
-        """
-        trouble = self.trouble()
-        if trouble is not None:
-            raise ClockError(f"{trouble}; set it right, or accept it with SIGUSR1")
-        now = self.clock.now() // 1000
-        last = 1 if head is None else head.time
-        if (last - now) * 1000 > MAX_AHEAD_MS:
-            raise ClockError(
-                f"the last cosignature is {last - now} s ahead of the clock"
-            )
-        return max(now, last)
 
     def _has_just_signed(self, head: Head, request: SignedRequest, now: int) -> bool:
         """Tell whether the same was signed in this second, by all keys there are.
@@ -290,10 +240,16 @@ class Witness:
         if not convicts and not refusal.unproven:
             return
         known = b"" if head is None else head.note
-        now, size = self.clock.now() // 1000, checkpoint.size
+        now, size = self.soundness.clock.now() // 1000, checkpoint.size
         found = Evidence(0, log.origin, convicts, size, known, request.note, now)
         keep = partial(self.store.keep, found, checkpoint.root)
-        if await self._in_thread(keep):
+        try:
+            new = await self._in_thread(keep)
+        except (StorageError, OverloadedError) as error:
+            # It is refused all the same.
+            logger.warning("evidence could not be kept: %s", error)
+            return
+        if new:
             self.figures.inconsistent(log.origin, convicts=convicts)
             logger.log(
                 logging.ERROR if convicts else logging.WARNING,
@@ -314,11 +270,3 @@ class Witness:
             return await asyncio.shield(loop.run_in_executor(self._thread, work))
         finally:
             self._waiting -= 1
-
-
-def _signs_subtrees(cosigner: Cosigner) -> bool:
-    return cosigner.verifier().key_type is KeyType.COSIGNATURE_MLDSA44
-
-
-def _joined(lines: Iterable[SignatureLine]) -> str:
-    return "".join(format_signature(*line) + "\n" for line in lines)
