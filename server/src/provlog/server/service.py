@@ -92,7 +92,7 @@ class Service:
         self.workplace = Workplace()
         # Who cosigns the logs' checkpoints; asked where somebody follows it.
         self.witnessing = Witnessing(
-            storage, keyring, self.metrics.registry, self.open_logs, witnesses
+            storage, keyring, guard, self.metrics.registry, self.open_logs, witnesses
         )
         self.sequencer.trust.examine = self.witnessing.examine_again
         self.logs = OpenLogs(storage, keyring, guard, self.lineage, self.witnessing)

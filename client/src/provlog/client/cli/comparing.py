@@ -12,6 +12,7 @@ from provlog.client.cli.comparing_telling import (
 )
 from provlog.client.cli.output import progress
 from provlog.client.cli.settings import Settings, connecting, json_option
+from provlog.client.cli.trusting import newest_trust
 from provlog.client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def compare(
     from provlog.client.comparing_run import MAX_PLACES
     from provlog.client.comparing_run import compare as run
 
-    trust = settings.trust()
+    trust = newest_trust(settings)
     urls, paths = _sort(sources, settings, offline=offline)
     if not urls and not paths:
         raise UsageError("nothing to compare: name files, folders or URLs")
@@ -113,7 +114,7 @@ def _sort(
 def _read(paths: Sequence[Path], settings: Settings) -> "list[FileSource]":
     from provlog.client.comparing_files import count_files, read_source
 
-    trust = settings.trust()
+    trust = newest_trust(settings)
     with progress("reading", count_files(paths)) as advance:
         return [read_source(each, trust, advance) for each in paths]
 
