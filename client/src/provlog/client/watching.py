@@ -121,8 +121,11 @@ class Watch:
         self._reader = reader
         self._trust = trust
         self._memory = _Keeper(memory)
-        self._heads = Heads(trust, self._memory, reader.consistency, reader.inclusion)
         self._keys = reader.keys
+        # The reader may have followed the log before.
+        self._heads = Heads(
+            self._keys.trust, self._memory, reader.consistency, reader.inclusion
+        )
         self._keys.remember_in(self._memory, shelf=memory)
         self._keys.listen(self._heads.follow)
         # The size at which the log was asked last what it announces, and when.
