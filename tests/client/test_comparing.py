@@ -18,6 +18,7 @@ from provlog.client.evidence import Conviction, verify_evidence
 from provlog.client.memory import LeafPath
 from provlog.merkle.errors import ContentError, ProofError
 from provlog.merkle.trust import Trust
+from support.convictions import verify_split
 from support.cosigners import Cosigner
 from support.forks import KEY, ORIGIN, TRUST, Fork, conflict
 
@@ -120,9 +121,7 @@ async def test_receipts_alone_prove_a_split_of_trees_of_any_sizes() -> None:
     found = await held([(first, 6, (4,)), (second, 9, (4,))], [])
     [split] = found.board.splits
     assert convicts(split)
-    judged = verify_evidence(
-        json.dumps(split.evidence(ORIGIN).to_json()).encode(), TRUST
-    )
+    judged = verify_split(json.dumps(split.evidence(ORIGIN).to_json()).encode(), TRUST)
     assert (judged.at, judged.root) == (5, first.root(5))
     assert judged.begins == second.root(5)
     assert "do not begin with the same 5" in judged.sentence()
@@ -267,4 +266,4 @@ def _gossip(note: bytes) -> GossipedCheckpoint:
 
 def _judge(split: Split, trust: Trust) -> Conviction:
     data = json.dumps(split.evidence(ORIGIN).to_json()).encode()
-    return verify_evidence(data, trust)
+    return verify_split(data, trust)

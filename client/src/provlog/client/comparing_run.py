@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from provlog.client.comparing import Board, Head, Sighting
@@ -11,6 +11,7 @@ from provlog.client.comparing_places import MANY, Caller, Place, look
 from provlog.client.comparing_proofs import Connector, Unproved
 from provlog.client.errors import ClientError, printable
 from provlog.merkle.errors import MerkleError
+from provlog.merkle.trust import Trust
 
 Verdict = Literal["split", "not proved", "refused", "not compared", "consistent"]
 
@@ -87,18 +88,20 @@ class Comparison:
 
 async def compare(
     urls: Sequence[str],
-    files: Sequence[FileSource],
+    read: Callable[[Trust], Sequence[FileSource]],
     caller: Caller,
     on_asked: Callable[[int], None] = lambda _: None,
 ) -> Comparison:
     """Return what places and files show of one log, held against each other.
 
     A place that cannot be reached, or shows something else, is told in its source and
-    stops nothing.
+    stops nothing. `read` returns what files show, under the newest of the log's keys
+    that any place announced.
     """
-    looked = await asyncio.gather(*(_look(url, caller) for url in urls))
+    looked, trust = await _look_at_all(urls, caller)
     places = [each for each, _ in looked if each is not None]
     try:
+        files = await asyncio.to_thread(read, trust)
         board = Board()
         sources = [source for _, source in looked]
         for place, source in looked:
@@ -118,6 +121,26 @@ async def compare(
         await asyncio.gather(*(each.close() for each in places))
 
 
+async def _look_at_all(
+    urls: Sequence[str], caller: Caller
+) -> tuple[list[tuple[Place | None, Source]], Trust]:
+    """Look at all places; anew at some, where others announced further keys."""
+    looked = await asyncio.gather(*(_look(url, caller) for url in urls))
+    keys = [place.keys for place, _ in looked if place is not None]
+    newest = max(keys, key=lambda each: len(each.log_keys), default=caller.trust)
+    trust = replace(newest, policy=caller.trust.policy)
+    if len(trust.log_keys) <= len(caller.trust.log_keys):
+        return looked, caller.trust
+    knowing = replace(caller, trust=trust)
+    again = [
+        _look(url, knowing)
+        for url, (_, source) in zip(urls, looked, strict=True)
+        if source.refused
+    ]
+    further = iter(await asyncio.gather(*again))
+    return [next(further) if each[1].refused else each for each in looked], trust
+
+
 async def _look(url: str, caller: Caller) -> tuple[Place | None, Source]:
     source = Source(url)
     try:
@@ -125,7 +148,8 @@ async def _look(url: str, caller: Caller) -> tuple[Place | None, Source]:
     except ClientError as error:
         source.trouble = printable(str(error))
     except MerkleError as error:
-        source.refused.append(printable(str(error)))
+        notes = getattr(error, "__notes__", ())
+        source.refused += [printable(str(each)) for each in (error, *notes)]
     return None, source
 
 

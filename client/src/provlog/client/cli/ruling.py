@@ -7,6 +7,7 @@ import click
 
 from provlog.client.cli.output import note, print_json
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
+from provlog.client.cli.trusting import newest_trust
 from provlog.client.entry_rules import Finding, read_rules
 from provlog.client.errors import UsageError, printable
 from provlog.merkle.errors import MerkleError
@@ -76,7 +77,7 @@ def try_(
     Exit code 0 if the rules find nothing, 4 if they do, 1 if a receipt does not verify,
     2 for a mistake in a file or in the call.
     """
-    judge, trust = read_rules(file), settings.trust()
+    judge, trust = read_rules(file), newest_trust(settings, None)
     found = 0
     judged = _in_order(_read(path, trust) for path in receipt_files(receipts))
     for receipt in judged:
