@@ -7,6 +7,7 @@ EVENTS ?=
 SERVE ?=
 BENCH ?=
 CHAOS ?=
+INTEROP ?=
 TESTS ?=
 
 SOURCES = merkle client server tests
@@ -26,8 +27,15 @@ run: $(STAMP) ## a log in ./data, served on 127.0.0.1:8470 (SERVE: more options)
 demo: $(STAMP) ## events in, receipts out, all verified and watched (EVENTS: a folder)
 	@$(BIN)/python tests/demo/demo.py "$(EVENTS)"
 
-test: $(STAMP) ## every test; what was skipped is listed at the end
+test: $(STAMP) interop-tools ## every test; what was skipped is listed at the end
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+interop: $(STAMP) interop-tools ## other people's code against ours, at length
+	@PROVLOG_TEST_INTEROP=long $(BIN)/python -m pytest $(INTEROP) tests/interop
+
+# Other people's programs, where there is Go; what cannot be fetched skips its tests.
+interop-tools:
+	@tests/interop/build.sh
 
 check: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/ruff check $(SOURCES)
@@ -58,7 +66,7 @@ lock: ## write requirements.lock and deploy/locks anew; needs uv
 	done
 
 clean: ## remove .venv and caches; ./data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/bin \
 	    .import_linter_cache bench.json bench-proxy.json chaos-report.md chaos-report.json
 	find merkle client server tests -name __pycache__ -type d -prune \
 	    -exec rm -rf {} +
@@ -96,4 +104,4 @@ $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/p
 	$(BIN)/python -m pip --disable-pip-version-check check >/dev/null; \
 	touch $(STAMP)
 
-.PHONY: help run demo test check bench benchproxy fairness chaos lock clean .venv
+.PHONY: help run demo test interop interop-tools check bench benchproxy fairness chaos lock clean .venv

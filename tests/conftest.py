@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support import engine_fixtures, leak_plugin, object_stores, postgres_fixtures
+from support.interop import lacking_programs
 from support.vectors import located, take_recorded
 
 # Two runs on a busy machine must give one verdict, so no example has a deadline, and
@@ -35,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "needs(*what): skip unless the machine has all of it "
-        "(vectors, samples, postgres, object-store, program:NAME, env:NAME, "
+        "(vectors, samples, postgres, object-store, interop, program:NAME, env:NAME, "
         "files:NUMBER)",
     )
     config.pluginmanager.register(leak_plugin)
@@ -63,6 +64,8 @@ def _lacking(what: str) -> str | None:
         return postgres_fixtures.lacking_postgres()
     if what == "object-store":
         return object_stores.lacking_store()
+    if what == "interop":
+        return lacking_programs()
     if kind == "program":
         return None if shutil.which(name) else f"program: {name} is not installed"
     if kind == "files":

@@ -43,6 +43,7 @@ from provlog.server.moving.private_side import (
 )
 from provlog.server.moving.tree_files import CHECKPOINT
 from provlog.server.scim_proxy.figures import Figures
+from provlog.server.witness.figures import WitnessFigures
 from support.doc_examples import PAGE, examples, shown
 from support.events import NOW_MS, read_all
 from support.services import make_instance, running
@@ -133,6 +134,7 @@ async def test_every_metric_is_documented(tmp_path: Path) -> None:
     names = set()
     async with running(await make_instance(tmp_path)) as (service, _):
         Figures(service.metrics.registry)
+        WitnessFigures(service.metrics.registry)
         families = list(service.metrics.registry.collect())
     for family in families:
         suffix = "_total" if family.type == "counter" else ""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from provlog.client import AsyncClient, FileMemory, Receipt, VolatileMemory
 from provlog.client.errors import UnavailableError, UsageError
+from provlog.client.kept_announcements import is_older
 from provlog.merkle.announcements import format_announcements
 from provlog.merkle.errors import (
     ContentError,
@@ -284,6 +285,25 @@ async def test_an_older_document_is_stale_and_takes_nothing_back(
     log.rotate(3, retire=True)
     with pytest.raises(SignatureError):
         await client.checkpoint()
+
+
+def test_a_document_with_a_gap_is_no_older_one() -> None:
+    log = RotatingLog()
+    for number in (1, 2, 3):
+        log.rotate(number)
+    first, second, third = log.announcements()
+    kept = format_announcements(log.origin, [first, second, third])
+    for places, older in (
+        ([], True),
+        ([first, second], True),
+        ([first, second, third], False),
+        ([first, third], False),
+        ([second], False),
+    ):
+        document = format_announcements(log.origin, places)
+        assert is_older(document, kept, None) is older
+    assert is_older(format_announcements(log.origin, [first]), kept, second.index)
+    assert not is_older(format_announcements(log.origin, [first]), kept, third.index)
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b"\xff", b"[" * 10_000])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from provlog.client import FileMemory, watching
 from provlog.client.cli import cli
-from provlog.client.evidence import verify_evidence
+from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
 from provlog.client.freeze_evidence import FreezeConviction, FreezeEvidence
 from provlog.client.transport import Transport
@@ -77,7 +77,7 @@ async def caught(watch: Watch) -> MisbehaviourError:
 def judged(error: MisbehaviourError, log: RotatingLog) -> object:
     """Return what the kept file proves to whoever has the first key."""
     assert error.report.evidence is not None
-    return verify_evidence(Path(error.report.evidence).read_bytes(), log.trust)
+    return judge_evidence(Path(error.report.evidence).read_bytes(), log.trust)
 
 
 async def test_a_monitor_follows_rotations_and_reports_growth(
@@ -140,6 +140,28 @@ async def test_an_end_that_is_announced_too_late_convicts_as_well(
     error = await caught(watch)
     assert error.report.detail.startswith("went on after its end: ")
     assert isinstance(judged(error, log), FreezeConviction)
+
+
+async def test_a_freeze_proved_behind_the_end_is_kept_as_evidence(
+    watch: Watch, log: RotatingLog
+) -> None:
+    index = log.freeze()
+    log.append(event(id="behind"))
+    last = log.announced(index, [log.key], len(log.leaves))
+    log.document = format_announcements(log.origin, [last])
+    assert isinstance(judged(await caught(watch), log), FreezeConviction)
+
+
+async def test_a_head_from_behind_the_end_that_is_remembered_convicts(
+    watch: Watch, log: RotatingLog
+) -> None:
+    index = log.freeze()
+    log.append(event(id="behind"))
+    log.silent = True
+    await watch.look()
+    log.silent = False
+    log.served_size = index + 1
+    assert isinstance(judged(await caught(watch), log), FreezeConviction)
 
 
 async def test_a_monitor_refuses_a_stolen_key_and_says_so(
@@ -230,6 +252,36 @@ def test_a_checkpoint_without_the_key_that_the_entries_name_is_found(
         assert findings(result) == ["checkpoint"]
     else:
         assert "the key that the entries name did not sign it" in result.output
+
+
+@pytest.mark.parametrize("command", ["audit", "gaps"])
+def test_a_log_that_goes_on_after_its_end_is_convicted_before_it_is_read(
+    command: str, served: Served, log: RotatingLog, tmp_path: Path
+) -> None:
+    log.freeze()
+    log.append(event(id="behind"))
+    result = run(served, log, tmp_path, command)
+    assert result.exit_code == 1
+    assert "ended with its entry" in result.output
+    (kept,) = (tmp_path / "state").rglob("*.inconsistency.json")
+    assert isinstance(judge_evidence(kept.read_bytes(), log.trust), FreezeConviction)
+
+
+def test_of_several_keys_that_are_given_any_one_is_enough(
+    served: Served, log: RotatingLog, tmp_path: Path
+) -> None:
+    first, other = log.vkey, RotatingLog(seed=bytes(32)).vkey
+    for keys in (f"{first} {other}", f" {other}  {first} "):
+        given = ["checkpoint", "--log-key", keys]
+        assert run(served, log, tmp_path, *given).exit_code == 0
+    for keys in (
+        "",
+        " ",
+        f"{first} {RotatingLog(origin='a.example').vkey}",
+        f"{first} x",
+    ):
+        given = ["checkpoint", "--log-key", keys]
+        assert run(served, log, tmp_path, *given).exit_code == 2
 
 
 def test_what_stands_behind_the_end_is_named_by_an_audit(
@@ -329,7 +381,7 @@ def test_a_freeze_proved_in_a_larger_tree_is_a_conviction_in_itself() -> None:
     last = log.announced(log.ended, [log.newest()], len(log.leaves))
     document = format_announcements(log.origin, [*log.announcements()[:1], last])
     data = evidence(log, log.note(), announcements=json.loads(document))
-    found = verify_evidence(data, log.trust)
+    found = judge_evidence(data, log.trust)
     assert isinstance(found, FreezeConviction)
     assert found.larger.checkpoint.size == len(log.leaves)
 
@@ -347,9 +399,9 @@ def test_nothing_less_convicts_a_log() -> None:
         (evidence(log, log.note(7), announcements=None), MalformedError),
     ):
         with pytest.raises(error):
-            verify_evidence(data, log.trust)
+            judge_evidence(data, log.trust)
     with pytest.raises(MerkleError):
-        verify_evidence(evidence(log, log.note()), other.trust)
+        judge_evidence(evidence(log, log.note()), other.trust)
 
 
 @settings(max_examples=30, deadline=None)
@@ -364,5 +416,5 @@ def test_an_honest_frozen_log_is_not_convicted(data: st.DataObject) -> None:
         st.lists(st.sampled_from(log.signers(len(log.leaves))), unique=True)
     )
     with pytest.raises(MerkleError) as caught:
-        verify_evidence(evidence(log, log.note(size, keys)), log.trust)
+        judge_evidence(evidence(log, log.note(size, keys)), log.trust)
     assert not isinstance(caught.value, FrozenError)

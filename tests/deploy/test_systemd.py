@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from provlog.client import Client, VolatileMemory
@@ -17,7 +18,9 @@ from provlog.server.polling.tokens import read_token
 from support.deploying import DEPLOY
 from support.servers import Server
 
+WITNESS = "provlog-witness.service"
 UNITS = ("provlog.service", "provlog-poll@.service", "provlog-scim-proxy.service")
+ALL = (*UNITS, WITNESS)
 PROGRAM = "/opt/provlog/bin/provlog-server"
 
 SEEN = {"accept4", "execve", "exit_group", "fdatasync"}
@@ -83,14 +86,14 @@ def _expanded(names: list[str]) -> set[str]:
 
 
 @pytest.mark.needs("program:systemd-analyze")
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", ALL)
 def test_systemd_takes_a_unit_without_a_word(unit: str, tmp_path: Path) -> None:
     done = analyze("verify", installed(tmp_path, unit))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.needs("program:systemd-analyze")
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", ALL)
 def test_a_unit_leaves_little_open(unit: str, tmp_path: Path) -> None:
     # In tenths; a service without any of this has 9.6.
     path = installed(tmp_path, unit)
@@ -102,8 +105,15 @@ def test_all_units_are_confined_alike() -> None:
     own = {"After", "Description", "EnvironmentFile", "ExecStart", "LoadCredential"}
     own |= {"Environment", "SetCredential"}
     own |= {"LimitNOFILE", "RestartSec", "WantedBy", "TimeoutStopSec"}
+    # A witness shares nothing with a log.
+    state = ("StateDirectory", "provlog provlog-guard")
     first, *others = (
-        [pair for pair in settings(unit) if pair[0] not in own] for unit in UNITS
+        [
+            state if pair == ("StateDirectory", "provlog-witness") else pair
+            for pair in settings(unit)
+            if pair[0] not in own
+        ]
+        for unit in ALL
     )
     assert all(each == first for each in others)
     assert len(first) > 30
@@ -124,6 +134,16 @@ def test_a_unit_s_command_exists_with_its_options(unit: str, command: str) -> No
     assert not given & {"--guard", "--database", "--failover"}
 
 
+def test_a_witness_s_command_exists_with_its_options() -> None:
+    [line] = [value for name, value in settings(WITNESS) if name == "ExecStart"]
+    program, group, name, *arguments = line.split()
+    assert program == PROGRAM
+    found = commands.commands[group]
+    assert isinstance(found, click.Group)
+    known = {option for each in found.commands[name].params for option in each.opts}
+    assert {each for each in arguments if each.startswith("--")} <= known
+
+
 def test_a_poller_s_unit_is_for_settings_in_a_file_too(tmp_path: Path) -> None:
     unit = settings("provlog-poll@.service")
     [line] = [value for name, value in unit if name == "ExecStart"]
@@ -141,7 +161,7 @@ def test_a_poller_s_unit_is_for_settings_in_a_file_too(tmp_path: Path) -> None:
 
 
 def test_a_server_that_an_operator_has_to_look_at_stays_down() -> None:
-    for unit in UNITS:
+    for unit in ALL:
         assert ("RestartPreventExitStatus", "2") in settings(unit)
 
 

@@ -184,6 +184,23 @@ def test_who_was_given_several_keys_follows_from_each() -> None:
     assert followed == follow(log.trust, log.document()).trust
 
 
+def test_the_key_that_comes_after_does_not_vouch_for_its_own_coming() -> None:
+    log = AnnouncedLog()
+    index = log.rotate()
+    lie = document(announced(log.leaves, index, [log.keys[1]]))
+    for trust in (log.trust, Trust.from_log_key([vkey(0), vkey(1)])):
+        with pytest.raises(SignatureError):
+            follow(trust, lie)
+
+
+def test_a_line_before_the_known_key_has_to_lead_to_it() -> None:
+    leaves = list(AnnouncedLog().leaves)
+    leaves += [key_leaf(vkey(2), vkey(1)), key_leaf(vkey(0), vkey(3))]
+    broken = [announced(leaves, index, [signing_key(1)]) for index in (3, 4)]
+    with pytest.raises(ContentError, match="not the log's"):
+        follow(AnnouncedLog().trust, document(*broken))
+
+
 def test_a_policy_is_kept_and_not_asked_of_proofs() -> None:
     log = rotated(1)
     witness = Cosigner.ed25519("w.example", 1)

@@ -192,6 +192,17 @@ async def served(
     Every answer has to be one that the API's description announces.
     """
     made = await make_instance(folder, public=public, sources=sources)
+    async with serving(made, settings, limits) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(
+    made: Made,
+    settings: HttpSettings | None = None,
+    limits: QueueLimits | None = None,
+) -> AsyncIterator[Served]:
+    """Serve an instance that is there, as `served` does."""
     async with Service.of(made.instance, limits) as service:
         log = await service.log("main")
         assert log is not None

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,30 +45,38 @@ def serving(
     Every answer has to be one that the API's description announces, or leaving the
     block fails.
     """
-    started: Future[tuple[Loopback, asyncio.Event]] = Future()
+    opened = served(folder, settings=settings, public=public, sources=("*",))
+    with in_thread(opened) as (running, loop):
+        url = str(running.client.make_url("")).rstrip("/")
+        yield Loopback(running, url, loop)
 
-    async def serve() -> None:
+
+@contextmanager
+def in_thread(
+    opened: AbstractAsyncContextManager[T],
+) -> Iterator[tuple[T, asyncio.AbstractEventLoop]]:
+    """Keep a context open in a thread of its own; yield what it yields, and its loop.
+
+    What leaving it raises is raised here.
+    """
+    started: Future[tuple[T, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def keep() -> None:
         stop = asyncio.Event()
-        async with served(
-            folder, settings=settings, public=public, sources=("*",)
-        ) as running:
-            url = str(running.client.make_url("")).rstrip("/")
-            loopback = Loopback(running, url, asyncio.get_running_loop())
-            started.set_result((loopback, stop))
+        async with opened as inside:
+            started.set_result((inside, asyncio.get_running_loop(), stop))
             await stop.wait()
 
-    ended = _in_thread(lambda: asyncio.run(serve()), started)
-    loopback, stop = started.result(START_SECONDS)
+    ended = _run_apart(lambda: asyncio.run(keep()), started)
+    inside, loop, stop = started.result(START_SECONDS)
     try:
-        yield loopback
+        yield inside, loop
     finally:
-        loopback.loop.call_soon_threadsafe(stop.set)
+        loop.call_soon_threadsafe(stop.set)
         ended.result(START_SECONDS)
 
 
-def _in_thread(
-    work: Callable[[], None], started: "Future[tuple[Loopback, asyncio.Event]]"
-) -> "Future[None]":
+def _run_apart(work: Callable[[], None], started: "Future[Any]") -> "Future[None]":
     ended: Future[None] = Future()
 
     def run() -> None:

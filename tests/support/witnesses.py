@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
+from click.testing import CliRunner
+
 from provlog.merkle.keys import VerifierKey
+from provlog.server.cli import commands
 from provlog.server.cli.bound import listen_on
 from provlog.server.cli.sites import serve_plain
 from provlog.server.cli.witness_serving import open_witness
@@ -24,7 +27,7 @@ from provlog.server.witness.schema import create_database
 from provlog.server.witness.serving import create_witness_app, create_witness_runner
 from provlog.server.witness.store import DATABASE
 from support.leaks import OUTPUT, WATCH
-from support.servers import COMMAND, environment, provlog_server
+from support.servers import COMMAND, environment
 
 NAME = "witness.example.com/w1"
 
@@ -33,6 +36,17 @@ def note_keys(folder: Path) -> None:
     """Take a witness's keys for secrets that nothing may show."""
     for path in (folder / FOLDER).iterdir():
         WATCH.note_text(f"key {path.name}", path.read_text().strip().split("+", 4)[4])
+
+
+def witness_command(*arguments: str) -> str:
+    """Run `provlog-server witness`, which has to succeed; return what it printed.
+
+    In this process: a new one takes a second to load what it needs.
+    """
+    done = CliRunner().invoke(commands, ["witness", *arguments])
+    assert done.exit_code == 0, (done.output, done.exception)
+    WATCH.saw(OUTPUT, "witness", done.output)
+    return done.stdout
 
 
 @dataclass
@@ -59,8 +73,8 @@ class WitnessProcess:
 
         `options` are those of `witness init`, such as `--ed25519-only`.
         """
-        where = ("--dir", folder, "--name", name, "--json")
-        made = json.loads(provlog_server("witness", "init", *where, *options))
+        where = ("--dir", str(folder), "--name", name, "--json")
+        made = json.loads(witness_command("init", *where, *options))
         note_keys(folder)
         return cls(folder, name, made["generations"][0]["vkeys"])
 
@@ -75,8 +89,8 @@ class WitnessProcess:
 
     def command(self, group: str, name: str, *arguments: str) -> str:
         """Run a command on its folder; return what it printed."""
-        where = ("--dir", self.folder)
-        return provlog_server("witness", group, name, *where, *arguments)
+        where = ("--dir", str(self.folder))
+        return witness_command(group, name, *where, *arguments)
 
     def start(self) -> Self:
         """Start it and return once it listens."""

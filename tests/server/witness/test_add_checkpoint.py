@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.hashing import EMPTY_ROOT
@@ -171,10 +172,14 @@ async def test_time_does_not_go_back(asking: Asking, clock: SetClock) -> None:
 
 
 async def test_nothing_is_signed_while_the_clock_is_wrong(
-    asking: Asking, clock: SetClock
+    asking: Asking, clock: SetClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock.ms += 60_000
-    assert await asking.status(LOG.request(0, 5)) == 503
+    for _ in range(2):
+        assert await asking.status(LOG.request(0, 5)) == 503
+    assert len([each for each in caplog.records if "cosigned" in each.message]) == 1
+    page = generate_latest(asking.served.metrics.registry).decode()
+    assert 'call="add-checkpoint",status="503"} 2.0' in page
     assert asking.served.witness.trouble() is not None
     clock.accept()
     assert await asking.status(LOG.request(0, 5)) == 200

@@ -12,10 +12,11 @@ from provlog.client.evidence import verify_evidence
 from provlog.merkle.trust import Trust
 from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.witness.evidence import write_evidence
-from provlog.server.witness.store import MOST_EVIDENCE, Evidence
+from provlog.server.witness.records import Evidence
+from provlog.server.witness.writing import MOST_EVIDENCE
 from support.asked_witnesses import Asking, asked_witness
-from support.servers import provlog_server
 from support.witnessed_logs import ORIGIN, MemoryLog
+from support.witnesses import witness_command
 
 LOG = MemoryLog()
 OTHER = MemoryLog(history="two")
@@ -73,13 +74,11 @@ async def test_the_command_lists_and_writes_it(asking: Asking, tmp_path: Path) -
     await asking.post(LOG.request(0, 5))
     await asking.post(OTHER.request(5, 5))
     await asking.post(OTHER.request(5, 8))
-    where = ("--dir", tmp_path / "witness", "--to", tmp_path / "found")
-    command = ("witness", "evidence", *where)
-    printed = await asyncio.to_thread(provlog_server, *command)
+    where = ("--dir", f"{tmp_path}/witness", "--to", f"{tmp_path}/found")
+    printed = witness_command("evidence", *where)
     assert "convicts the log" in printed
     assert "not shown to be consistent" in printed
-    printed = await asyncio.to_thread(provlog_server, *command, "--json")
-    found = json.loads(printed)["evidence"]
+    found = json.loads(witness_command("evidence", *where, "--json"))["evidence"]
     assert [each["convicts"] for each in found] == [True, False]
 
 

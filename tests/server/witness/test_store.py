@@ -11,8 +11,10 @@ import pytest
 from provlog.merkle.witness_messages import origin_hash
 from provlog.server.errors import ConfigurationError
 from provlog.server.storage.base import SchemaError, StorageError
+from provlog.server.witness.records import Head
 from provlog.server.witness.schema import create_database
-from provlog.server.witness.store import Head, WitnessStore, Writing
+from provlog.server.witness.store import WitnessStore
+from provlog.server.witness.writing import Writing
 from support.asked_witnesses import asked_witness
 from support.witnessed_logs import ORIGIN, MemoryLog
 

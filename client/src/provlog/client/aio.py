@@ -9,7 +9,7 @@ from provlog.client.answers import Receipt, read_batch, read_receipt
 from provlog.client.errors import RefusedError, UnavailableError
 from provlog.client.events import Submission, join_batch, prepare, split_batches
 from provlog.client.matching import require_event
-from provlog.client.reading import Reader
+from provlog.client.reading import Reader, asks_witnesses
 from provlog.client.records import Records, cut_records
 from provlog.client.transport import Answer, Request
 from provlog.merkle.encoding import JsonValue
@@ -33,6 +33,8 @@ class AsyncClient(Reader):
     `timeout` is what one attempt may take and `patience` how long a request is tried,
     in seconds; only failed connections, 503 with `Retry-After` and 429 are tried again.
     A token is not sent over plain HTTP, other than to this machine, unless `insecure`.
+    Under a policy with a quorum each submission waits until witnesses cosigned a
+    checkpoint of it; with `wait_witnessed` it is an error to have no such policy.
 
     Every method raises `RefusedError`, `UnavailableError` or `UsageError`
     (`provlog.client.errors`), and where the log misbehaves a `MalformedError` or
@@ -161,8 +163,7 @@ class AsyncClient(Reader):
     async def _post(
         self, body: bytes, content_type: str, most: int, query: Mapping[str, str]
     ) -> Answer:
-        policy = self._trust.policy
-        if policy is not None and policy.quorum is not None:
+        if asks_witnesses(self._trust):
             query = {**query, "wait": "witnessed"}
         request = Request(
             "POST",

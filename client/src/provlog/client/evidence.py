@@ -91,22 +91,40 @@ def is_evidence(data: bytes) -> bool:
     return isinstance(value, dict) and {"older", "newer"} <= value.keys()
 
 
-def verify_evidence(data: bytes, trust: Trust) -> Conviction | FreezeConviction:
-    """Return the conviction that the file is, or raise.
+def judge_evidence(data: bytes, trust: Trust) -> Conviction | FreezeConviction:
+    """Return the conviction that a file of either kind is, or raise.
+
+    A file with announcements is about the log's end (`verify_freeze`), any other about
+    two histories (`verify_evidence`).
+    """
+    body = _read(data)
+    if "announcements" in body:
+        document = json.dumps(body["announcements"]).encode()
+        return verify_freeze(document, _note(body["newer"]), trust)
+    return _convict(body, trust)
+
+
+def verify_evidence(data: bytes, trust: Trust) -> Conviction:
+    """Return the conviction of two histories that the file is, or raise.
 
     Both checkpoints have to be signed by a key of the log; the policy's witnesses are
     not asked for, since a lie is a lie without them; those that cosigned both are
     convicted as well. `MalformedError` and `SignatureError` speak of the file,
     `ContentError` says that the two do not contradict each other, or that nothing in
-    the file shows it. A file with announcements is about the log's end.
+    the file shows it.
     """
+    return _convict(_read(data), trust)
+
+
+def _read(data: bytes) -> dict[str, JsonValue]:
     body = require_members(loads_json(data, "evidence"), _MEMBERS, _OPTIONAL)
     if body["v"] != 1 or isinstance(body["v"], bool):
         raise MalformedError("evidence: of another version")
-    if "announcements" in body:
-        document = json.dumps(body["announcements"]).encode()
-        return verify_freeze(document, _note(body["newer"]), trust)
-    bare = trust.any_key()
+    return body
+
+
+def _convict(body: dict[str, JsonValue], trust: Trust) -> Conviction:
+    bare = trust.without_policy()
     older = verify_checkpoint(_note(body["older"]), bare)
     newer = verify_checkpoint(_note(body["newer"]), bare)
     remarks = parse_remarks(body.get("shown_by"))

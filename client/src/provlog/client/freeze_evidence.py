@@ -75,7 +75,7 @@ def verify_freeze(document: bytes, larger: bytes, trust: Trust) -> FreezeConvict
     the log's in a tree of that size; witnesses are not asked for. Raises `ContentError`
     where it is not larger, or the log did not end, and what `follow` raises.
     """
-    bare = trust.any_key()
+    bare = trust.without_policy()
     try:
         followed = follow(bare, document)
         if followed.freeze is None:

@@ -30,6 +30,11 @@ MAX_PROOF_ANSWER = (64 << 10) + MAX_NOTE_SIZE
 MAX_WAIT = 60.0
 
 
+def asks_witnesses(trust: Trust) -> bool:
+    """Tell whether nothing is believed that a quorum of witnesses did not cosign."""
+    return trust.policy is not None and trust.policy.quorum is not None
+
+
 class Reader:
     """What `AsyncClient` reads with, which see; it submits nothing."""
 
@@ -44,7 +49,13 @@ class Reader:
         timeout: float = 30.0,
         patience: float = 30.0,
         insecure: bool = False,
+        wait_witnessed: bool = False,
     ) -> None:
+        if wait_witnessed and not asks_witnesses(trust):
+            raise UsageError(
+                "to wait for witnesses takes a policy with a quorum: it says whose"
+                " cosignatures count (--policy, or Trust.from_policy)"
+            )
         self._timeout = timeout
         self._transport = Transport(url, log, token, patience, insecure=insecure)
         self._public = LogReader(self._transport, trust, timeout)

@@ -47,6 +47,7 @@ class Client:
         timeout: float = 30.0,
         patience: float = 30.0,
         insecure: bool = False,
+        wait_witnessed: bool = False,
     ) -> None:
         self._client = AsyncClient(
             url,
@@ -57,6 +58,7 @@ class Client:
             timeout=timeout,
             patience=patience,
             insecure=insecure,
+            wait_witnessed=wait_witnessed,
         )
         self._runner: asyncio.Runner | None = None
         self._turn = threading.Lock()

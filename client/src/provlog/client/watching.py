@@ -41,7 +41,7 @@ from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 60.0
 
-ANNOUNCED_SECONDS: Final = 60.0
+ANNOUNCED_SECONDS: Final = 10.0
 """How often at most a log that grows is asked what it announces."""
 
 Event = Literal["grown", "unchanged", "frozen", "stale", "unreachable", "misbehaves"]

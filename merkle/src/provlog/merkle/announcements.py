@@ -179,14 +179,11 @@ class _Walk:
         self, announced: Announcement, new: VerifierKey, old: VerifierKey
     ) -> None:
         """Go past a key whose line leads to a trusted one, or is of no interest."""
-        if self.foreign.get(old.key_type, old) != old or self._has_followed(old):
+        if self.foreign.get(old.key_type, old) != old:
             raise _wrong(announced, "replaces a key that is not the log's")
         self.foreign[old.key_type] = new
         if new in self.trusted:
             del self.foreign[old.key_type]
-
-    def _has_followed(self, old: VerifierKey) -> bool:
-        return any(each.log_key.key_type is old.key_type for each in self.keys)
 
     def finish(self) -> Followed:
         types = {key.key_type for key in self.start.log_keys}

@@ -105,10 +105,18 @@ class Trust:
     def any_key(self) -> "Trust":
         """Return trust in each of the log's keys, at any size, without the policy.
 
-        It is what was remembered, or convicts a log, that is read with it: a signature
-        that the log made is one, whatever it announced since.
+        It is what was believed once that is read with it, whatever the log announced
+        since.
         """
         return Trust(self.log_keys, self.origin)
+
+    def without_policy(self) -> "Trust":
+        """Return trust in the keys as they were replaced, without policy and end.
+
+        It is what convicts a log that is read with it: what somebody signed with a key
+        that the log had replaced by then is not the log's doing.
+        """
+        return Trust(self.log_keys, self.origin, replaced=self.replaced)
 
     def replacement_of(self, key: VerifierKey) -> ReplacedKey | None:
         """Return by which entry, and which key, a key was replaced, if it was."""

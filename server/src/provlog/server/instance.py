@@ -5,6 +5,8 @@
     provlog.db        the database, mode 0600, unless it is in PostgreSQL
     keys/<log>/…      the secrets of each log (keyring)
     connect/*.toml    settings of single sources (source_settings), where there are any
+    witnesses/        which witnesses each log has (witnessing), where it has any
+    witnessed/        what these cosigned, and know of the log; made anew if lost
     health/*.json     what was found of each log's sources (health); made anew if lost
     provlog.json      where guard and database are, and the version of this file
 """
@@ -59,6 +61,16 @@ class Instance:
     def health(self) -> Path:
         """The folder of what was found of the sources; it need not be there."""
         return self.folder / "health"
+
+    @property
+    def witnesses(self) -> Path:
+        """The folder of what an operator says of witnesses; it need not be there."""
+        return self.folder / "witnesses"
+
+    @property
+    def witnessed(self) -> Path:
+        """The folder of what witnesses cosigned; it need not be there."""
+        return self.folder / "witnessed"
 
     @property
     def connect(self) -> Path:

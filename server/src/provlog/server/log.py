@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from provlog.merkle.edge import RightEdge
 from provlog.merkle.encoding import encode_base64url
@@ -31,6 +31,9 @@ from provlog.server.signing import KeyFiles, Signer
 from provlog.server.storage.base import Head, Incarnation, LogRecord, Reads, Storage
 from provlog.server.tree import TileCache, Tree
 
+if TYPE_CHECKING:
+    from provlog.server.witnessing.published import Publication
+
 logger = logging.getLogger(__name__)
 
 _CATCH_UP = 4096
@@ -47,7 +50,8 @@ class Log:
     `halted` reason takes no entries; one that is `retired` never will: that names its
     successor. `announced` is what the log has announced of its keys and its end, up to
     `released` at least. `freshness` knows the newest events of its sources once it has
-    been followed.
+    been followed. `published` is what witnesses cosigned of it, and what is served
+    then.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class Log:
         # The database in which the log was last found to be whole; see `trust`.
         self.incarnation: Incarnation | None = None
         self.freshness = Freshness()
+        # What is served of it, where witnesses cosign it; None where it has none.
+        self.published: Publication | None = None
         self.signer = signer
         self.announced = announced
         # What is announced below a head that is not released yet.

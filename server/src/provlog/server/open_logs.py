@@ -16,6 +16,7 @@ from provlog.server.signing import KeyFiles
 from provlog.server.storage.base import LogRecord, Storage, TokenRecord
 from provlog.server.tokens import reaches
 from provlog.server.tree import TileCache
+from provlog.server.witnessing.following import Witnessing
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +30,18 @@ class OpenLogs:
     """The open logs; `ConfigurationError` is raised where one cannot be opened."""
 
     def __init__(
-        self, storage: Storage, keyring: Keyring, guard: Guard, lineage: Lineage
+        self,
+        storage: Storage,
+        keyring: Keyring,
+        guard: Guard,
+        lineage: Lineage,
+        witnessing: Witnessing,
     ) -> None:
         self._storage = storage
         self._keyring = keyring
         self._guard = guard
         self._lineage = lineage
+        self._witnessing = witnessing
         self._cache = TileCache()
         self._logs: dict[str, Log] = {}
         self._retired: dict[str, tuple[LogRecord, str]] = {}
@@ -131,6 +138,9 @@ class OpenLogs:
         heads = await self._storage.barriers([each.id for each in records])
         origins = [each.origin for each in records]
         await self._lineage.examine(self._storage.incarnation(), origins)
+        # A log that is behind what its witnesses have seen signs nothing, not even what
+        # its guard would take.
+        await self._witnessing.examine(records, heads)
         for record in records:
             known = guarded[record.id]
             if known is None:
@@ -150,6 +160,7 @@ class OpenLogs:
                 heads[record.id],
                 incarnation,
             )
+            self._witnessing.attach(log)
             self._logs[record.name] = log
             self._numbers.add(record.id)
         # Recorded once every head was found to go on from what was released: a database

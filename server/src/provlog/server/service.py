@@ -42,6 +42,7 @@ from provlog.server.storage.base import (
 )
 from provlog.server.storage.opening import open_storage
 from provlog.server.surroundings import Surroundings
+from provlog.server.witnessing.following import WitnessFolders, Witnessing
 from provlog.server.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Service:
         lineage: Lineage | None = None,
         settings: SettingsBook | None = None,
         keeper: Keeper | None = None,
+        witnesses: WitnessFolders | None = None,
     ) -> None:
         self.storage = storage
         self.settings = settings or SettingsBook()
@@ -82,7 +84,12 @@ class Service:
         # Which of several processes on one address this is.
         self.worker = 0
         self.workplace = Workplace()
-        self.logs = OpenLogs(storage, keyring, guard, self.lineage)
+        # Who cosigns the logs' checkpoints; asked where somebody follows it.
+        self.witnessing = Witnessing(
+            storage, keyring, self.metrics.registry, self.open_logs, witnesses
+        )
+        self.sequencer.trust.examine = self.witnessing.examine_again
+        self.logs = OpenLogs(storage, keyring, guard, self.lineage, self.witnessing)
         # How the sources of each log are; in the background where somebody follows.
         self.health = Health(storage, keeper)
         self.metrics.registry.register(Gauges(self))
@@ -105,6 +112,7 @@ class Service:
             open_lineage(instance),
             read_settings(instance.connect),
             Keeper(instance.health),
+            WitnessFolders(instance.witnesses, instance.witnessed),
         )
 
     async def __aenter__(self) -> Self:

@@ -26,8 +26,16 @@ Admission: TypeAlias = Callable[[Incarnation], Awaitable[None]]
 """Says whether a database may go on with the logs; raises `ForkError` where not."""
 
 
+Examination: TypeAlias = Callable[[Log, Head], Awaitable[None]]
+"""Says whether a log may go on from a head; raises `ForkError` where not."""
+
+
 async def admit_all(_: Incarnation) -> None:
     """Admit whatever database answers."""
+
+
+async def examine_nothing(_: Log, __: Head) -> None:
+    """Go on from any head."""
 
 
 class HeadTrust:
@@ -36,6 +44,8 @@ class HeadTrust:
     def __init__(self, storage: Storage, admit: Admission = admit_all) -> None:
         self._storage = storage
         self._admit = admit
+        # Asks outsiders what they know of a log, where another database answers.
+        self.examine: Examination = examine_nothing
         self._doubted: set[Log] = set()
 
     def doubt(self, logs: Iterable[Log]) -> None:
@@ -82,12 +92,21 @@ class HeadTrust:
             # A connection made meanwhile may have reached yet another one.
             if incarnation == self._storage.incarnation():
                 break
+        if reason is None and incarnation != log.incarnation:
+            reason = await self._found_by_others(log, head)
         if reason is not None:
             log.halt(reason)
             raise HaltedError(reason)
         log.incarnation = incarnation
         self._doubted.discard(log)
         return head
+
+    async def _found_by_others(self, log: Log, head: Head) -> str | None:
+        try:
+            await self.examine(log, head)
+        except ForkError as error:
+            return str(error)
+        return None
 
     async def _admit_for(self, log: Log, incarnation: Incarnation) -> None:
         try:

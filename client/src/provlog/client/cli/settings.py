@@ -80,8 +80,11 @@ class Settings:
         """Return where checkpoints are remembered."""
         return FileMemory(self.state)
 
-    def client(self) -> "Client":
-        """Return a client of the log, or raise `UsageError`: something is missing."""
+    def client(self, *, wait_witnessed: bool = False) -> "Client":
+        """Return a client of the log, or raise `UsageError`: something is missing.
+
+        `wait_witnessed`: its receipts have to be cosigned by the quorum of a policy.
+        """
         if self.url is None:
             raise UsageError("no server: give its URL with --url (or PROVLOG_URL)")
         trust = self.trust()
@@ -96,6 +99,7 @@ class Settings:
             memory=self.memory(),
             patience=self.patience,
             insecure=self.insecure,
+            wait_witnessed=wait_witnessed,
         )
 
     def reader(self, trust: Trust, *, patience: float | None = None) -> "LogReader":

@@ -1,7 +1,8 @@
 """`provlog submit`: send events, verify what comes back, keep the receipts."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from provlog.merkle.encoding import JsonValue
 
 if TYPE_CHECKING:
     from provlog.client.aio import Result
+    from provlog.client.sync import Client
 
 MAX_INPUT = 1 << 30
 
@@ -45,6 +47,11 @@ MAX_INPUT = 1 << 30
     type=click.Path(file_okay=False, path_type=Path),
     help="Store each receipt as DIR/<index>.receipt.json (they hold personal data).",
 )
+@click.option(
+    "--witnessed",
+    is_flag=True,
+    help="Insist on receipts that witnesses cosigned; --policy asks for a quorum then.",
+)
 @json_option
 @connecting
 def submit(
@@ -52,6 +59,7 @@ def submit(
     format_: str | None,
     source: str | None,
     receipts: Path | None,
+    witnessed: bool,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -79,17 +87,21 @@ def submit(
     if receipts is not None:
         _make_folder(receipts)
     report = _Report(receipts, as_json=as_json)
+    make = partial(settings.client, wait_witnessed=witnessed)
     if format_ is not None and source is not None:
-        _submit_records(settings, report, format_, source, raw)
+        _submit_records(make, report, format_, source, raw)
     else:
-        _submit_events(settings, report, read_events(raw))
+        _submit_events(settings, make, report, read_events(raw))
     report.finish()
 
 
 def _submit_events(
-    settings: Settings, report: "_Report", events: Sequence[JsonObject]
+    settings: Settings,
+    make: Callable[[], "Client"],
+    report: "_Report",
+    events: Sequence[JsonObject],
 ) -> None:
-    with settings.client() as client, progress("submitting", len(events)) as advance:
+    with make() as client, progress("submitting", len(events)) as advance:
 
         def done(results: Sequence["Result"]) -> None:
             report.add(results)
@@ -103,10 +115,14 @@ def _submit_events(
 
 
 def _submit_records(
-    settings: Settings, report: "_Report", format_: str, source: str, raw: bytes
+    make: Callable[[], "Client"],
+    report: "_Report",
+    format_: str,
+    source: str,
+    raw: bytes,
 ) -> None:
     total = len(cut_records(raw, format_).items)
-    with settings.client() as client, progress("submitting", total) as advance:
+    with make() as client, progress("submitting", total) as advance:
 
         def done(results: Sequence["Result"]) -> None:
             report.add(results)

@@ -10,7 +10,7 @@ from provlog.client.cli.output import describe_receipt, print_json, receipt_summ
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
 from provlog.client.cli.trusting import explain_stranger, newest_trust
 from provlog.client.errors import UsageError, printable
-from provlog.client.evidence import Conviction, is_evidence, verify_evidence
+from provlog.client.evidence import Conviction, is_evidence, judge_evidence
 from provlog.client.freeze_evidence import FreezeConviction
 from provlog.client.issuer_signatures import IssuerCheck, NoTokenError
 from provlog.merkle.encoding import JsonValue, encode_base64
@@ -137,7 +137,7 @@ def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
     evidence = asked.leaf is None and is_evidence(data)
     try:
         if evidence:
-            conviction = verify_evidence(data, asked.trust)
+            conviction = judge_evidence(data, asked.trust)
             _print_conviction(file, conviction, as_json=as_json)
             return 1
         verified = _verify(data, asked.leaf, asked.trust)

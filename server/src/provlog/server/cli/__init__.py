@@ -22,6 +22,7 @@ from provlog.server.cli.scim_proxy import scim_proxy
 from provlog.server.cli.serve import serve
 from provlog.server.cli.sources import source
 from provlog.server.cli.witness import witness
+from provlog.server.cli.witnesses import witnesses
 
 
 @click.group(
@@ -42,7 +43,7 @@ def commands() -> None:
 
 for command in (
     init, serve, token, log, key, source, poll, scim_proxy, fsck, migrate, backup,
-    restore_, export, import_, recover, witness,
+    restore_, export, import_, recover, witness, witnesses,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -21,7 +21,7 @@ class OpenLog(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, log: Log) -> Self:
         """Return what is to be said of an open log."""
-        return cls(log.record.name, log.released.size, log.record.log_key)
+        return cls(log.record.name, log.released.size, log.announced.newest)
 
 
 class Announcement(msgspec.Struct, frozen=True):

@@ -95,6 +95,7 @@ async def _serve(task: Task, place: Place) -> None:
             service.tend(),
             surroundings.watch(),
             service.health.follow(service.open_logs),
+            service.witnessing.follow(),
         )
         async with meanwhile, contextlib.AsyncExitStack() as stack:
             url, metrics_url = await _listen(stack, service, task, place)

@@ -129,6 +129,7 @@ def _announce(plan: Plan, witness: Witness, url: str, metrics_url: str | None) -
             "metrics_url": metrics_url,
             "name": witness.name,
             "vkeys": witness.vkeys(),
+            "public_url": plan.listening.public_url,
         }
         click.echo(json.dumps(line))
         return
@@ -137,3 +138,5 @@ def _announce(plan: Plan, witness: Witness, url: str, metrics_url: str | None) -
         click.echo(f"  key {vkey}")
     metrics = f", metrics on {metrics_url}" if metrics_url else ""
     click.echo(f"serving on {url}{metrics}")
+    if plan.listening.public_url is not None:
+        click.echo(f"reached at {plan.listening.public_url}")

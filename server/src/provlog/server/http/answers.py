@@ -4,7 +4,7 @@ import asyncio
 import binascii
 import time
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -19,7 +19,6 @@ from provlog.server.batch import (
     Conflicting,
     Erased,
     Outcome,
-    Release,
     Repeated,
 )
 from provlog.server.guard import ReleasedHead
@@ -31,6 +30,21 @@ from provlog.server.reader import LogReader, StoredEntry
 
 CHUNK = 64
 """How many answers are made before other requests have their turn."""
+
+
+class AnyRelease(Protocol):
+    """A head that answers lead to, with its note and the proofs of new entries."""
+
+    @property
+    def head(self) -> ReleasedHead:
+        """The head."""
+
+    @property
+    def note(self) -> str:
+        """Its signed checkpoint."""
+
+    def hashes(self, index: int) -> list[str]:
+        """Return a new entry's inclusion proof, each hash in standard base64."""
 
 
 class Proved(msgspec.Struct, frozen=True):
@@ -94,7 +108,7 @@ class Prover:
         log: Log,
         reader: LogReader,
         metrics: Metrics,
-        release: Release,
+        release: AnyRelease,
         *,
         opened: bool,
     ) -> None:

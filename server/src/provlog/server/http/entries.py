@@ -12,6 +12,7 @@ from provlog.server.http.lookup import find_index
 from provlog.server.http.problems import Problem
 from provlog.server.http.requests import read_query
 from provlog.server.http.responses import json_response
+from provlog.server.http.served import covering_checkpoint
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
 
@@ -57,7 +58,7 @@ async def _receipt(
     request: web.Request, log: Log, index: int, *, disclosed: bool, opened: bool
 ) -> web.Response:
     reader = LogReader(log, request.app[SERVICE].storage)
-    head = await reader.head()
+    head, note = await covering_checkpoint(log, index + 1)
     hashes = await reader.inclusion(index, head.size)
     entry = await reader.entry(index)
     proved = Proved(
@@ -69,4 +70,4 @@ async def _receipt(
         [encode_base64(each) for each in hashes],
     )
     check(proved, head)
-    return json_response(proved.receipt(log.origin, log.note(head)))
+    return json_response(proved.receipt(log.origin, note))

@@ -51,6 +51,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "rate-limited": (429, "The rate of events is too high"),
     "internal": (500, "The server made a mistake"),
     "unavailable": (503, "Not now"),
+    "unwitnessed": (503, "Witnesses have not cosigned it yet"),
     "overloaded": (503, "The server has too much to do"),
 }
 
@@ -140,6 +141,11 @@ def internal_problem(request_id: str) -> Problem:
 def unavailable(detail: str) -> Problem:
     """Return the refusal of what may succeed a moment later."""
     return Problem("unavailable", detail, headers=_retry_after(RETRY_SECONDS))
+
+
+def unwitnessed(detail: str) -> Problem:
+    """Return the refusal of what waits for cosignatures, and may have them soon."""
+    return Problem("unwitnessed", detail, headers=_retry_after(RETRY_SECONDS))
 
 
 def problem_of(error: Exception) -> Problem | None:

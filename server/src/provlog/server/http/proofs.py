@@ -8,7 +8,6 @@ from aiohttp import hdrs, web
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.proof_file import format_proof_lines
-from provlog.server.guard import ReleasedHead
 from provlog.server.http.auth import FOLLOWERS, MONITORS, require_reader
 from provlog.server.http.context import SERVICE
 from provlog.server.http.lookup import find_index
@@ -20,6 +19,7 @@ from provlog.server.http.requests import (
     require_number,
 )
 from provlog.server.http.responses import json_response, text_response
+from provlog.server.http.served import covering_checkpoint, served_or_none
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
 
@@ -51,8 +51,7 @@ async def get_inclusion(request: web.Request) -> web.Response:
         caller, index = await find_index(request, query)
         log = caller.log
         reader = LogReader(log, request.app[SERVICE].storage)
-    head = await reader.head()
-    proof = await _inclusion(log, reader, head, index, read_number(query, "size"))
+    proof = await _inclusion(log, reader, index, read_number(query, "size"))
     return _file(proof) if as_file else json_response(_json(proof))
 
 
@@ -76,7 +75,7 @@ async def get_range(request: web.Request) -> web.Response:
     size = read_number(query, "size")
     reader = LogReader(log, request.app[SERVICE].storage)
     if size is None:
-        size = (await reader.head()).size
+        size = (await covering_checkpoint(log, end))[0].size
     if not start < end <= size:
         raise Problem("malformed", "start is below end, and end at most size")
     hashes = await reader.range(start, end, size)
@@ -86,18 +85,23 @@ async def get_range(request: web.Request) -> web.Response:
 
 
 async def _inclusion(
-    log: Log, reader: LogReader, head: ReleasedHead, index: int, size: int | None
+    log: Log, reader: LogReader, index: int, size: int | None
 ) -> _Inclusion:
+    note = None
     if size is None:
+        head, note = await covering_checkpoint(log, index + 1)
         size = head.size
+    elif (served := await served_or_none(log)) is not None and served[0].size == size:
+        note = served[1]
     hashes = await reader.inclusion(index, size)
     return _Inclusion(
         index,
         size,
         leaf_hash(await reader.leaf(index)),
         _encode(hashes),
-        # Nothing but a released head is ever signed.
-        log.note(head) if size == head.size else None,
+        # Nothing but a released head is ever signed, and no other is shown than the one
+        # that is served.
+        note,
     )
 
 

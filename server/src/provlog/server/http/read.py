@@ -8,13 +8,13 @@ from aiohttp import hdrs, web
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.tiles import Tile, parse_path
 from provlog.server.announcements import announcements
-from provlog.server.guard import ReleasedHead
 from provlog.server.http.auth import FOLLOWERS, MONITORS, Reader, require_reader
 from provlog.server.http.context import POLLS, SERVICE, SETTINGS
 from provlog.server.http.crowd import Polls
 from provlog.server.http.problems import Problem
 from provlog.server.http.requests import read_number, read_query
 from provlog.server.http.responses import text_response
+from provlog.server.http.served import served_checkpoint
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
 from provlog.server.sharing import Holder
@@ -23,20 +23,28 @@ IMMUTABLE = "max-age=31536000, immutable"
 
 
 async def get_checkpoint(request: web.Request) -> web.Response:
-    """Return the newest checkpoint; `newer_than` waits for a larger one."""
+    """Return the checkpoint that is served; `newer_than` waits for a larger one."""
     reader = await require_reader(request, FOLLOWERS)
     log = reader.log
     query = read_query(request, "newer_than", "timeout")
     size = read_number(query, "newer_than")
     seconds = read_number(query, "timeout")
-    head = await log.refresh()
-    if size is not None and head.size <= size:
+    if size is not None and await _size_of(log) <= size:
         settings = request.app[SETTINGS]
         if seconds is None:
             seconds = settings.poll_default
         seconds = min(seconds, settings.poll_seconds)
-        head = await _wait(request.app[POLLS], reader, size, seconds)
-    return text_response(log.note(head))
+        await _wait(request.app[POLLS], reader, size, seconds)
+    _, note = await served_checkpoint(log)
+    return text_response(note)
+
+
+async def _size_of(log: Log) -> int:
+    """Return the size that is served now; 0 where nothing may be shown yet."""
+    if log.published is None:
+        return (await log.refresh()).size
+    served = await log.published.serve()
+    return 0 if served is None else served.head.size
 
 
 async def get_announcements(request: web.Request) -> web.Response:
@@ -48,14 +56,15 @@ async def get_announcements(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> ReleasedHead:
+async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> None:
     """Wait for a larger head, but not when too many wait, nor into a shutdown."""
     log = reader.log
     # Whoever reads a public log without a token is one reader, of that log alone.
     who = Holder(log, log if reader.token is None else reader.token.id)
     if not polls.enter(who):
-        return await log.refresh()
-    waiting = asyncio.ensure_future(log.wait_beyond(size, seconds))
+        return
+    waits = log.published or log
+    waiting = asyncio.ensure_future(waits.wait_beyond(size, seconds))
     stopping = asyncio.ensure_future(polls.stopping.wait())
     try:
         await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -63,7 +72,6 @@ async def _wait(polls: Polls, reader: Reader, size: int, seconds: int) -> Releas
         waiting.cancel()
         stopping.cancel()
         polls.leave(who)
-    return await log.refresh()
 
 
 async def get_tile(request: web.Request) -> web.Response:

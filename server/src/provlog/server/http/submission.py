@@ -14,11 +14,12 @@ from aiohttp import web
 from provlog.merkle.disclosures import OversizedValueError
 from provlog.merkle.encoding import JsonValue
 from provlog.server.errors import OversizedError
-from provlog.server.http.answers import Answer, Prover, acknowledge
+from provlog.server.http.answers import Answer, AnyRelease, Prover, acknowledge
 from provlog.server.http.auth import Caller, charge_rate, require_rate
-from provlog.server.http.context import SERVICE, SETTINGS, SOURCES
+from provlog.server.http.context import POLLS, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem, event_problem
 from provlog.server.http.responses import json_response
+from provlog.server.http.served import is_there, witnessed_release
 from provlog.server.intake.cloudevents import Submission
 from provlog.server.intake.draft import EventDraft
 from provlog.server.intake.event import Event, EventError
@@ -34,11 +35,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the query asks for. `format` and `source` come together or not at all."""
+    """What the query asks for. `format` and `source` come together or not at all.
+
+    With `witnessed` the answer waits for a cosigned checkpoint.
+    """
 
     receipts: bool = True
     format: str | None = None
     source: str = ""
+    witnessed: bool = False
 
 
 def _require_source(token: TokenRecord, source: str) -> None:
@@ -67,6 +72,7 @@ class Intake:
     def __init__(self, app: web.Application, caller: Caller, options: Options) -> None:
         self._service = app[SERVICE]
         self._sources = app[SOURCES]
+        self._stopping = app[POLLS].stopping
         self._most = app[SETTINGS].drafted_bytes
         self._metrics = self._service.metrics
         self._caller = caller
@@ -92,11 +98,12 @@ class Intake:
         taken = _Drafts()
         await self._take(event, taken)
         committed = await self._submit(taken)
-        [answer] = await self._answers(committed)
+        release = await self._release(committed)
+        [answer] = await self._answers(committed, release)
         if isinstance(answer, Problem):
             raise answer
         with self._metrics.stage("encode"):
-            receipt = answer.receipt(self._log.origin, committed.release.note)
+            receipt = answer.receipt(self._log.origin, release.note)
             return json_response(receipt, answer.status)
 
     async def batch(self, submission: Submission) -> web.Response:
@@ -107,10 +114,13 @@ class Intake:
         """
         taken, refused = await self._read(submission)
         committed = await self._submit(taken) if taken.drafts else None
-        answers = iter(await self._answers(committed) if committed else ())
+        release = await self._release(committed) if committed else None
+        answers: Iterator[Answer | Problem] = iter(())
+        if committed and release:
+            answers = iter(await self._answers(committed, release))
         results = [each or next(answers) for each in refused]
         succeeded = any(not isinstance(each, Problem) for each in results)
-        note = committed.release.note if committed and succeeded else None
+        note = release.note if release and succeeded else None
         with self._metrics.stage("encode"):
             body = {
                 "checkpoint": note,
@@ -215,14 +225,28 @@ class Intake:
             self._log, taken.drafts, self._token.id
         )
 
-    async def _answers(self, committed: Committed) -> Sequence[Answer | Problem]:
+    async def _release(self, committed: Committed) -> AnyRelease:
+        """Return the head that the answer leads to: a cosigned one, if that is asked.
+
+        One that is published covers the entries of several submitters that wait.
+        """
+        if not self._options.witnessed or not any(map(is_there, committed.outcomes)):
+            return committed.release
+        reader = LogReader(self._log, self._service.storage)
+        return await witnessed_release(
+            self._log, reader, committed.outcomes, self._stopping
+        )
+
+    async def _answers(
+        self, committed: Committed, release: AnyRelease
+    ) -> Sequence[Answer | Problem]:
         if not self._options.receipts:
             return [acknowledge(outcome) for outcome in committed.outcomes]
         prover = Prover(
             self._log,
             LogReader(self._log, self._service.storage),
             self._metrics,
-            committed.release,
+            release,
             opened="auditor" in self._token.roles,
         )
         return await prover.prove(committed.outcomes)

@@ -17,6 +17,7 @@ from provlog.server.http.auth import (
 from provlog.server.http.context import CROWD, SERVICE, SETTINGS, SOURCES
 from provlog.server.http.problems import Problem
 from provlog.server.http.requests import read_body, read_choice, read_query
+from provlog.server.http.served import not_witnessed
 from provlog.server.http.submission import Intake, Options
 from provlog.server.intake.cloudevents import (
     BATCH,
@@ -34,6 +35,8 @@ async def post_events(request: web.Request) -> web.Response:
     """Take events; answer with receipts."""
     caller = await require_caller(request, SUBMITTER)
     options = _read_options(request)
+    if options.witnessed and caller.log.published is None:
+        raise not_witnessed()
     intake = Intake(request.app, caller, options)
     concerned: str | None = options.source
     try:
@@ -61,11 +64,7 @@ def _read_options(request: web.Request) -> Options:
     query = read_query(request, "receipts", "format", "source", "wait")
     if not query:
         return _PLAIN
-    if read_choice(query, "wait", "witnessed") is not None:
-        raise Problem(
-            "not-witnessed",
-            "wait=witnessed: this log has no witnesses configured; nothing was taken",
-        )
+    witnessed = read_choice(query, "wait", "witnessed") is not None
     receipts = read_choice(query, "receipts", "none") is None
     name = read_choice(query, "format", *sorted(CONNECTORS))
     source = query.get("source", "")
@@ -75,7 +74,7 @@ def _read_options(request: web.Request) -> Options:
         )
     if name is not None and not is_event_name(source):
         raise Problem("malformed", "query parameter source is not a source's URI")
-    return Options(receipts, name, source)
+    return Options(receipts, name, source, witnessed)
 
 
 def _body_limit(request: web.Request, options: Options) -> int:

@@ -6,32 +6,30 @@ file's lock, is what is signed, and nothing leaves before it is durable.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.cosigners import Cosigner
-from provlog.merkle.errors import MalformedError, ProofError, SignatureError
-from provlog.merkle.keys import KeyType
+from provlog.merkle.errors import MalformedError, SignatureError
 from provlog.merkle.notes import (
     OpenNote,
     SignatureLine,
-    format_signature,
     open_note,
     parse_signatures_unverified,
     parse_text_unverified,
 )
-from provlog.merkle.subtrees import is_subtree, verify_subtree_consistency
 from provlog.merkle.witness_messages import (
     AddCheckpoint,
     parse_add_checkpoint,
-    parse_sign_subtree,
 )
 from provlog.server.clock import MAX_AHEAD_MS, MAX_DRIFT_MS, Clock
 from provlog.server.errors import ClockError, OverloadedError
+from provlog.server.storage.base import StorageError
 from provlog.server.witness.figures import WitnessFigures
 from provlog.server.witness.judging import (
     BACKWARDS,
@@ -42,16 +40,17 @@ from provlog.server.witness.judging import (
     judge,
 )
 from provlog.server.witness.keys import Generation, KeyFolder
+from provlog.server.witness.records import Evidence, Head
 from provlog.server.witness.roll import KnownLog, Roll
-from provlog.server.witness.store import Evidence, Head, WitnessStore, Writing
+from provlog.server.witness.store import WitnessStore
+from provlog.server.witness.subtrees import Answer, format_lines, sign_subtree
+from provlog.server.witness.writing import Writing
 
 logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 256
 """How many requests may wait for the disk at a time."""
-
-Answer: TypeAlias = str | Refusal
-"""Signature lines, each with its newline, or why there are none."""
+TELL_SECONDS: Final = 60.0
 
 T = TypeVar("T")
 
@@ -72,7 +71,7 @@ class SignedRequest:
             SignatureLine(each.key.name, each.key.key_id, each.value)
             for each in self.opened.signatures
         )
-        return f"{self.opened.text}\n{_joined(lines)}".encode()
+        return f"{self.opened.text}\n{format_lines(lines)}".encode()
 
 
 class Witness:
@@ -99,6 +98,7 @@ class Witness:
         self.generations: tuple[Generation, ...] = keys.load()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
         self._waiting = 0
+        self._told = -TELL_SECONDS
 
     @property
     def name(self) -> str:
@@ -126,11 +126,13 @@ class Witness:
         refusal = judge(
             request.message, request.checkpoint, self.store.head(request.log.origin)
         )
-        answer: Answer
+        answer: Answer = refusal or ""
         if refusal is None:
-            answer = await self._in_thread(partial(self._settle, request))
-        else:
-            answer = refusal
+            try:
+                answer = await self._in_thread(partial(self._settle, request))
+            except ClockError as error:
+                self._tell(error)
+                raise
         if isinstance(answer, Refusal):
             await self._note(request, answer)
         return answer
@@ -138,41 +140,9 @@ class Witness:
     async def sign_subtree(self, body: bytes) -> Answer:
         """Return cosignatures, without a time, of the subtree in a `sign-subtree` body.
 
-        The reference checkpoint has to bear a cosignature of this witness: what is a
-        part of such a tree can be signed without looking anything up.
+        They claim no more than that it is part of a tree that was cosigned.
         """
-        try:
-            request = parse_sign_subtree(body)
-            text = parse_text_unverified(request.checkpoint)
-            checkpoint = parse_checkpoint_text(text)
-        except MalformedError as error:
-            return Refusal(400, str(error))
-        start, end = request.start, request.end
-        if not is_subtree(start, end) or end > checkpoint.size:
-            return Refusal(400, "the range is no subtree of the checkpoint's tree")
-        if self.roll.find(checkpoint.origin) is None:
-            return Refusal(404, "this witness does not know the log")
-        signers = [each for each in self.cosigners if _signs_subtrees(each)]
-        try:
-            open_note(request.checkpoint, [each.verifier() for each in self.cosigners])
-            verify_subtree_consistency(
-                start,
-                end,
-                request.root,
-                checkpoint.size,
-                checkpoint.root,
-                request.proof,
-            )
-        except (MalformedError, SignatureError):
-            return Refusal(403, "the checkpoint bears no cosignature of this witness")
-        except ProofError as error:
-            return Refusal(422, f"the subtree's proof does not verify: {error}")
-        if not signers:
-            return Refusal(404, "this witness has no key that signs subtrees")
-        return _joined(
-            each.cosign_subtree(checkpoint.origin, start, end, request.root)
-            for each in signers
-        )
+        return sign_subtree(body, self.roll, self.cosigners)
 
     async def refresh(self) -> None:
         """Take up lists and keys that were changed.
@@ -250,7 +220,7 @@ class Witness:
             if seconds > 0:
                 return Refusal(429, "the log asks too often", seconds=seconds)
         text = request.opened.text
-        lines = _joined(each.cosign(text, now) for each in self.cosigners)
+        lines = format_lines(each.cosign(text, now) for each in self.cosigners)
         size, root = checkpoint.size, checkpoint.root
         writing.put(Head(log.origin, size, root, request.note, lines, now))
         return lines
@@ -293,7 +263,13 @@ class Witness:
         now, size = self.clock.now() // 1000, checkpoint.size
         found = Evidence(0, log.origin, convicts, size, known, request.note, now)
         keep = partial(self.store.keep, found, checkpoint.root)
-        if await self._in_thread(keep):
+        try:
+            new = await self._in_thread(keep)
+        except (StorageError, OverloadedError) as error:
+            # It is refused all the same.
+            logger.warning("evidence could not be kept: %s", error)
+            return
+        if new:
             self.figures.inconsistent(log.origin, convicts=convicts)
             logger.log(
                 logging.ERROR if convicts else logging.WARNING,
@@ -302,6 +278,13 @@ class Witness:
                 size,
                 CONTRADICTS if convicts else UNPROVEN,
             )
+
+    def _tell(self, error: ClockError) -> None:
+        """Log why nothing is signed, now and then: every log asks all the time."""
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            logger.error("nothing is cosigned: %s", error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Return what work comes to that may wait for the disk."""
@@ -314,11 +297,3 @@ class Witness:
             return await asyncio.shield(loop.run_in_executor(self._thread, work))
         finally:
             self._waiting -= 1
-
-
-def _signs_subtrees(cosigner: Cosigner) -> bool:
-    return cosigner.verifier().key_type is KeyType.COSIGNATURE_MLDSA44
-
-
-def _joined(lines: Iterable[SignatureLine]) -> str:
-    return "".join(format_signature(*line) + "\n" for line in lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provlog.merkle.encoding import JsonValue
 from provlog.server.files import write_private
-from provlog.server.witness.store import Evidence
+from provlog.server.witness.records import Evidence
 
 
 def write_evidence(found: Iterable[Evidence], folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from provlog.merkle.consistency import verify_consistency
 from provlog.merkle.errors import ProofError
 from provlog.merkle.hashing import EMPTY_ROOT
 from provlog.merkle.witness_messages import AddCheckpoint
-from provlog.server.witness.store import Head
+from provlog.server.witness.records import Head
 
 Status: TypeAlias = Literal[400, 403, 404, 409, 422, 429]
 

@@ -16,7 +16,8 @@ from provlog.merkle.log_list import (
     require_log,
 )
 from provlog.server.errors import ConfigurationError
-from provlog.server.witness.store import LogRow, WitnessStore
+from provlog.server.witness.records import LogRow
+from provlog.server.witness.store import WitnessStore
 
 logger = logging.getLogger(__name__)
 

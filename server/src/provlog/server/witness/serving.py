@@ -11,7 +11,12 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from provlog.merkle.witness_messages import SIZE_MEDIA_TYPE
-from provlog.server.errors import ConfigurationError, OverloadedError, describe
+from provlog.server.errors import (
+    ConfigurationError,
+    OverloadedError,
+    UnavailableError,
+    describe,
+)
 from provlog.server.http.connections import ConnectionRunner, protocol_logger
 from provlog.server.http.context import SETTINGS, HttpSettings
 from provlog.server.http.gate import make_gate, set_headers
@@ -21,9 +26,10 @@ from provlog.server.http.responses import json_response
 from provlog.server.http.unmatched import add_routes
 from provlog.server.metrics import Metrics
 from provlog.server.storage.base import StorageError
-from provlog.server.witness.cosigning import Answer, Witness
+from provlog.server.witness.cosigning import Witness
 from provlog.server.witness.figures import CALLS, MOST_LABELS
 from provlog.server.witness.judging import Refusal
+from provlog.server.witness.subtrees import Answer
 
 logger = logging.getLogger(__name__)
 
@@ -111,16 +117,24 @@ def create_witness_runner(
 
 
 async def tend(witness: Witness) -> None:
-    """Take up changed lists and keys each second, for ever."""
+    """Take up changed lists and keys each second, for ever.
+
+    What stands in the way is written to the log once.
+    """
+    said = ""
     while True:
+        wrong = ""
         try:
             await witness.refresh()
             witness.figures.logs.set(len(witness.roll.known()))
             witness.figures.lists_broken.set(witness.roll.broken)
         except (ConfigurationError, StorageError) as error:
-            logger.error("%s; what was known before holds", error)
+            wrong = str(error)
         except Exception as error:
-            logger.error("lists and keys are not looked at: %s", describe(error))
+            wrong = f"lists and keys are not looked at: {describe(error)}"
+        if wrong and wrong != said:
+            logger.error("%s; what was known before holds", wrong)
+        said = wrong
         await asyncio.sleep(TEND_SECONDS)
 
 
@@ -152,7 +166,7 @@ async def _cosign(
     except Problem as problem:
         figures.answered(call, problem.status)
         raise
-    except (OverloadedError, StorageError):
+    except (UnavailableError, StorageError):
         figures.answered(call, 503)
         raise
     figures.answered(call, response.status)

@@ -1,0 +1,19 @@
+"""The catalogue of lies: every row of the table in docs/threat-model.md."""
+
+from hostile.lie import Lie
+from hostile.on_answers import ANSWERS
+from hostile.on_histories import HISTORIES
+from hostile.on_leaves import LEAVES
+from hostile.on_notes import NOTES
+from hostile.on_tiles import TILES
+from hostile.on_transport import TRANSPORT
+
+GROUPS: dict[str, tuple[Lie, ...]] = {
+    "What the log was and is": HISTORIES,
+    "Checkpoints and signatures": NOTES,
+    "Single entries": ANSWERS,
+    "Tiles and bundles": TILES,
+    "Leaves that the log signed": LEAVES,
+    "Answers that are none": TRANSPORT,
+}
+CATALOGUE = tuple(lie for group in GROUPS.values() for lie in group)

@@ -1,0 +1,191 @@
+"""Lies in the form of a checkpoint and in its signatures, wherever one stands."""
+
+import base64
+from collections.abc import Callable
+
+from hostile.liar import Telling, Telltale
+from hostile.lie import Lie
+from hostile.telling import checkpoint, notes
+from hostile.worlds import COSIGNED_AT, OLD, STRANGER, WITNESS
+from provlog.merkle.notes import sign_note
+
+
+def _false_signature(_: Telling, note: bytes) -> bytes:
+    return _with_value(note, lambda value: value[:-1] + bytes([value[-1] ^ 1]))
+
+
+def _with_value(
+    note: bytes, change: Callable[[bytes], bytes], name: bytes = b""
+) -> bytes:
+    """Change the decoded signature of the first line, or of that of a name."""
+    text, _, block = note.partition(b"\n\n")
+    lines = block.splitlines()
+    at = next(i for i, line in enumerate(lines) if name in line)
+    start, _, value = lines[at].rpartition(b" ")
+    lines[at] = start + b" " + base64.b64encode(change(base64.b64decode(value)))
+    return text + b"\n\n" + b"\n".join(lines) + b"\n"
+
+
+def _other_text(_: Telling, note: bytes) -> bytes:
+    size = note.split(b"\n")[1]
+    return note.replace(b"\n" + size + b"\n", b"\n" + size + b"0\n", 1)
+
+
+def _twice(_: Telling, note: bytes) -> bytes:
+    return note + note.partition(b"\n\n")[2]
+
+
+def _unsigned(_: Telling, note: bytes) -> bytes:
+    return note.partition(b"\n\n")[0] + b"\n"
+
+
+def _signed(telling: Telling, text: bytes) -> bytes:
+    return sign_note(text.decode(), [telling.world.key])
+
+
+def _leading_zero(telling: Telling, note: bytes) -> bytes:
+    text = note.partition(b"\n\n")[0] + b"\n"
+    return _signed(telling, text.replace(b"\n", b"\n0", 1))
+
+
+def _not_canonical(telling: Telling, note: bytes) -> bytes:
+    """Set bits of the root's base64 that stand for nothing, and sign that."""
+    lines = note.partition(b"\n\n")[0].split(b"\n")
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = lines[2][42]
+    lines[2] = lines[2][:42] + bytes([alphabet[alphabet.index(last) | 1]]) + b"="
+    return _signed(telling, b"\n".join(lines) + b"\n")
+
+
+def _crowded(_: Telling, note: bytes) -> bytes:
+    line = note.partition(b"\n\n")[2].splitlines()[0]
+    extra = [
+        line.replace(b"log.", f"l{number}.".encode(), 1) + b"\n"
+        for number in range(100)
+    ]
+    return note + b"".join(extra)
+
+
+def _forged(_: Telling, note: bytes) -> bytes:
+    name = WITNESS.key.name.encode()
+    return _with_value(note, lambda v: v[:-1] + bytes([v[-1] ^ 1]), name)
+
+
+def _redated(_: Telling, note: bytes) -> bytes:
+    """Claim that the witness cosigned a day later than it did."""
+    name = WITNESS.key.name.encode()
+    later = (COSIGNED_AT + 86_400).to_bytes(8, "big")
+    return _with_value(note, lambda v: v[:4] + later + v[12:], name)
+
+
+def _without_witness(_: Telling, note: bytes) -> bytes:
+    name = WITNESS.key.name.encode()
+    return b"".join(line for line in note.splitlines(True) if name not in line)
+
+
+def _by_a_stranger(telling: Telling, note: bytes) -> bytes:
+    return STRANGER.cosign(_without_witness(telling, note), COSIGNED_AT)
+
+
+def _of_another_tree(telling: Telling, note: bytes) -> bytes:
+    """Put the witness's true cosignature of an older tree under this one."""
+    old = WITNESS.cosign(telling.world.notes[OLD], COSIGNED_AT)
+    return _without_witness(telling, note) + old.splitlines(True)[-1]
+
+
+def _old_cosigned(telling: Telling) -> bytes:
+    return WITNESS.cosign(telling.world.notes[OLD], COSIGNED_AT)
+
+
+NOTES = (
+    Lie(
+        "false-signature",
+        "puts a false signature under a checkpoint",
+        Telltale(notes(_false_signature)),
+        "who answered",
+    ),
+    Lie(
+        "other-text",
+        "changes the size above a true signature",
+        Telltale(notes(_other_text)),
+        "who answered",
+    ),
+    Lie(
+        "unsigned",
+        "serves a checkpoint that nobody signed",
+        Telltale(notes(_unsigned)),
+        "who answered",
+    ),
+    Lie(
+        "two-signatures",
+        "signs twice: two lines with the same key id",
+        Telltale(notes(_twice)),
+        "who answered",
+    ),
+    Lie(
+        "crlf",
+        "ends lines with CR LF",
+        Telltale(notes(lambda _, note: note.replace(b"\n", b"\r\n"))),
+        "who answered",
+    ),
+    Lie(
+        "base64-root",
+        "writes the root in base64 that is not canonical",
+        Telltale(notes(_not_canonical)),
+        "who answered",
+    ),
+    Lie(
+        "leading-zero",
+        "writes the size with a leading zero",
+        Telltale(notes(_leading_zero)),
+        "who answered",
+    ),
+    Lie(
+        "crowd-of-signatures",
+        "hides its signature among a hundred others",
+        Telltale(notes(_crowded)),
+        "who answered",
+    ),
+    Lie(
+        "huge-note",
+        "serves a checkpoint of two megabytes",
+        Telltale(checkpoint(lambda t: t.world.notes[OLD] * 8192)),
+        "who answered",
+    ),
+    Lie(
+        "forged-cosignature",
+        "forges the cosignature of a witness",
+        Telltale(notes(_forged), cosigned=True),
+        "who answered",
+    ),
+    Lie(
+        "redated-cosignature",
+        "gives a true cosignature another time",
+        Telltale(notes(_redated), cosigned=True),
+        "who answered",
+    ),
+    Lie(
+        "cosignature-of-another-tree",
+        "puts a witness's cosignature of one tree under another one",
+        Telltale(notes(_of_another_tree), cosigned=True),
+        "who answered",
+    ),
+    Lie(
+        "no-cosignature",
+        "leaves out the witness that the policy asks for",
+        Telltale(notes(_without_witness), cosigned=True),
+        "who answered",
+    ),
+    Lie(
+        "unknown-witness",
+        "has a witness cosign whom the policy does not know",
+        Telltale(notes(_by_a_stranger), cosigned=True),
+        "who answered",
+    ),
+    Lie(
+        "old-cosigned-head",
+        "replays an old head with its true cosignature",
+        Telltale(checkpoint(_old_cosigned), cosigned=True),
+        "nobody",
+    ),
+)
