@@ -18,7 +18,6 @@ from provlog.client.evidence import Conviction, verify_evidence
 from provlog.client.memory import LeafPath
 from provlog.merkle.errors import ContentError, ProofError
 from provlog.merkle.trust import Trust
-from support.convictions import verify_split
 from support.cosigners import Cosigner
 from support.forks import KEY, ORIGIN, TRUST, Fork, conflict
 
@@ -121,7 +120,9 @@ async def test_receipts_alone_prove_a_split_of_trees_of_any_sizes() -> None:
     found = await held([(first, 6, (4,)), (second, 9, (4,))], [])
     [split] = found.board.splits
     assert convicts(split)
-    judged = verify_split(json.dumps(split.evidence(ORIGIN).to_json()).encode(), TRUST)
+    judged = verify_evidence(
+        json.dumps(split.evidence(ORIGIN).to_json()).encode(), TRUST
+    )
     assert (judged.at, judged.root) == (5, first.root(5))
     assert judged.begins == second.root(5)
     assert "do not begin with the same 5" in judged.sentence()
@@ -266,4 +267,4 @@ def _gossip(note: bytes) -> GossipedCheckpoint:
 
 def _judge(split: Split, trust: Trust) -> Conviction:
     data = json.dumps(split.evidence(ORIGIN).to_json()).encode()
-    return verify_split(data, trust)
+    return verify_evidence(data, trust)

@@ -26,7 +26,6 @@ from provlog.merkle.errors import (
 from provlog.merkle.hashing import leaf_hash
 from provlog.merkle.trust import verify_checkpoint
 from support.commands import verify_alone
-from support.convictions import verify_split
 from support.lying_log import LyingLog, event
 
 
@@ -69,7 +68,7 @@ def evidence(log: LyingLog, fork: LyingLog, **changes: Any) -> bytes:  # noqa: A
 )
 def test_two_histories_convict(old: int, new: int) -> None:
     log, fork = two_histories(old, new)
-    found = verify_split(evidence(log, fork), log.trust)
+    found = verify_evidence(evidence(log, fork), log.trust)
     assert found.older.note == log.note()
     assert found.newer.note == fork.note()
     assert found.begins == fork.root(old) != log.root(old)
@@ -79,7 +78,7 @@ def test_two_histories_convict(old: int, new: int) -> None:
 def test_the_logs_own_consistency_proof_convicts_it(old: int, new: int) -> None:
     log, fork = two_histories(old, new)
     data = evidence(log, fork, inclusion=None)
-    assert verify_split(data, log.trust).begins == fork.root(old)
+    assert verify_evidence(data, log.trust).begins == fork.root(old)
 
 
 def test_what_is_not_shown_does_not_convict() -> None:
@@ -185,7 +184,7 @@ async def test_evidence_that_a_client_keeps_convicts_the_log(
     await heads.accept(verify_checkpoint(log.note(), log.trust))
     with pytest.raises(InconsistencyError):
         await heads.accept(verify_checkpoint(fork.note(), log.trust))
-    assert verify_split(only_file(tmp_path), log.trust).begins == fork.root(old)
+    assert verify_evidence(only_file(tmp_path), log.trust).begins == fork.root(old)
 
 
 def verify(data: bytes, log: LyingLog, folder: Path, *options: str) -> Result:
