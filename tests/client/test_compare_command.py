@@ -160,11 +160,12 @@ def test_many_receipts_share_tiles(user: User, log: LyingLog) -> None:
     assert asked == ["GET tile/0/000.p/66"]
 
 
+@pytest.mark.parametrize("tile", [bytes(66 * 32), bytes(32), b"", b"x" * 8192, None])
 def test_tiles_that_are_wrong_accuse_nobody_whose_proofs_are_right(
-    user: User, log: LyingLog
+    user: User, log: LyingLog, tile: bytes | None
 ) -> None:
     longer = grown(log, "m", 60)
-    longer.tampered["tile/0/000.p/66"] = bytes(66 * 32)
+    longer.tampered["tile/0/000.p/66"] = longer.tampered["tile/0/000"] = tile
     receipts = user.receipts(longer, "many", *range(1, 60, 2))
     with serving(longer) as served:
         code, said = user.told("--url", served.url, receipts)
@@ -309,6 +310,38 @@ def test_witnesses_that_cosigned_both_are_named(
     assert {witness["older"], witness["newer"]} == {1_700_000_000, 1_800_000_000}
 
 
+def test_cosignatures_of_one_head_from_several_places_are_joined(
+    user: User, log: LyingLog, tmp_path: Path
+) -> None:
+    other = grown(LyingLog(), "x", 7)
+    policy = tmp_path / "policy"
+    policy.write_text(
+        f"log {log.vkey}\nwitness one {W1.key.vkey()}\nwitness two {W2.key.vkey()}\n"
+        "quorum none\n"
+    )
+    with (
+        serving_pages({PREFIX: W1.cosign(log.note(6))}) as one,
+        serving_pages({PREFIX: W2.cosign(log.note(6))}) as two,
+        serving_pages({PREFIX: W2.cosign(other.note(6))}) as three,
+    ):
+        code, said = user.told("--policy", policy, one.url, two.url, three.url)
+    assert (code, said[-2]["witnesses"]) == (1, ["two"])
+    judged = verify_alone(log.vkey, "--policy", policy, user.evidence()[0])
+    assert "witness two cosigned both" in judged.stdout
+
+
+def test_a_place_that_is_away_leaves_the_rest_compared_and_is_told(
+    user: User, log: LyingLog
+) -> None:
+    receipts = user.receipts(log, "receipts", 2, 4)
+    with serving(log) as served:
+        away = "http://127.0.0.1:9"
+        code, said = user.told("--url", served.url, away, receipts)
+    assert (code, said[-1]["verdict"]) == (3, "not compared")
+    assert "no connection" in said[1]["trouble"]
+    assert {said[0]["state"], said[2]["state"]} == {"consistent"}
+
+
 def test_a_false_cosignature_hides_nothing(
     user: User, log: LyingLog, tmp_path: Path
 ) -> None:
@@ -323,6 +356,13 @@ def test_a_false_cosignature_hides_nothing(
         code, said = user.told("--policy", policy, one.url, two.url)
     assert (code, said[-1]["verdict"]) == (1, "split")
     assert said[1]["forged"] == ["one"]
+
+
+def test_one_checkpoint_alone_is_no_comparison(user: User, log: LyingLog) -> None:
+    with serving(log) as served:
+        done = user.compare("--url", served.url)
+    assert done.exit_code == 3
+    assert "nothing to hold against anything" in done.stderr
 
 
 def test_mistakes_in_the_call_are_told(user: User, log: LyingLog) -> None:

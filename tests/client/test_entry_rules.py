@@ -278,6 +278,14 @@ def test_bursts_are_counted_for_each_key_and_what_meets_the_rest() -> None:
     assert not watched.judge(entry({}))[0].judged
 
 
+def test_what_cannot_be_judged_is_not_counted() -> None:
+    watched = rules('ticket_missing = true\nburst = {count = 2, within = "10m"}')
+    hidden = entry({"context": {"ticket": "T"}}, withheld=["context"])
+    assert not watched.judge(hidden)[0].judged
+    assert watched.judge(entry({})) == []
+    assert watched.judge(entry({}))[0].judged
+
+
 def test_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembering, "MAX_COUNTERS", 5)
     watched = rules('burst = {count = 2, within = "10m", by = "actor"}')

@@ -63,6 +63,11 @@ class Comparison:
         return [each for each in self.board.tops()[1:] if each not in split]
 
     @property
+    def is_alone(self) -> bool:
+        """Whether there is one checkpoint of one source, or none: nothing to compare."""
+        return sum(len(each.heads) for each in self.sources) < 2
+
+    @property
     def verdict(self) -> Verdict:
         """The worst of what was found."""
         if self.board.splits:
@@ -71,9 +76,8 @@ class Comparison:
             return "not proved"
         if any(each.refused for each in self.sources):
             return "refused"
-        alone = sum(len(each.heads) for each in self.sources) < 2
         troubled = any(each.trouble for each in self.sources)
-        if alone or troubled or self.unconnected:
+        if self.is_alone or troubled or self.unconnected:
             return "not compared"
         return "consistent"
 
