@@ -210,6 +210,8 @@ def test_a_new_key_replaces_the_one_before() -> None:
     bad = other_leaf("key", n=0, log_key="k3", replaces=KEY)
     assert in_the_tree(params_leaf(), good) == []
     assert places_of(params_leaf(), good, bad) == ["entry 2"]
+    same = other_leaf("key", n=0, log_key=KEY, replaces=KEY)
+    assert in_the_tree(params_leaf(), same) == [("entry 1", "replaces a key by itself")]
 
 
 def test_a_leaf_that_is_not_in_canonical_form_is_named() -> None:
@@ -287,6 +289,28 @@ def test_what_is_no_state_is_refused(value: object) -> None:
         broken = {**state, name: [value, 0]}
         with pytest.raises((MerkleError, ValueError, TypeError)):
             Auditor.from_json(CHECKPOINT, broken)  # type: ignore[arg-type]
+
+
+def test_the_end_of_a_log_and_its_newest_key_are_known_after_an_interruption_too() -> (
+    None
+):
+    successor: dict[str, JsonValue] = {"origin": "log.example.com/next", "log_key": "k"}
+    chain = LeafChain(ORIGIN)
+    leaves = [
+        params_leaf(),
+        other_leaf("key", n=0, log_key="k2", replaces=KEY),
+        other_leaf("freeze", n=0, successor=successor),
+    ]
+    assert [chain.check(index, leaf) for index, leaf in enumerate(leaves)] == [[]] * 3
+    again = LeafChain.from_json(ORIGIN, json.loads(json.dumps(chain.to_json())))
+    for each in (chain, again):
+        assert each.frozen == {"size": 3, "successor": successor}
+        assert each.key == "k2"
+        assert each.check(3, event_leaf(0)) == [
+            "stands behind entry 2, which ended the log"
+        ]
+    with pytest.raises(MerkleError):
+        LeafChain.from_json(ORIGIN, {**chain.to_json(), "successor": {"origin": "x"}})
 
 
 def test_what_a_log_succeeds_is_known_after_an_interruption_too() -> None:

@@ -6,23 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provlog.client import FileMemory, watching
 from provlog.client.cli import cli
-from provlog.client.evidence import judge_evidence
+from provlog.client.evidence import judge_evidence, verify_evidence
 from provlog.client.fetching import LogReader
 from provlog.client.freeze_evidence import FreezeConviction, FreezeEvidence
+from provlog.client.memory import Evidence
 from provlog.client.transport import Transport
 from provlog.client.watching import MisbehaviourError, Watch
-from provlog.merkle.announcements import format_announcements
+from provlog.merkle.announcements import follow, format_announcements
 from provlog.merkle.errors import (
     ContentError,
     FrozenError,
     MalformedError,
     MerkleError,
+    ReplacedKeyError,
     SignatureError,
 )
 from support.commands import verify_alone
@@ -100,6 +103,20 @@ async def test_a_monitor_reports_the_end_and_goes_on(
         report = await watch.look()
         assert (report.event, report.size) == ("frozen", index + 1)
         assert f"goes on as {NEXT[0]}, key {NEXT[1]}" in report.detail
+        named = {"origin": NEXT[0], "log_key": NEXT[1]}
+        assert report.to_json()["successor"] == named
+
+
+async def test_growth_is_reported_though_announcements_cannot_be_had(
+    watch: Watch, log: RotatingLog
+) -> None:
+    await watch.look()
+    log.append(event(id="later"))
+    unanswered = [lambda _: None, lambda _: None, lambda _: web.Response(status=500)]
+    log.faults.extend(unanswered)
+    assert (await watch.look()).event == "grown"
+    log.freeze()
+    assert (await watch.look()).event == "frozen"
 
 
 async def test_a_monitor_started_behind_the_end_reports_it(
@@ -162,6 +179,19 @@ async def test_a_head_from_behind_the_end_that_is_remembered_convicts(
     log.silent = False
     log.served_size = index + 1
     assert isinstance(judged(await caught(watch), log), FreezeConviction)
+
+
+async def test_what_is_remembered_under_a_new_key_binds_a_reader_that_is_used_again(
+    watch: Watch, reader: LogReader, log: RotatingLog, served: Served, tmp_path: Path
+) -> None:
+    log.rotate(1, retire=True)
+    fork = log.fork()
+    log.append(event(id="true"))
+    await watch.look()
+    fork.append(event(id="false"))
+    served.switch(fork)
+    again = Watch(reader, log.trust, FileMemory(tmp_path / "state"))
+    assert (await caught(again)).report.detail.startswith("forked: ")
 
 
 async def test_a_monitor_refuses_a_stolen_key_and_says_so(
@@ -384,6 +414,22 @@ def test_a_freeze_proved_in_a_larger_tree_is_a_conviction_in_itself() -> None:
     found = judge_evidence(data, log.trust)
     assert isinstance(found, FreezeConviction)
     assert found.larger.checkpoint.size == len(log.leaves)
+
+
+def test_a_fork_that_a_replaced_key_signed_is_not_the_logs_doing() -> None:
+    log = filled()
+    log.rotate(1, retire=True)
+    fork = log.fork()
+    log.append(event(id="true"))
+    fork.append(event(id="forged"))
+    thief = fork.note(keys=[log.key])
+    data = json.dumps(Evidence(log.origin, log.note(), thief, None).to_json()).encode()
+    trust = follow(log.trust, log.announcements_document()).trust
+    with pytest.raises(ReplacedKeyError):
+        verify_evidence(data, trust)
+    own = Evidence(log.origin, log.note(), fork.note(), None).to_json()
+    found = verify_evidence(json.dumps(own).encode(), trust)
+    assert found.origin == log.origin
 
 
 def test_nothing_less_convicts_a_log() -> None:

@@ -264,7 +264,7 @@ def test_both_cut_bundles_alike(judge: Judge) -> None:
     cases = list(_bundles(random.Random(10), COUNT // 3))
 
     def another_count(case: Case, answer: Answer) -> bool:
-        return len(answer.get("hashes", ())) != case.question["index"]
+        return bool(len(answer.get("hashes", ())) != case.question["index"])
 
     # How many entries there have to be is what only the caller knows.
     known = [Difference("bundles-of-another-count", another_count)]
@@ -310,4 +310,4 @@ def _is_respelled(case: Case, answer: Answer) -> bool:
     part = Bundle(answer["index"], width)
     if level != "entries":
         part = Tile(answer["level"], answer["index"], width)  # type: ignore[assignment]
-    return part.path() != f"tile/{level}/{case.question['path']}"
+    return bool(part.path() != f"tile/{level}/{case.question['path']}")

@@ -109,8 +109,9 @@ def test_a_freeze_ends_the_log_and_names_its_successor() -> None:
     followed = follow(log.trust, log.document())
     assert followed.freeze is not None
     assert followed.freeze.final_size == index + 1 == followed.trust.frozen_at
-    assert followed.freeze.successor == "example.com/next"
-    assert followed.freeze.successor_key == vkey(9, "example.com/next")
+    key = vkey(9, "example.com/next")
+    expected = {"origin": "example.com/next", "log_key": key}
+    assert followed.freeze.successor == expected
     verify_checkpoint(log.note(), followed.trust)
     log.grow(1)
     larger = log.note()

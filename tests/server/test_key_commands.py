@@ -12,6 +12,7 @@ from provlog.merkle.keys import VerifierKey
 from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.server.cli import commands
 from provlog.server.cli.common import exit_code
+from provlog.server.files import write_private
 from provlog.server.intake.cloudevents import BATCH
 from provlog.server.key_changes import freeze, retire_keys
 from support.events import event_json
@@ -87,6 +88,9 @@ def test_a_log_is_ended_only_by_somebody_who_means_it(tmp_path: Path) -> None:
     ended = operator.said("log", "freeze", "main", "--yes")
     assert ended.stdout == "log main ended with entry 1\n"
     assert operator.run("log", "freeze", "main", "--yes")["index"] == 1
+    shown = operator.said("log", "show", "main").stdout
+    assert f"signing    {operator.log_key}\n" in shown
+    assert "ended      with entry 1; no other log goes on" in shown
     late = operator.said("token", "create", "--role", "monitor")
     assert "the log has ended" in str(late.exception)
 
@@ -139,6 +143,31 @@ async def test_a_client_that_knew_the_first_key_is_led_to_the_newest(
         ("signing", 2),
     ]
     assert shown["keys"][-1]["log_key"] == key.vkey()
+
+
+async def test_a_server_that_lacks_a_key_says_so_in_its_log_and_not_to_its_readers(
+    log: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = await rotate(log.service, log.log)
+    path = log.log.signer.files.key_path(key)
+    secret = path.read_text()
+    path.unlink()
+    log.log.signer.look()
+    for _ in range(2):
+        for answer in (
+            await log.post(event_json(id="late")),
+            await log.get("/logs/main/checkpoint", role="monitor"),
+            await log.get(ROUTE, role="monitor"),
+            await log.get("/readyz", role=None),
+        ):
+            assert answer.status == 503
+            assert str(path.parent).encode() not in answer.body
+            assert path.name.encode() not in answer.body
+    said = [each for each in caplog.records if path.name in each.getMessage()]
+    assert len(said) == 1
+    write_private(path, secret)
+    assert (await log.post(event_json(id="late"))).status == 201
+    assert (await log.get("/readyz", role=None)).status == 200
 
 
 async def test_a_log_that_ended_says_so_to_writers_and_is_read_as_before(

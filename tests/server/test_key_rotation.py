@@ -13,7 +13,7 @@ from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.server.announcements import announcements
 from provlog.server.errors import (
     ConfigurationError,
-    HaltedError,
+    MissingKeyError,
     UnavailableError,
 )
 from provlog.server.key_changes import (
@@ -134,10 +134,12 @@ async def test_a_process_without_the_key_neither_writes_nor_signs_until_it_is_th
     async with home.running() as (one, log), without.running() as (other, its_log):
         key = await rotate(one, log)
         size = log.released.size
-        with pytest.raises(HaltedError, match=f"put signing-{key.key_id.hex()}.key"):
+        with pytest.raises(
+            MissingKeyError, match=f"put signing-{key.key_id.hex()}.key"
+        ):
             await append(other, its_log, draft(its_log, "refused"))
         assert (await log.refresh()).size == size
-        with pytest.raises(HaltedError, match="is not here"):
+        with pytest.raises(MissingKeyError, match="is not here"):
             its_log.note(await its_log.refresh())
         path = home.keys.files("main").key_path(key)
         copy(path, without.keys.files("main").folder)
@@ -186,8 +188,8 @@ async def test_of_two_processes_that_announce_different_keys_one_is_refused(
         )
         failed = [each for each in done if isinstance(each, Exception)]
         assert len(failed) == 1
-        # Refused, or made halt by an announcement whose key it does not have.
-        assert isinstance(failed[0], (ConfigurationError, HaltedError))
+        # Refused, or stopped by an announcement whose key it does not have.
+        assert isinstance(failed[0], (ConfigurationError, MissingKeyError))
         await asyncio.gather(log.refresh(), its_log.refresh())
         assert len(log.announced.entries) == len(its_log.announced.entries) == 1
 

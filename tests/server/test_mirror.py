@@ -15,18 +15,20 @@ import pytest_asyncio
 
 from provlog.client.auditing_run import begin_audit, run_audit
 from provlog.client.fetching import LogReader
-from provlog.client.memory import FileMemory
+from provlog.client.memory import FileMemory, VolatileMemory
 from provlog.client.transport import Transport
 from provlog.client.watching import MisbehaviourError, Watch
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.notes import sign_note
 from provlog.server.errors import ConfigurationError, ForkError
 from provlog.server.guard import ReleasedHead
+from provlog.server.key_changes import freeze, retire_keys
 from provlog.server.log import Log
 from provlog.server.moving.mirror import Mirrored, update_mirror
 from provlog.server.service import Service
 from support.exports import ignore
 from support.instances import make_instance
+from support.rotations import rotate
 from support.services import fill, trust_of
 
 CHECKPOINT = "logs/main/checkpoint"
@@ -130,6 +132,26 @@ async def test_a_mirror_is_followed_and_audited_while_the_log_grows(
         *("tile/1/000.p/1", "tile/1/000.p/2"),
         *("tile/entries/000", "tile/entries/001", "tile/entries/002.p/45"),
     ]
+
+
+async def test_a_mirror_is_followed_from_the_first_key_to_the_end(
+    mirror: Mirror,
+) -> None:
+    first = trust_of(mirror.log)
+    await mirror.grow(3)
+    await mirror.update()
+    assert (await mirror.watch().look()).event == "grown"
+    for _ in range(2):
+        await rotate(mirror.service, mirror.log)
+        await retire_keys(mirror.log, destroy=False)
+        await mirror.grow(2)
+    await mirror.update()
+    assert (await mirror.watch().look()).event == "grown"
+    end = await freeze(mirror.service, mirror.log, None, "test")
+    await mirror.update()
+    for watch in (mirror.watch(), Watch(mirror.reader, first, VolatileMemory())):
+        report = await watch.look()
+        assert (report.event, report.size) == ("frozen", end.index + 1)
 
 
 async def test_the_commands_follow_it_too(mirror: Mirror, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a log with witnesses serves: cosigned checkpoints, proofs that lead to them."""
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from provlog.merkle.errors import PolicyError
 from provlog.merkle.proof_file import parse_proof_unverified
 from provlog.merkle.receipts import verify_receipt
 from provlog.merkle.trust import Trust, verify_checkpoint
-from provlog.server.witnessing import rounds, witness
+from provlog.server.errors import UnavailableError
+from provlog.server.moving.mirror import update_mirror
+from provlog.server.witnessing import folder, rounds, witness
 from provlog.server.witnessing.published import Published
 from support.asking import (
     asking,
@@ -21,6 +24,7 @@ from support.asking import (
     until,
 )
 from support.events import event_json
+from support.exports import ignore
 from support.fake_witnesses import FakeWitness, policy_of, serving, unknowing
 from support.instances import Made, Served, make_instance
 
@@ -107,6 +111,23 @@ async def test_failing_open_the_newest_head_is_served_after_a_while(
             await until(lambda: _reached(published.witnessed, 2))
             signed = await served_checkpoint(served, trust_by(made, policy))
             assert signed.checkpoint.size == 2
+
+
+async def test_failing_open_a_newer_head_has_its_time_to_be_cosigned(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    one, two = FakeWitness("w1", keys_of(made)), FakeWitness("w2", keys_of(made))
+    async with serving(one, two):
+        policy = policy_of(one, two, quorum=2)
+        configure(made, policy, fail="open", grace="1h")
+        async with asking(made) as served:
+            await until(size_is(served, 1))
+            two.lie = unknowing
+            assert (await served.post(event_json())).status == 201
+            await until(lambda: one.size == 2 and two.asked[404] > 2)
+            signed = await served_checkpoint(served, trust_by(made, policy))
+            assert signed.checkpoint.size == 1
 
 
 async def test_failing_open_other_processes_serve_the_same(tmp_path: Path) -> None:
@@ -241,6 +262,63 @@ async def test_a_receipt_that_waited_in_vain_says_that_the_event_is_in_the_log(
             one.lie = None
             again = await served.post(event_json(id="a"), query="?wait=witnessed")
             assert (again.status, again.json()["index"]) == (200, 1)
+
+
+async def test_a_mirror_holds_what_is_published(tmp_path: Path) -> None:
+    made = await make_instance(tmp_path, public=True)
+    one = one_of(made)
+    one.lie = unknowing
+    note = tmp_path / "www" / "logs" / "main" / "checkpoint"
+    async with serving(one):
+        policy = policy_of(one)
+        configure(made, policy)
+        async with asking(made) as served:
+
+            async def update() -> int:
+                storage, to = served.service.storage, tmp_path / "www"
+                return (await update_mirror(served.log, storage, to, ignore)).size
+
+            with pytest.raises(UnavailableError, match="cosigned"):
+                await update()
+            one.lie = None
+            await served.fill(5)
+            await until(size_is(served, 5))
+            assert await update() == 5
+            first = note.read_bytes()
+            verify_checkpoint(first, trust_by(made, policy))
+            one.lie = unknowing
+            await served.fill(7)
+            # What nobody cosigned stays at home; what is cosigned anew goes out.
+            assert await update() == 5
+            assert note.read_bytes() == first
+
+
+async def test_what_cannot_be_written_down_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_instance(tmp_path)
+    one = one_of(made)
+    async with serving(one):
+        configure(made, policy_of(one))
+        async with asking(made) as served:
+            await until(size_is(served, 1))
+            kept, replace = made.instance.witnessed / "main.checkpoint", folder.replace
+            full = OSError(errno.ENOSPC, "No space left on device")
+            refused: list[bytes] = []
+
+            def fail(path: Path, data: bytes, *, durable: bool) -> None:
+                if path == kept:
+                    refused.append(data)
+                    raise full
+                replace(path, data, durable=durable)
+
+            monkeypatch.setattr(folder, "replace", fail)
+            assert (await served.post(event_json(id="a"))).status == 201
+            await until(lambda: refused)
+            assert (await served.get("checkpoint")).body == kept.read_bytes()
+            monkeypatch.setattr(folder, "replace", replace)
+            await until(size_is(served, 2))
+            assert (await served.get("checkpoint")).body == kept.read_bytes()
 
 
 async def test_a_log_without_witnesses_is_as_before(tmp_path: Path) -> None:

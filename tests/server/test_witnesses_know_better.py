@@ -14,6 +14,9 @@ from provlog.server.keyring import Keyring
 from provlog.server.service import Service
 from provlog.server.storage.base import Incarnation
 from provlog.server.witnessing import judging, rounds, witness
+from provlog.server.witnessing.calls import Calls, WitnessError
+from provlog.server.witnessing.claims import Claims
+from provlog.server.witnessing.witness import AheadError, Witness
 from support.asking import asking, configure, keys_of, until
 from support.events import event_json
 from support.fake_witnesses import (
@@ -87,8 +90,13 @@ async def test_an_old_database_is_refused_even_if_the_guard_is_gone(
         assert "size 20" in str(caught.value)
         assert "ends at size 1" in str(caught.value)
         assert "recover" in str(caught.value)
-        # Nothing was signed or released meanwhile: there is no guard to vouch for it.
-        assert not list(made.instance.guard.glob("*"))
+        # The guard knows it from now on, whether a witness answers or not, and says so
+        # to whoever looks for a way out.
+        for each in witnesses:
+            each.lie = unknowing
+        with pytest.raises(ForkError, match="size 20 was released"):
+            async with Service.of(made.instance):
+                pass
 
 
 async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
@@ -188,6 +196,8 @@ async def test_a_log_that_runs_is_halted_by_proof(tmp_path: Path) -> None:
             assert (await served.post(event_json(id="a"))).status == 201
             await until(lambda: served.log.halted is not None)
             assert "size 99" in str(served.log.halted)
+            guard, origin = served.service.guard, made.record.origin
+            await until(lambda: guard.size(origin) == 99)
             refused = await served.post(event_json(id="b"))
             assert refused.status == 503
 
@@ -205,6 +215,31 @@ async def test_a_witness_ahead_of_another_server_is_no_accuser(tmp_path: Path) -
                 assert reply.status == 201
             await cosigned(first, 6)
             assert first.log.halted is second.log.halted is None
+
+
+async def test_a_size_that_the_database_has_is_no_claim(tmp_path: Path) -> None:
+    made = await make_instance(tmp_path)
+    [one] = several(made, 1)
+    async with serving(one):
+        configure(made, policy_of(one))
+        async with asking(made, follow=False) as served, Calls(5) as calls:
+            assert (await served.post(event_json())).status == 201
+            assert served.log.published is not None
+            settings = served.log.published.settings
+            service = served.service
+            claims = Claims(served.log, service.storage, service.guard, settings)
+            asked = Witness(settings.endpoints[0], made.record.origin)
+            # Another server's, which this one has not seen released yet.
+            assert not await claims.hear(asked, AheadError(2), calls)
+            assert await claims.hear(asked, AheadError(3), calls)
+            assert await claims.hear(asked, WitnessError("refused", ""), calls)
+            assert served.log.halted is None
+            # What the witness shows decides, once it claims something.
+            claim(one, made, 3, signing_key(made))
+            assert not await claims.hear(asked, AheadError(2), calls)
+            assert served.log.halted is None
+            assert await claims.hear(asked, AheadError(3), calls)
+            assert served.log.halted is not None
 
 
 async def test_another_database_is_held_against_the_witnesses(tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ class FakeWitness:
 
     async def _add(self, request: web.Request) -> web.Response:
         asked = parse_add_checkpoint(await request.read())
-        opened = open_note(asked.checkpoint, self.log_keys)
+        try:
+            opened = open_note(asked.checkpoint, self.log_keys)
+        except MerkleError:
+            self.asked[403] += 1
+            return web.Response(status=403)
         point = parse_checkpoint_text(opened.text)
         self.sizes.append((asked.old_size, point.size))
         if self.lie is not None:
@@ -130,11 +134,16 @@ def answer(lines: Sequence[SignatureLine]) -> web.Response:
     return web.Response(text="".join(f"{format_signature(*each)}\n" for each in lines))
 
 
+def flipped(value: bytes) -> bytes:
+    """Return a signature that is false."""
+    return value[:-1] + bytes([value[-1] ^ 1])
+
+
 async def wrong_signature(
     witness: FakeWitness, _: AddCheckpoint, text: str
 ) -> web.Response:
     lines = witness.lines(text)
-    return answer([each._replace(value=each.value[:-1] + b"\0") for each in lines])
+    return answer([each._replace(value=flipped(each.value)) for each in lines])
 
 
 async def other_root(witness: FakeWitness, _: AddCheckpoint, text: str) -> web.Response:

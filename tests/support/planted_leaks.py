@@ -33,7 +33,7 @@ async def test_a_secret_without_its_token_in_a_further_field(tmp_path: Path) -> 
 
 async def test_a_key_in_a_log_line(tmp_path: Path) -> None:
     async with served(tmp_path) as log:
-        logger.warning("labels with %s", log.log._keys.epoch_keys[1].hex())
+        logger.warning("labels with %s", log.log.drafter._epoch_key.hex())
 
 
 def test_a_person_in_the_text_of_an_exception() -> None:

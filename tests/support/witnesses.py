@@ -202,9 +202,8 @@ async def serve_witness(
         make_witness(folder, name, ed25519_only=ed25519_only)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        witness = open_witness(folder, tuple(lists), metrics)
+        witness = open_witness(folder, tuple(lists), metrics, clock)
         stack.push_async_callback(witness.close)
-        witness.clock = clock or witness.clock
         app = create_witness_app(witness, metrics)
         runner = create_witness_runner(app, metrics, shutdown_timeout=1.0)
         bound = await listen_on(("127.0.0.1", 0))

@@ -131,4 +131,11 @@ def check_the_end(server: Server, submitter: Person, away: Person) -> None:
         assert frozen["successor"] == {"origin": NEXT.name, "log_key": NEXT.vkey()}
     path = submitter.commands.folder / "late.json"
     path.write_text(json.dumps(event(id="late")))
-    assert submitter.run("submit", path).exit_code == 2
+    refused = submitter.run("submit", path)
+    assert refused.exit_code == 2
+    assert "ended" in refused.output
+    # What a spool holds stays there, for the log that goes on.
+    submitter.said("spool", "put", path)
+    assert submitter.run("spool", "run", "--once").exit_code != 0
+    status = submitter.said("spool", "status")
+    assert (status["waiting"], status["failed"]) == (1, 0)

@@ -28,7 +28,7 @@ from support.naive_tree import NaiveTree
 from support.witnessed_logs import ORIGIN, MemoryLog
 from support.witnesses import WitnessProcess
 
-KILLS = 10
+KILLS = 8
 COMMON = 8
 MOST = 2_000
 

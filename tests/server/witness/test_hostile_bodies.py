@@ -1,5 +1,6 @@
 """Whatever is sent, it is answered with one of the statuses, and nothing is signed."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from prometheus_client import CollectorRegistry
 
 from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.clock import Clock
+from provlog.server.witness import serving
 from provlog.server.witness.cosigning import Witness
 from provlog.server.witness.figures import WitnessFigures
 from provlog.server.witness.judging import Refusal
 from provlog.server.witness.keys import KeyFolder
 from provlog.server.witness.roll import Roll, add_log
+from provlog.server.witness.soundness import Soundness
 from provlog.server.witness.store import DATABASE, WitnessStore
 from support.asked_witnesses import asked_witness
 from support.witnessed_logs import ORIGIN, MemoryLog
@@ -36,7 +39,7 @@ def witness(tmp_path: Path) -> Iterator[Witness]:
     store = WitnessStore(folder / DATABASE)
     add_log(store, LOG.vkey, None, None, "")
     figures = WitnessFigures(CollectorRegistry())
-    made = Witness(store, Roll(store), KeyFolder(folder), Clock(), figures)
+    made = Witness(store, Roll(store), KeyFolder(folder), Soundness(Clock()), figures)
     yield made
     made._thread.shutdown()
     store.close()
@@ -91,6 +94,28 @@ async def test_a_note_of_many_signatures_is_read(tmp_path: Path) -> None:
         assert await asking.status(body) == 200
         body = AddCheckpoint(5, (), LOG.checkpoint(5) + more + more[:3264]).format()
         assert await asking.status(body) == 403
+
+
+async def test_who_sends_slowly_holds_no_more_room_than_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "MOST_BODIES", serving.MOST_BODY)
+    monkeypatch.setattr(serving, "BODY_SECONDS", 0.3)
+    async with asked_witness(tmp_path / "witness", LOG.vkey) as asking:
+        host, _, port = asking.served.url.partition("://")[2].partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nExpect: 100-continue\r\n"
+            b"Content-Length: %d\r\n\r\n" % serving.MOST_BODY
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
+        assert await asking.status(GOOD) == 503
+        await reader.readline()
+        async with asyncio.timeout(20):  # the API's own bound is 30 s
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        assert await asking.status(GOOD) == 200
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_methods_and_encodings_that_are_not_taken(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ class AsyncClient(Reader):
         An event without `id` gets one before the first attempt, so that no retry makes
         a second entry. The receipt is of an entry that holds exactly what was sent.
         `RefusedError` with status 409 says that its source and id are taken by other
-        content, 410 that the event was logged and erased. An `UnavailableError` holds
-        the event with its id in `unsettled`: submit that one again.
+        content, 410 that the event was logged and erased (or, with `kind` "frozen",
+        that the log has ended). An `UnavailableError` holds the event with its id in
+        `unsettled`: submit that one again.
         """
         await self._recall()
         submission = prepare(event)

@@ -145,11 +145,14 @@ async def newest_checkpoint(
     It is consistent with the newest one that is remembered, and remembered itself. What
     the log announces of its keys and its end is followed first.
     """
+    keys = reader.keys
     heads = Heads(trust, memory, reader.consistency, reader.inclusion)
-    reader.keys.remember_in(memory)
-    reader.keys.listen(heads.follow)
-    await reader.keys.recall()
-    await reader.keys.look()
+    keys.remember_in(memory)
+    keys.listen(heads.follow)
+    # The reader may have followed the log before.
+    await heads.follow(keys.trust)
+    await keys.recall()
+    await keys.look()
     signed = await reader.checkpoint()
     await heads.accept(signed)
     await heads.save()

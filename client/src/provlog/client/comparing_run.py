@@ -64,7 +64,7 @@ class Comparison:
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is one checkpoint of one source, or none: nothing to compare."""
+        """Whether there is one checkpoint of one source at most: nothing to compare."""
         return sum(len(each.heads) for each in self.sources) < 2
 
     @property

@@ -19,7 +19,7 @@ are kept in a file, and whoever follows the log stops.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
@@ -54,7 +54,8 @@ class Report:
     `size` is that of the checkpoint that was served, None where none could be verified;
     `newest` is the largest one that was ever accepted, and `before` what that was
     before this look. `evidence` says where both checkpoints of a log that misbehaves
-    are kept. `at` is in Unix milliseconds.
+    are kept. `successor` is the `origin` and `log_key` of the log that goes on, if one
+    that ended names one. `at` is in Unix milliseconds.
     """
 
     event: Event
@@ -66,6 +67,7 @@ class Report:
     detail: str
     evidence: str | None = None
     retry_after: float | None = None
+    successor: Mapping[str, JsonValue] | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the report as JSON, without what is not known."""
@@ -78,6 +80,7 @@ class Report:
             "before": self.before,
             "detail": self.detail,
             "evidence": self.evidence,
+            "successor": None if self.successor is None else dict(self.successor),
         }
         return {name: each for name, each in value.items() if each is not None}
 
@@ -118,8 +121,11 @@ class Watch:
         self._reader = reader
         self._trust = trust
         self._memory = _Keeper(memory)
-        self._heads = Heads(trust, self._memory, reader.consistency, reader.inclusion)
         self._keys = reader.keys
+        # The reader may have followed the log before.
+        self._heads = Heads(
+            self._keys.trust, self._memory, reader.consistency, reader.inclusion
+        )
         self._keys.remember_in(self._memory, shelf=memory)
         self._keys.listen(self._heads.follow)
         # The size at which the log was asked last what it announces, and when.
@@ -164,7 +170,11 @@ class Watch:
             asked, at = self._asked
             if size == asked or now - at < ANNOUNCED_SECONDS:
                 return
-        await self._keys.look(size)
+        try:
+            await self._keys.look(size)
+        except UnavailableError:
+            # What was accepted is to be reported; the next look asks again.
+            return
         self._asked = size, now
         newest = self._heads.newest or signed
         for each in (signed, newest):
@@ -175,7 +185,8 @@ class Watch:
     ) -> Report:
         size, freeze = signed.checkpoint.size, self._keys.freeze
         if freeze is not None and size == freeze.final_size:
-            return self._report("frozen", size, before, _end_of(freeze))
+            report = self._report("frozen", size, before, _end_of(freeze))
+            return replace(report, successor=freeze.successor)
         if before is None:
             detail = f"a log of {size} entries, seen for the first time"
             return self._report("grown", size, None, detail)
@@ -260,9 +271,10 @@ def _verify_without_policy(note: bytes, trust: Trust) -> SignedCheckpoint:
 
 def _end_of(freeze: Freeze) -> str:
     ended = f"ended with its entry {freeze.index}, a log of {freeze.final_size}"
-    if freeze.successor is None:
+    next_log = freeze.successor
+    if next_log is None:
         return f"{ended}; it names no successor"
-    return f"{ended}; it goes on as {freeze.successor}, key {freeze.successor_key}"
+    return f"{ended}; it goes on as {next_log['origin']}, key {next_log['log_key']}"
 
 
 def _verdict(

@@ -10,6 +10,7 @@ can follow to all later ones, without asking anybody but the log::
 in order of index. `follow` is how a document is read: parse is verify.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
@@ -20,6 +21,7 @@ from provlog.merkle.announcement_document import (
     format_announcements,
     parse_announcements_unverified,
 )
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.entries import Entry, parse_entry
 from provlog.merkle.errors import ContentError, FrozenError
 from provlog.merkle.hashing import leaf_hash
@@ -60,13 +62,12 @@ class KeyChange:
 class Freeze:
     """The entry at `index` is the log's last: proved.
 
-    `successor` is the origin of the log that goes on, and `successor_key` its key, as
-    this log names them; None where there is none.
+    `successor` is the `origin` and the `log_key` of the log that goes on, as this log
+    names them; None where there is none.
     """
 
     index: int
-    successor: str | None
-    successor_key: str | None
+    successor: Mapping[str, JsonValue] | None
     signed: SignedCheckpoint
 
     @property
@@ -224,10 +225,8 @@ def _freeze(announced: Announcement, entry: Entry, trust: Trust) -> Freeze:
             signed.note,
             announced.index + 1,
         )
-    successor = cast("dict[str, str]", entry.body.get("successor", {}))
-    return Freeze(
-        announced.index, successor.get("origin"), successor.get("log_key"), signed
-    )
+    successor = cast("Mapping[str, JsonValue] | None", entry.body.get("successor"))
+    return Freeze(announced.index, successor, signed)
 
 
 def _require_all(before: Trust, after: Trust) -> None:

@@ -13,6 +13,7 @@
         ├── ClockError         the clock cannot be trusted
         ├── GuardBusyError     another process holds the guard's lock
         ├── FrozenError        the log has ended; nothing is added to it any more
+        ├── MissingKeyError    a key is not here that the log signs with
         └── HaltedError        the log has been stopped until an operator looks at it
             └── RetiredError   for good: another log is its successor
 
@@ -75,6 +76,13 @@ class FrozenError(UnavailableError):
         goes_on = f"; {successor['origin']} goes on" if successor else ""
         super().__init__(f"the log has ended and takes no entries{goes_on}")
         self.successor = successor
+
+
+class MissingKeyError(UnavailableError):
+    """A key is not in the keyring that has to sign; it helps at once to put it there.
+
+    The text names folders of this machine.
+    """
 
 
 class HaltedError(UnavailableError):

@@ -20,6 +20,7 @@ from provlog.server.errors import (
     ForkError,
     GuardBusyError,
     HaltedError,
+    MissingKeyError,
     RetiredError,
     UnavailableError,
 )
@@ -105,8 +106,8 @@ class Log:
         The guard is advanced first: from here on a start on an older database is
         refused, so it does not matter whether the process dies before it answers.
         Raises `HaltedError` where the guard holds a head that is not of this log's
-        history: somebody releases another one under its name; and where a key is not
-        here with which it is to be signed.
+        history: somebody releases another one under its name; and `MissingKeyError`
+        where a key is not here with which it is to be signed.
         """
         deadline = time.monotonic() + _GUARD_SECONDS
         known = await self._asked(self._guard.recall(self.origin))
@@ -154,7 +155,7 @@ class Log:
     def note(self, head: ReleasedHead) -> str:
         """Return the checkpoint of a released head, signed by every key of that size.
 
-        `HaltedError` where one of them is not here.
+        `MissingKeyError` where one of them is not here.
         """
         return self.signer.note(head, self.announced)
 
@@ -404,7 +405,7 @@ def require_signers(name: str, signer: Signer, announced: Announced, size: int) 
     """Raise `ConfigurationError` unless a tree of that size can be signed here."""
     try:
         signer.require(announced, size)
-    except HaltedError as error:
+    except MissingKeyError as error:
         raise ConfigurationError(f"log {name}: {error}") from None
 
 

@@ -4,6 +4,7 @@ The server and the commands use it alike; several processes may do so at once.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Sequence
@@ -13,7 +14,12 @@ from typing import Final, Self
 from provlog.merkle.encoding import JsonValue
 from provlog.server.batch import AlreadyRegistered, Appended, Unlogged
 from provlog.server.clock import Clock
-from provlog.server.errors import ConfigurationError, ServiceError, describe
+from provlog.server.errors import (
+    ConfigurationError,
+    MissingKeyError,
+    ServiceError,
+    describe,
+)
 from provlog.server.gauges import Gauges
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.guard.lineage import Lineage
@@ -86,7 +92,7 @@ class Service:
         self.workplace = Workplace()
         # Who cosigns the logs' checkpoints; asked where somebody follows it.
         self.witnessing = Witnessing(
-            storage, keyring, self.metrics.registry, self.open_logs, witnesses
+            storage, keyring, guard, self.metrics.registry, self.open_logs, witnesses
         )
         self.sequencer.trust.examine = self.witnessing.examine_again
         self.logs = OpenLogs(storage, keyring, guard, self.lineage, self.witnessing)
@@ -296,6 +302,8 @@ class Service:
             raise StorageError("the log has no head row; run provlog-server fsck")
         log.signer.look()
         await self._catch_up(log, head)
+        with contextlib.suppress(MissingKeyError):  # which is written down once
+            log.signer.require(log.announced, log.released.size)
         await log.freshness.follow(self.storage, log.id, log.released.size)
 
     async def _catch_up(self, log: Log, head: Head) -> None:

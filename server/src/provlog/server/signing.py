@@ -16,7 +16,7 @@ from provlog.merkle.errors import MalformedError
 from provlog.merkle.keys import SigningKey, VerifierKey
 from provlog.merkle.notes import add_signatures, sign_note
 from provlog.server.announced import Announced
-from provlog.server.errors import HaltedError, ServiceError
+from provlog.server.errors import HaltedError, MissingKeyError, ServiceError
 from provlog.server.guard import ReleasedHead
 from provlog.server.keyring import LogKeys
 from provlog.server.signing_files import SigningFiles
@@ -41,6 +41,7 @@ class Signer:
         self._origin = origin
         self._source = source
         self._seen: int | None = None
+        self._missed: VerifierKey | None = None
         self._again = True
         self._note: tuple[ReleasedHead, str] | None = None
 
@@ -53,7 +54,7 @@ class Signer:
         """Return the checkpoint of a released head, signed; the same text each time.
 
         ML-DSA-44 signatures are not deterministic, so what was made is kept until there
-        is a larger head. `HaltedError` where a key is missing.
+        is a larger head. `MissingKeyError` where a key is missing.
         """
         if self._note is None or self._note[0] != head:
             self._note = (head, self._sign(head, announced))
@@ -62,14 +63,20 @@ class Signer:
     def require(self, announced: Announced, size: int) -> list[SigningKey]:
         """Return the keys that sign a tree of that size, the newest first.
 
-        Raises `HaltedError`, which says which file to put where, unless all are here.
+        Raises `MissingKeyError`, which says which file to put where, unless all of them
+        are here.
         """
         missing = self._missing(announced, size)
         if missing is not None:
             self.reload()
             missing = self._missing(announced, size)
         if missing is not None:
-            raise HaltedError(self._advice(missing))
+            advice = self._advice(missing)
+            if missing != self._missed:
+                logger.critical("nothing is signed or written: %s", advice)
+            self._missed = missing
+            raise MissingKeyError(advice)
+        self._missed = None
         held, last = self._held, self.keys.last
         return [
             held[vkey]

@@ -72,7 +72,7 @@ def compare(
     from provlog.client.comparing_run import MAX_PLACES
     from provlog.client.comparing_run import compare as run
 
-    trust = newest_trust(settings, None)
+    trust = newest_trust(settings)
     urls, paths = _sort(sources, settings, offline=offline)
     if not urls and not paths:
         raise UsageError("nothing to compare: name files, folders or URLs")

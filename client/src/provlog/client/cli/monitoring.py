@@ -68,10 +68,12 @@ def monitor(
     What it says:
       grown        more entries, and consistent
       unchanged    the same checkpoint (said once)
+      frozen       the log has ended, as it announced, and names its successor if any
       stale        an older head of the same log is served; no lie, but look into it
       unreachable  no answer; tried again, less and less often, up to once a minute
-      misbehaves   forked, rolled back, unproved, or not signed: both checkpoints are
-                   written to a file for `provlog verify`, and the exit code is 1
+      misbehaves   forked, rolled back, unproved, not signed, or grown after its end:
+                   what shows it is written to a file for `provlog verify`, and the
+                   exit code is 1
 
     \b
     Examples:

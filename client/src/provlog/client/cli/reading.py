@@ -14,6 +14,7 @@ from provlog.client.cli.output import (
     save,
 )
 from provlog.client.cli.settings import Settings, connecting, json_option, read_file
+from provlog.client.cli.trusting import newest_trust
 from provlog.client.errors import UsageError
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.notes import MAX_NOTE_SIZE
@@ -191,7 +192,7 @@ def consistency(
       provlog proof consistency yesterday.checkpoint
       provlog proof consistency yesterday.checkpoint today.checkpoint --json
     """
-    trust = settings.trust()
+    trust = newest_trust(settings)
     first = _read_checkpoint(older, trust)
     second = None if newer is None else _read_checkpoint(newer, trust)
     with settings.client() as client:

@@ -77,7 +77,7 @@ def try_(
     Exit code 0 if the rules find nothing, 4 if they do, 1 if a receipt does not verify,
     2 for a mistake in a file or in the call.
     """
-    judge, trust = read_rules(file), newest_trust(settings, None)
+    judge, trust = read_rules(file), newest_trust(settings)
     found = 0
     judged = _in_order(_read(path, trust) for path in receipt_files(receipts))
     for receipt in judged:

@@ -3,27 +3,37 @@
 from pathlib import Path
 
 from provlog.client.cli.settings import Settings, read_file
+from provlog.client.errors import UsageError
 from provlog.client.kept_announcements import follow_kept
 from provlog.merkle.announcements import MAX_DOCUMENT, follow
 from provlog.merkle.errors import MerkleError, SignatureError
 from provlog.merkle.trust import Trust
 
 
-def newest_trust(settings: Settings, announced: Path | None) -> Trust:
+def newest_trust(settings: Settings, announced: Path | None = None) -> Trust:
     """Return trust in the given key and in those that it is known to have led to.
 
-    By the file `announced`, or else by what other commands remember of the log. Raises
-    what `follow` raises of the file, and `UsageError` where what is remembered is
-    damaged.
+    By what other commands remember of the log, and by the file `announced`. Raises what
+    `follow` raises of the file, and `UsageError` where what is remembered is damaged.
     """
-    given = settings.trust()
-    known = given
-    kept = settings.memory().load_announcements(given.origin, given.log_keys[0].vkey())
+    known = given = settings.trust()
+    kept = _remembered(settings, given)
     if kept is not None:
         known = follow_kept(given, kept).trust
     if announced is None:
         return known
     return follow(known, read_file(announced, MAX_DOCUMENT + 1)).trust
+
+
+def _remembered(settings: Settings, given: Trust) -> bytes | None:
+    memory, key = settings.memory(), given.log_keys[0]
+    try:
+        return memory.load_announcements(given.origin, key.vkey())
+    except UsageError:
+        if settings.state is not None:
+            raise
+        # What works offline works without a home, too.
+        return None
 
 
 def explain_stranger(error: MerkleError, trust: Trust) -> None:

@@ -12,7 +12,7 @@ from provlog.server.cli.backup import backup, restore_
 from provlog.server.cli.common import exit_code
 from provlog.server.cli.fsck import fsck
 from provlog.server.cli.init import init
-from provlog.server.cli.keys import key, log_freeze
+from provlog.server.cli.keys import key, log_freeze, log_show
 from provlog.server.cli.manage import log, token
 from provlog.server.cli.migrate import migrate
 from provlog.server.cli.moving import export, import_
@@ -48,6 +48,7 @@ for command in (
     commands.add_command(command)
 
 
+log.add_command(log_show)
 log.add_command(log_freeze)
 
 

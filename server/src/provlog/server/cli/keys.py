@@ -17,6 +17,7 @@ from provlog.server.cli.common import (
 from provlog.server.instance import Instance
 from provlog.server.key_changes import KeyState
 from provlog.server.log import Log
+from provlog.server.representations import log_json
 
 
 @click.group()
@@ -156,6 +157,31 @@ def key_add_mldsa(instance: Instance, as_json: bool, log_name: str) -> None:
             click.echo(vkey)
 
     run(add())
+
+
+@click.command("show")
+@instance_options
+@click.argument("name")
+def log_show(instance: Instance, as_json: bool, name: str) -> None:
+    """Show a log: its origin, size, keys, and whether it ended."""
+
+    async def show() -> None:
+        async with opened(instance) as service:
+            log = await require_log(service, name)
+            shown = log_json(log)
+        if as_json:
+            print_json(shown)
+            return
+        for member in ("origin", "size", "created"):
+            click.echo(f"{member:<10} {shown[member]}")
+        for each in key_changes.known_keys(log):
+            click.echo(f"{each.state.value:<10} {each.key.vkey()}")
+        frozen = log.announced.frozen
+        if frozen is not None:
+            goes_on = (frozen.successor or {}).get("origin", "no other log")
+            click.echo(f"ended      with entry {frozen.index}; {goes_on} goes on")
+
+    run(show())
 
 
 @click.command("freeze")

@@ -157,7 +157,7 @@ def token_revoke(instance: Instance, as_json: bool, token_id: str) -> None:
 
 @click.group()
 def log() -> None:
-    """Create and list logs."""
+    """Create, show, list and end logs."""
 
 
 @log.command("create")
@@ -206,7 +206,7 @@ def log_list(instance: Instance, as_json: bool) -> None:
                 item.record.name,
                 str(item.released.size),
                 "public" if item.record.public else "private",
-                item.record.log_key,
+                item.announced.newest,
             )
             for item in logs
         ]

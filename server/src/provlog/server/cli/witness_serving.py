@@ -31,6 +31,7 @@ from provlog.server.witness.serving import (
     shown_heads,
     tend,
 )
+from provlog.server.witness.soundness import Soundness
 from provlog.server.witness.store import DATABASE, WitnessStore
 
 
@@ -56,13 +57,20 @@ def serve_witness(plan: Plan) -> None:
         runner.run(_serve(plan))
 
 
-def open_witness(folder: Path, lists: tuple[Path, ...], metrics: Metrics) -> Witness:
+def open_witness(
+    folder: Path,
+    lists: tuple[Path, ...],
+    metrics: Metrics,
+    clock: Clock | None = None,
+) -> Witness:
     """Return the witness of a folder, or raise `ConfigurationError`."""
     figures = WitnessFigures(metrics.registry)
     store = WitnessStore(folder / DATABASE)
     try:
         roll = Roll(store, lists)
-        witness = Witness(store, roll, KeyFolder(folder), Clock(), figures)
+        witness = Witness(
+            store, roll, KeyFolder(folder), Soundness(clock or Clock()), figures
+        )
     except BaseException:
         store.close()
         raise
@@ -80,7 +88,7 @@ async def _serve(plan: Plan) -> None:
     async with contextlib.AsyncExitStack() as stack:
         witness = open_witness(plan.folder, plan.lists, metrics)
         stack.push_async_callback(witness.close)
-        loop.add_signal_handler(signal.SIGUSR1, witness.clock.accept)
+        loop.add_signal_handler(signal.SIGUSR1, witness.soundness.clock.accept)
         tending = asyncio.create_task(tend(witness))
         stack.push_async_callback(_end, tending)
         url, watched = await _listen(stack, plan, witness, metrics)

@@ -17,6 +17,7 @@ from provlog.server.errors import (
     ConfigurationError,
     FrozenError,
     HaltedError,
+    MissingKeyError,
     OverloadedError,
     OversizedError,
     RetiredError,
@@ -187,7 +188,7 @@ def _unavailable(error: UnavailableError) -> Problem:
             slug, detail = "overloaded", "the queue is full; nothing was taken"
         case ClockError():
             detail = "the server's clock cannot be trusted; nothing was recorded"
-        case HaltedError():
+        case HaltedError() | MissingKeyError():
             detail = "the log takes no entries until its operator has looked at it"
     return Problem(slug, detail, headers=_retry_after(RETRY_SECONDS))
 

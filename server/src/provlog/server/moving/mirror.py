@@ -16,7 +16,7 @@ from provlog.merkle.notes import MAX_NOTE_SIZE
 from provlog.merkle.tiles import TILE_HEIGHT, TILE_WIDTH, Bundle, Tile
 from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.server.announcements import NAME, announcements
-from provlog.server.errors import ConfigurationError, ForkError
+from provlog.server.errors import ConfigurationError, ForkError, UnavailableError
 from provlog.server.guard import ReleasedHead
 from provlog.server.log import Log
 from provlog.server.moving.folders import Folder, read_bounded
@@ -45,7 +45,7 @@ def mirror_path(to: Path, log: Log) -> Path:
 async def update_mirror(
     log: Log, reads: Reads, to: Path, on_progress: OnProgress
 ) -> Mirrored:
-    """Bring a mirror up to the log's released head; make one where there is none.
+    """Bring a mirror up to the head that is served; make one where there is none.
 
     Raises `ConfigurationError` where the log is private or something else stands in the
     folder, `ForkError` where the mirror is of another history.
@@ -63,6 +63,7 @@ async def update_mirror(
             f"{folder.path} mirrors {before} entries, and the log has {head.size}: it"
             " is older than what others have seen"
         )
+    head, note = await _to_mirror(log, head)
     if before < head.size:
         folder.make()
         await write_tree(folder, reads, log.id, before, head.size, on_progress)
@@ -70,10 +71,30 @@ async def update_mirror(
         folder.flush()
         # Before the checkpoint: whoever reads that finds what it takes to believe it.
         folder.write(NAME, await announcements(log, reads, head))
-        folder.write(CHECKPOINT, log.note(head).encode())
+        folder.write(CHECKPOINT, note)
         folder.flush()
         _clear_partial(folder.path, before, head.size)
-    return Mirrored(before, head.size)
+    elif before == head.size and note != (folder.path / CHECKPOINT).read_bytes():
+        # Cosigned anew, which readers look at to see how old a head is.
+        folder.write(CHECKPOINT, note)
+        folder.flush()
+    return Mirrored(before, max(before, head.size))
+
+
+async def _to_mirror(log: Log, head: ReleasedHead) -> tuple[ReleasedHead, bytes]:
+    """Return the head to mirror, and its note: with witnesses what is published.
+
+    Raises `UnavailableError` where nothing is published yet.
+    """
+    if log.published is None:
+        return head, log.note(head).encode()
+    served = await log.published.serve()
+    if served is None:
+        raise UnavailableError(
+            f"witnesses have not cosigned log {log.record.name} yet: nothing can be"
+            " mirrored; is it served? See provlog-server witnesses show"
+        )
+    return served.head, served.note.encode()
 
 
 async def _mirrored(log: Log, path: Path) -> int:

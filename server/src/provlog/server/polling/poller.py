@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import Final
 
 from provlog.server.delivery import Delivered
-from provlog.server.errors import HaltedError, UnavailableError
+from provlog.server.errors import FrozenError, HaltedError, UnavailableError
 from provlog.server.polling.cursors import SourceCursor
 from provlog.server.polling.feed import Feed, FetchError, Page
 from provlog.server.polling.seen import Seen
@@ -92,13 +92,14 @@ class Poller:
     async def run(self) -> None:
         """Poll until told to stop, or for one round.
 
-        Raises `ConfigurationError` where an operator has to act, `HaltedError` and
-        `DamagedCursorError`; and with `once` whatever went wrong `ATTEMPTS` times.
+        Raises `ConfigurationError` where an operator has to act, `FrozenError`,
+        `HaltedError` and `DamagedCursorError`; and with `once` whatever went wrong
+        `ATTEMPTS` times.
         """
         while not self._stop.requested:
             try:
                 await self._round()
-            except (HaltedError, DamagedCursorError):
+            except (FrozenError, HaltedError, DamagedCursorError):
                 raise
             except (UnavailableError, StorageError) as error:
                 if self._settings.once:
@@ -149,7 +150,7 @@ class Poller:
                     if page.pause:
                         await self._stop.wait(page.pause)
                 return page
-            except (HaltedError, DamagedCursorError):
+            except (FrozenError, HaltedError, DamagedCursorError):
                 raise
             except (UnavailableError, StorageError) as error:
                 failures += 1

@@ -6,7 +6,6 @@ file's lock, is what is signed, and nothing leaves before it is durable.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +26,7 @@ from provlog.merkle.witness_messages import (
     AddCheckpoint,
     parse_add_checkpoint,
 )
-from provlog.server.clock import MAX_AHEAD_MS, MAX_DRIFT_MS, Clock
-from provlog.server.errors import ClockError, OverloadedError
+from provlog.server.errors import OverloadedError
 from provlog.server.storage.base import StorageError
 from provlog.server.witness.figures import WitnessFigures
 from provlog.server.witness.judging import (
@@ -42,6 +40,7 @@ from provlog.server.witness.judging import (
 from provlog.server.witness.keys import Generation, KeyFolder
 from provlog.server.witness.records import Evidence, Head
 from provlog.server.witness.roll import KnownLog, Roll
+from provlog.server.witness.soundness import Soundness
 from provlog.server.witness.store import WitnessStore
 from provlog.server.witness.subtrees import Answer, format_lines, sign_subtree
 from provlog.server.witness.writing import Writing
@@ -50,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 256
 """How many requests may wait for the disk at a time."""
-TELL_SECONDS: Final = 60.0
 
 T = TypeVar("T")
 
@@ -85,20 +83,19 @@ class Witness:
         store: WitnessStore,
         roll: Roll,
         keys: KeyFolder,
-        clock: Clock,
+        soundness: Soundness,
         figures: WitnessFigures,
     ) -> None:
         """Read the keys; `ConfigurationError` where there are none."""
         self.store = store
         self.roll = roll
-        self.clock = clock
+        self.soundness = soundness
         self.figures = figures
         self._keys = keys
         self._stamp = keys.stamp()
         self.generations: tuple[Generation, ...] = keys.load()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
         self._waiting = 0
-        self._told = -TELL_SECONDS
 
     @property
     def name(self) -> str:
@@ -118,21 +115,23 @@ class Witness:
         """Return cosignatures of the checkpoint in an `add-checkpoint` body.
 
         They are durable, as is that no other history of this log gets any. Raises
-        `ClockError`, `OverloadedError` and `StorageError`, and then nobody has got one.
+        `UnavailableError` and `StorageError`, and then nobody has got one.
         """
         request = self.read(body)
         if isinstance(request, Refusal):
             return request
-        refusal = judge(
-            request.message, request.checkpoint, self.store.head(request.log.origin)
+        head = self.store.head(request.log.origin)
+        self.soundness.require_memory(
+            request.opened.text,
+            request.checkpoint,
+            request.opened.others,
+            head,
+            [each.verifier() for each in self.cosigners],
         )
+        refusal = judge(request.message, request.checkpoint, head)
         answer: Answer = refusal or ""
         if refusal is None:
-            try:
-                answer = await self._in_thread(partial(self._settle, request))
-            except ClockError as error:
-                self._tell(error)
-                raise
+            answer = await self._in_thread(partial(self._settle, request))
         if isinstance(answer, Refusal):
             await self._note(request, answer)
         return answer
@@ -159,10 +158,7 @@ class Witness:
 
     def trouble(self) -> str | None:
         """Return why nothing can be cosigned now, None if all is well."""
-        drift = self.clock.drift()
-        if abs(drift) > MAX_DRIFT_MS:
-            return f"the clock moved by {drift / 1000:+.1f} s"
-        return None
+        return self.soundness.trouble()
 
     async def close(self) -> None:
         """Finish what is being written, and close the database."""
@@ -211,7 +207,7 @@ class Witness:
         refusal = judge(request.message, checkpoint, head)
         if refusal is not None:
             return refusal
-        now = self._time(head)
+        now = self.soundness.time(head)
         if head is not None and self._has_just_signed(head, request, now):
             return head.lines
         if head is None or checkpoint.size > head.size:
@@ -224,22 +220,6 @@ class Witness:
         size, root = checkpoint.size, checkpoint.root
         writing.put(Head(log.origin, size, root, request.note, lines, now))
         return lines
-
-    def _time(self, head: Head | None) -> int:
-        """Return the time to sign with: never 0, never before the last one.
-
-        Raises `ClockError` where the clock moved, or is far behind what was signed.
-        """
-        trouble = self.trouble()
-        if trouble is not None:
-            raise ClockError(f"{trouble}; set it right, or accept it with SIGUSR1")
-        now = self.clock.now() // 1000
-        last = 1 if head is None else head.time
-        if (last - now) * 1000 > MAX_AHEAD_MS:
-            raise ClockError(
-                f"the last cosignature is {last - now} s ahead of the clock"
-            )
-        return max(now, last)
 
     def _has_just_signed(self, head: Head, request: SignedRequest, now: int) -> bool:
         """Tell whether the same was signed in this second, by all keys there are.
@@ -260,7 +240,7 @@ class Witness:
         if not convicts and not refusal.unproven:
             return
         known = b"" if head is None else head.note
-        now, size = self.clock.now() // 1000, checkpoint.size
+        now, size = self.soundness.clock.now() // 1000, checkpoint.size
         found = Evidence(0, log.origin, convicts, size, known, request.note, now)
         keep = partial(self.store.keep, found, checkpoint.root)
         try:
@@ -278,13 +258,6 @@ class Witness:
                 size,
                 CONTRADICTS if convicts else UNPROVEN,
             )
-
-    def _tell(self, error: ClockError) -> None:
-        """Log why nothing is signed, now and then: every log asks all the time."""
-        now = time.monotonic()
-        if now - self._told >= TELL_SECONDS:
-            self._told = now
-            logger.error("nothing is cosigned: %s", error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Return what work comes to that may wait for the disk."""

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from provlog.server.guard import Guard
 from provlog.server.log import Log
 from provlog.server.storage.base import Storage
 from provlog.server.tree import TileCache, Tree
@@ -14,9 +15,12 @@ from provlog.server.witnessing.witness import AheadError, RejectedProofError, Wi
 class Claims:
     """The sizes above the database's that witnesses say they cosigned, by label."""
 
-    def __init__(self, log: Log, storage: Storage, settings: WitnessSettings) -> None:
+    def __init__(
+        self, log: Log, storage: Storage, guard: Guard, settings: WitnessSettings
+    ) -> None:
         self._log = log
         self._storage = storage
+        self._guard = guard
         self._settings = settings
         self._sizes: dict[str, int] = {}
 
@@ -54,4 +58,5 @@ class Claims:
             ends, policy = self._settings.endpoints, self._settings.policy
             objection = overruled(self._sizes, ends, policy, size)
         if objection is not None and log.halted is None:
-            log.halt(f"{objection}; {WAY_OUT}")
+            log.halt(f"{objection.reason}; {WAY_OUT}")
+            await objection.remember(self._guard, log.origin)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from provlog.server.announced import Announced, read_announced
 from provlog.server.errors import ConfigurationError, ForkError, describe
+from provlog.server.guard import Guard
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
 from provlog.server.storage.base import Head, LogRecord, Storage
@@ -25,6 +26,7 @@ from provlog.server.witnessing.folder import Lease
 from provlog.server.witnessing.judging import (
     WAY_OUT,
     Ground,
+    Objection,
     empty_note,
     inquire,
     own_trust,
@@ -74,12 +76,14 @@ class Witnessing:
         self,
         storage: Storage,
         keyring: Keyring,
+        guard: Guard,
         registry: CollectorRegistry,
         logs: Callable[[], Sequence[Log]],
         folders: WitnessFolders | None = None,
     ) -> None:
         self._storage = storage
         self._keyring = keyring
+        self._guard = guard
         self._logs = logs
         self._folders = folders
         self._figures = WitnessFigures(registry, logs)
@@ -142,9 +146,10 @@ class Witnessing:
             self._known[record.name] = dict(found.known)
             objection = found.objection
         if objection is not None:
-            raise ForkError(f"log {record.name}: {objection}; {WAY_OUT}")
+            await objection.remember(self._guard, record.origin)
+            raise ForkError(f"log {record.name}: {objection.reason}; {WAY_OUT}")
 
-    async def _published_objection(self, ground: Ground, name: str) -> str | None:
+    async def _published_objection(self, ground: Ground, name: str) -> Objection | None:
         """Return what the checkpoint that was published last proves, if anything."""
         path = self._folder() / f"{name}.checkpoint"
         try:
@@ -206,7 +211,8 @@ class Witnessing:
         path = state_path(self._folder(), name)
         kept = read_state(path, log.origin)
         known = self._known.pop(name, None) or ({} if kept is None else kept.sizes())
-        rounds = Rounds(log, self._storage, publication, self._figures, known)
+        storage, guard = self._storage, self._guard
+        rounds = Rounds(log, storage, guard, publication, self._figures, known)
         self._figures.asking[name] = rounds.witnesses, lambda: rounds.waiting
         keeper = StateKeeper(path, log.origin, rounds.witnesses)
         task = asyncio.create_task(rounds.run(keeper.keep))

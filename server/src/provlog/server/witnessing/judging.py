@@ -22,6 +22,8 @@ from provlog.merkle.policy import Policy
 from provlog.merkle.trust import ReplacedKey, Trust, verify_checkpoint
 from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.announced import Announced
+from provlog.server.errors import ServiceError
+from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.keyring import LogKeys
 from provlog.server.witnessing.calls import Calls, WitnessError
 from provlog.server.witnessing.settings import Endpoint, WitnessSettings
@@ -47,6 +49,32 @@ class Roots(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a log must not sign; `head` is the larger one that it is proved to have had.
+
+    A head that is proved was released, whatever the guard knows of it.
+    """
+
+    reason: str
+    head: ReleasedHead | None = None
+
+    async def remember(self, guard: Guard, origin: str) -> None:
+        """Record the head in the guard, so that nothing signs without the witness.
+
+        From here on `recover` says what is lost, too. Where that cannot be done, it is
+        logged: the witness still knows.
+        """
+        if self.head is None:
+            return
+        try:
+            known = await guard.read(origin)
+            if known is None or known.size < self.head.size:
+                await guard.replace(origin, known, self.head)
+        except (ServiceError, OSError) as error:
+            logger.error("log %s: the guard was not advanced: %s", origin, error)
+
+
+@dataclass(frozen=True, slots=True)
 class Ground:
     """What a log's database holds: `size` leaves, in a tree.
 
@@ -62,7 +90,7 @@ class Ground:
         """The log's origin."""
         return self.trust.origin
 
-    async def objection(self, who: str, note: bytes) -> str | None:
+    async def objection(self, who: str, note: bytes) -> Objection | None:
         """Return what a note proves against the database, None where it proves nothing.
 
         `who` shows it. What the log's own key did not sign proves nothing.
@@ -73,19 +101,20 @@ class Ground:
             return None
         point = signed.checkpoint
         if point.size > self.size:
-            return (
+            return Objection(
                 f"{who} holds a checkpoint of size {point.size} that the log's own key"
                 f" signed, and the database ends at size {self.size}: it is older than"
-                " what others have seen"
+                " what others have seen",
+                ReleasedHead(point.size, point.root),
             )
         if point.size and await self.tree.root(point.size) != point.root:
-            return (
+            return Objection(
                 f"{who} holds a checkpoint of size {point.size} that the log's own key"
                 " signed, and the stored tree of that size is another one"
             )
         return None
 
-    async def proven(self, calls: Calls, endpoint: Endpoint) -> str | None:
+    async def proven(self, calls: Calls, endpoint: Endpoint) -> Objection | None:
         """Return what a witness proves with the checkpoint it shows, None if nothing.
 
         Raises `WitnessError` where it shows none that can be read.
@@ -98,7 +127,7 @@ class Ground:
 
 def overruled(
     claims: Mapping[str, int], endpoints: Sequence[Endpoint], policy: Policy, size: int
-) -> str | None:
+) -> Objection | None:
     """Return why claims of larger sizes stop a log, None where they do not.
 
     `claims` are sizes by the label of the witness.
@@ -116,7 +145,7 @@ def overruled(
     if policy.satisfied_by(rest):
         return None
     said = ", ".join(f"{label!a}: {each}" for label, each in sorted(larger.items()))
-    return (
+    return Objection(
         f"so many witnesses say that they cosigned a larger size ({said}) than the"
         f" {size} of the database that the others cannot reach the quorum"
     )
@@ -172,7 +201,7 @@ class Inquiry:
     """
 
     known: Mapping[str, int]
-    objection: str | None = None
+    objection: Objection | None = None
 
 
 async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inquiry:
@@ -184,7 +213,7 @@ async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inq
     """
     async with Calls(min(START_SECONDS, settings.timeout)) as calls:
         known: dict[str, int] = {}
-        proofs: list[str] = []
+        proofs: list[Objection] = []
         tasks = [
             asyncio.create_task(_question(calls, each, ground, note, known, proofs))
             for each in settings.endpoints
@@ -193,12 +222,17 @@ async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inq
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    objection = proofs[0] if proofs else None
+    largest = sorted(proofs, key=_size_of)
+    objection = largest[-1] if largest else None
     if objection is None:
         policy, ends = settings.policy, settings.endpoints
         objection = overruled(known, ends, policy, ground.size)
     _warn(ground, known, objection is not None)
     return Inquiry(known, objection)
+
+
+def _size_of(objection: Objection) -> int:
+    return 0 if objection.head is None else objection.head.size
 
 
 async def _question(
@@ -207,7 +241,7 @@ async def _question(
     ground: Ground,
     note: bytes,
     known: dict[str, int],
-    proofs: list[str],
+    proofs: list[Objection],
 ) -> None:
     """Note which size a witness knows, and what it proves against the database."""
     body = AddCheckpoint(0, (), note).format()

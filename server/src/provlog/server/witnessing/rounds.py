@@ -18,7 +18,7 @@ from typing import Final
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.errors import MerkleError
 from provlog.server.errors import ServiceError, describe
-from provlog.server.guard import ReleasedHead
+from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
 from provlog.server.storage.base import Storage, StorageError
@@ -45,6 +45,7 @@ class Rounds:
         self,
         log: Log,
         storage: Storage,
+        guard: Guard,
         publication: Publication,
         figures: WitnessFigures,
         known: Mapping[str, int],
@@ -72,7 +73,7 @@ class Rounds:
         # Since when a newer head than the witnessed one has waited; None without one.
         self._behind: float | None = None
         self._renewed = -math.inf
-        self._claims = Claims(log, storage, settings)
+        self._claims = Claims(log, storage, guard, settings)
         # What kept us from going on, and from asking, last.
         self._trouble: str | None = None
         self._failure: str | None = None
