@@ -9,15 +9,9 @@ from provlog.client.comparing_places import Caller
 from provlog.client.comparing_run import Comparison, compare
 from provlog.merkle.trust import Trust
 from provlog.merkle.witness_messages import AddCheckpoint
-from support.lying_log import LyingLog, event, serving
+from support.comparers import grown
+from support.lying_log import LyingLog, serving
 from support.witnesses import ServedWitness, serve_witness
-
-
-def grown(log: LyingLog, name: str, count: int) -> LyingLog:
-    fork = log.fork()
-    for place in range(count):
-        fork.append(event(id=f"{name}{place}"))
-    return fork
 
 
 async def cosign(witness: ServedWitness, log: LyingLog) -> None:

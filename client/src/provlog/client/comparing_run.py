@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from provlog.client.comparing import Board, Head, Sighting
 from provlog.client.comparing_files import FileSource
+from provlog.client.comparing_mirrors import FolderMirror
 from provlog.client.comparing_places import MANY, Caller, Place, look
 from provlog.client.comparing_proofs import Connector, Unproved
 from provlog.client.errors import ClientError, printable
@@ -118,8 +119,10 @@ async def compare(
         connector = Connector(board, on_asked)
         for each in places:
             each.many = len(board.tops()) > MANY
-        await connector.connect([(each, _head(board, each)) for each in places])
-        await connector.convict_witnesses(places)
+        mirrors = [each.mirror for each in files if each.mirror is not None]
+        provers: list[Place | FolderMirror] = [*mirrors, *places]
+        await connector.connect([(each, _head(board, each)) for each in provers])
+        await connector.convict_witnesses(provers)
         return Comparison(board, sources, connector.unproved)
     finally:
         await asyncio.gather(*(each.close() for each in places))
@@ -179,6 +182,6 @@ def _add(board: Board, source: Source, sightings: Sequence[Sighting]) -> None:
     source.heads = list(heads.values())
 
 
-def _head(board: Board, place: Place) -> Head:
-    checkpoint = place.sighting.gossiped.signed.checkpoint
+def _head(board: Board, prover: Place | FolderMirror) -> Head:
+    checkpoint = prover.sighting.gossiped.signed.checkpoint
     return board.heads[checkpoint.size, checkpoint.root]
