@@ -205,8 +205,8 @@ class _Reader:
         return known
 
     def _receipt(self, body: JsonObject) -> Sighting:
-        leaf = _leaf(body["leaf"])
-        proof = parse_proof_unverified(_bytes(body["proof"]))
+        leaf = _leaf(body.get("leaf"))
+        proof = parse_proof_unverified(_bytes(body.get("proof")))
         return self._proved(leaf, proof.index, proof.hashes, proof.checkpoint)
 
     def _proved(
