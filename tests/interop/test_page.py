@@ -6,6 +6,7 @@ from pathlib import Path
 from support.interop import HOME
 
 PAGE = (HOME.parents[1] / "docs" / "interoperability.md").read_text()
+NOTES = HOME.parent / "support" / "interop_notes.py"
 GO_MOD = (HOME / "go" / "go.mod").read_text()
 DIRECT = (
     "golang.org/x/mod",
@@ -25,7 +26,8 @@ def test_the_page_names_the_versions_that_are_built() -> None:
 
 def test_the_page_has_the_differences_that_the_tests_have() -> None:
     documented = set(re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE, re.MULTILINE))
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
+    paths = [*Path(__file__).parent.glob("*.py"), NOTES]
+    tests = "".join(path.read_text() for path in paths)
     named = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)+)"', tests))
     assert documented <= named, documented - named
     differences = re.findall(r'Difference\(\s*"([a-z0-9-]+)"', tests)
