@@ -110,18 +110,19 @@ async def test_no_kill_ever_makes_two_cosigned_heads_conflict(tmp_path: Path) ->
     chance = random.Random(20)
     first = await asyncio.to_thread(Server.init, tmp_path)
     servers = [first, first.another()]
-    witnesses = [
-        await make_witness(tmp_path / f"w{n}", f"w{n}.example.com", first.log_key)
+    made = (
+        make_witness(tmp_path / f"w{n}", f"w{n}.example.com", first.log_key)
         for n in (1, 2, 3)
-    ]
+    )
+    witnesses = await asyncio.gather(*made)
     policy = policy_for(witnesses, 2)
     configure(first, policy)
     plain = f"log {first.log_key}\n".encode() + policy
     trust = Trust.from_policy(plain, first.origin)
     watcher, observer, sent = Watcher(servers, witnesses), Observer(first), 0
     try:
+        await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
         for server in servers:
-            await asyncio.to_thread(server.start)
             # The same address each time, so that everybody finds it again.
             server.listen = server.url.partition("://")[2]
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
@@ -240,8 +241,10 @@ async def test_one_dead_and_one_lying_witness_of_three_do_not_stop_publication(
                 sample = f'{answers}{{log="main",outcome="{outcome}",witness="{name}"}}'
                 assert figures[sample] > 0
             assert sum(any(each.startswith(answers) for each in p) for p in pages) == 1
-            size = 'provlog_witnessed_size{log="main"}'
-            while any(page[size] < 4 for page in pages):  # a look each quarter second
+            reached = 'provlog_witnessed_size{log="main"}'
+            while any(
+                page[reached] < 4 for page in pages
+            ):  # a look each quarter second
                 pages = [await asyncio.to_thread(metrics_of, server, n) for n in (0, 1)]
             _, said = await asyncio.to_thread(server.stop)
             assert "'w2'" in said
