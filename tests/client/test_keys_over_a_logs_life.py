@@ -11,7 +11,7 @@ from provlog.client.heads import Heads
 from provlog.client.log_keys import LogKeys
 from provlog.merkle.consistency import build_consistency
 from provlog.merkle.errors import InconsistencyError, MerkleError, ReplacedKeyError
-from provlog.merkle.trust import SignedCheckpoint, verify_checkpoint
+from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 from support.lying_log import event
 from support.rotating_logs import RotatingLog
 
@@ -87,6 +87,23 @@ class Life:
                 continue
             signed = await person.take(self.log.note())
             assert signed.log_key == self.log.newest().verifier()
+
+
+async def test_whoever_listens_later_is_told_what_was_followed_before() -> None:
+    life = Life()
+    life.change("rotate")
+    person = life.people[0]
+    await person.take(life.log.note())
+    told: list[Trust] = []
+
+    async def tell(trust: Trust, _: object) -> None:
+        told.append(trust)
+
+    person.keys.listen(tell)
+    for _ in range(2):
+        await person.keys.recall()
+    assert told == [person.keys.trust]
+    assert life.log.newest().verifier() in told[0].log_keys
 
 
 @settings(max_examples=50, deadline=None)
