@@ -155,8 +155,6 @@ async def newest_checkpoint(
     heads = Heads(trust, memory, reader.consistency, reader.inclusion)
     keys.remember_in(memory)
     keys.listen(heads.follow)
-    # The reader may have followed the log before.
-    await heads.follow(keys.trust)
     await keys.recall()
     await keys.look()
     signed = await reader.checkpoint()
