@@ -2,32 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from provlog.client.auditing_parts import parts
-from provlog.client.cli import cli
 from provlog.client.memory import FileMemory
-from provlog.merkle.tiles import parse_path
-from provlog.merkle.witness_messages import origin_hash
 from support.commands import verify_alone
+from support.comparers import PREFIX, Comparer, grown, mirror
 from support.cosigners import Cosigner
-from support.lying_log import ORIGIN, LyingLog, event, serving
+from support.lying_log import ORIGIN, LyingLog, serving
 from support.sites import serving_pages
-from support.tiled_logs import part_data
 
-PREFIX = f"/{origin_hash(ORIGIN)}/checkpoint"
 TOKEN = "plt_a_b"
-
-
-def grown(log: LyingLog, name: str, count: int) -> LyingLog:
-    """Return a log of the same key with more entries."""
-    fork = log.fork()
-    for place in range(count):
-        fork.append(event(id=f"{name}{place}"))
-    return fork
 
 
 @pytest.fixture
@@ -35,57 +20,13 @@ def log() -> LyingLog:
     return grown(LyingLog(), "e", 5)
 
 
-class User:
-    """Somebody who compares, and what that keeps."""
-
-    def __init__(self, folder: Path, log: LyingLog) -> None:
-        self.folder, self.log = folder, log
-        self.state = folder / "state"
-
-    def compare(self, *arguments: str | Path, key: str | None = None) -> Result:
-        environment = {
-            "XDG_CONFIG_HOME": str(self.folder),
-            "PROVLOG_STATE": str(self.state),
-            "PROVLOG_PATIENCE": "0",
-            "PROVLOG_LOG_KEY": self.log.vkey if key is None else key,
-        }
-        call = ["compare", *map(str, arguments)]
-        return CliRunner().invoke(cli, call, env=environment)
-
-    def told(self, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
-        done = self.compare(*arguments, "--json")
-        assert done.stdout, done.output
-        return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()]
-
-    def evidence(self) -> list[Path]:
-        return sorted(self.state.rglob("*.inconsistency.json"))
-
-    def receipts(self, log: LyingLog, name: str, *indexes: int, size: int = 0) -> Path:
-        folder = self.folder / name
-        folder.mkdir()
-        for index in indexes:
-            receipt = log.receipt(index, size or index + 1)
-            (folder / f"{index}.receipt.json").write_text(json.dumps(receipt))
-        return folder
-
-
 @pytest.fixture
-def user(tmp_path: Path, log: LyingLog) -> User:
-    return User(tmp_path, log)
-
-
-def mirror(log: LyingLog, base: str = "") -> dict[str, bytes | int]:
-    """Return the files of a static mirror of a log."""
-    pages: dict[str, bytes | int] = {f"{base}/checkpoint": log.note()}
-    for part in parts(len(log.leaves)):
-        data = part_data(log.leaves, parse_path(part.path()))
-        assert data is not None
-        pages[f"{base}/{part.path()}"] = data
-    return pages
+def user(tmp_path: Path, log: LyingLog) -> Comparer:
+    return Comparer(tmp_path, log)
 
 
 def test_a_log_and_what_others_saw_of_it_are_one_history(
-    user: User, log: LyingLog
+    user: Comparer, log: LyingLog
 ) -> None:
     receipts = user.receipts(log, "receipts", 1, 2, 4)
     monitor = {PREFIX: log.note(3)}
@@ -104,7 +45,7 @@ def test_a_log_and_what_others_saw_of_it_are_one_history(
 
 @pytest.mark.parametrize("size", [3, 4, 6])
 def test_a_split_view_is_proved_to_anybody_without_network(
-    user: User, log: LyingLog, size: int
+    user: Comparer, log: LyingLog, size: int
 ) -> None:
     other = grown(LyingLog(), "x", 7)
     with serving(log) as served, serving_pages({PREFIX: other.note(size)}) as site:
@@ -119,7 +60,9 @@ def test_a_split_view_is_proved_to_anybody_without_network(
     assert f"said, and not signed: {site.url} showed the one of {size}" in judged.stdout
 
 
-def test_a_static_mirror_proves_what_the_log_would(user: User, log: LyingLog) -> None:
+def test_a_static_mirror_proves_what_the_log_would(
+    user: Comparer, log: LyingLog
+) -> None:
     receipts = user.receipts(log, "receipts", 1, 3)
     with serving_pages(mirror(log)) as site:
         code, said = user.told(site.url, receipts)
@@ -127,7 +70,7 @@ def test_a_static_mirror_proves_what_the_log_would(user: User, log: LyingLog) ->
 
 
 @pytest.mark.parametrize("size", [3, 4])
-def test_a_static_mirror_convicts(user: User, log: LyingLog, size: int) -> None:
+def test_a_static_mirror_convicts(user: Comparer, log: LyingLog, size: int) -> None:
     # Where the smaller size is a power of two the tiles have to show the leaf.
     receipts = user.receipts(grown(LyingLog(), "x", 3), "receipts", size - 1)
     with serving_pages(mirror(log, "/mirrors/acme")) as site:
@@ -137,8 +80,36 @@ def test_a_static_mirror_convicts(user: User, log: LyingLog, size: int) -> None:
     assert "CONVICTED" in verify_alone(log.vkey, path).stdout
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_mirror_in_a_folder_proves_without_any_network(
+    user: Comparer, log: LyingLog, full: bool
+) -> None:
+    folder = user.folder / "mirror"
+    for name, page in mirror(log).items():
+        assert isinstance(page, bytes)
+        path = folder / name.strip("/").removesuffix(".p/6" if full else "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A log that grew may have only the full form of a tile.
+        path.write_bytes(page + bytes(250 * 32) if full and "tile/0" in name else page)
+    ours = user.receipts(log, "ours", 1, 4)
+    fine = user.compare("--offline", folder, ours)
+    assert fine.exit_code == 0, fine.output
+    theirs = user.receipts(grown(LyingLog(), "x", 3), "theirs", 3)
+    caught = user.compare("--offline", folder, theirs)
+    assert "SPLIT VIEW" in caught.stderr, caught.output
+    [path] = user.evidence()
+    assert "CONVICTED" in verify_alone(log.vkey, path).stdout
+    for tile in folder.glob("tile/0/*"):
+        if tile.is_file():
+            tile.write_bytes(bytes(256 * 32))
+        else:
+            tile.joinpath("6").write_bytes(bytes(6 * 32))
+    flipped = user.compare("--offline", folder, ours)
+    assert (flipped.exit_code, len(user.evidence())) == (3, 1)
+
+
 def test_what_nobody_who_answers_can_prove_is_not_compared(
-    user: User, log: LyingLog
+    user: Comparer, log: LyingLog
 ) -> None:
     ahead = {PREFIX: grown(log, "y", 4).note()}
     with serving_pages(mirror(log)) as site, serving_pages(ahead) as monitor:
@@ -150,7 +121,7 @@ def test_what_nobody_who_answers_can_prove_is_not_compared(
     assert user.evidence() == []
 
 
-def test_many_receipts_share_tiles(user: User, log: LyingLog) -> None:
+def test_many_receipts_share_tiles(user: Comparer, log: LyingLog) -> None:
     longer = grown(log, "m", 60)
     receipts = user.receipts(longer, "many", *range(1, 60, 2))
     with serving(longer) as served:
@@ -160,18 +131,19 @@ def test_many_receipts_share_tiles(user: User, log: LyingLog) -> None:
     assert asked == ["GET tile/0/000.p/66"]
 
 
+@pytest.mark.parametrize("tile", [bytes(66 * 32), bytes(32), b"", b"x" * 8192, None])
 def test_tiles_that_are_wrong_accuse_nobody_whose_proofs_are_right(
-    user: User, log: LyingLog
+    user: Comparer, log: LyingLog, tile: bytes | None
 ) -> None:
     longer = grown(log, "m", 60)
-    longer.tampered["tile/0/000.p/66"] = bytes(66 * 32)
+    longer.tampered["tile/0/000.p/66"] = longer.tampered["tile/0/000"] = tile
     receipts = user.receipts(longer, "many", *range(1, 60, 2))
     with serving(longer) as served:
         code, said = user.told("--url", served.url, receipts)
     assert (code, said[-1]["verdict"]) == (0, "consistent")
 
 
-def test_the_token_goes_to_the_log_alone(user: User, log: LyingLog) -> None:
+def test_the_token_goes_to_the_log_alone(user: Comparer, log: LyingLog) -> None:
     with serving(log) as served, serving_pages({PREFIX: log.note(3)}) as site:
         done = user.compare("--url", served.url, "--token", TOKEN, site.url)
         own = {each.headers.get("Authorization") for each in log.requests}
@@ -186,7 +158,7 @@ def test_the_token_goes_to_the_log_alone(user: User, log: LyingLog) -> None:
 
 
 def test_a_place_that_wants_a_token_is_told_from_one_that_is_away(
-    user: User, log: LyingLog
+    user: Comparer, log: LyingLog
 ) -> None:
     pages: dict[str, bytes | int] = {"/checkpoint": 401, "/there/checkpoint": 302}
     with serving(log) as served, serving_pages(pages) as site:
@@ -204,7 +176,7 @@ def test_a_place_that_wants_a_token_is_told_from_one_that_is_away(
     "page", [b"<html>", b"", b"\xff" * 1000, b"a\n1\nb\n", b"x" * (2 << 20)]
 )
 def test_a_page_that_is_no_checkpoint_is_refused_and_stops_nothing(
-    user: User, log: LyingLog, page: bytes
+    user: Comparer, log: LyingLog, page: bytes
 ) -> None:
     with serving(log) as served, serving_pages({"/checkpoint": page}) as site:
         code, said = user.told("--url", served.url, site.url)
@@ -214,7 +186,7 @@ def test_a_page_that_is_no_checkpoint_is_refused_and_stops_nothing(
 
 
 def test_a_note_that_the_log_did_not_sign_convicts_nobody(
-    user: User, log: LyingLog
+    user: Comparer, log: LyingLog
 ) -> None:
     forged = grown(LyingLog(seed=bytes(32)), "x", 2)
     forged.key = LyingLog(seed=bytes(32)).key
@@ -223,7 +195,7 @@ def test_a_note_that_the_log_did_not_sign_convicts_nobody(
     assert (code, said[-1]["verdict"], said[-1]["splits"]) == (1, "refused", 0)
 
 
-def test_a_log_that_was_rolled_back_owes_a_proof(user: User, log: LyingLog) -> None:
+def test_a_log_that_was_rolled_back_owes_a_proof(user: Comparer, log: LyingLog) -> None:
     receipts = user.receipts(grown(log, "y", 4), "receipts", 8)
     with serving(log) as served:
         shown = user.compare("--url", served.url, receipts)
@@ -237,7 +209,7 @@ def test_a_log_that_was_rolled_back_owes_a_proof(user: User, log: LyingLog) -> N
     assert "nothing in the file shows" in judged.stdout
 
 
-def test_a_log_restored_and_grown_anew_is_caught(user: User, log: LyingLog) -> None:
+def test_a_log_restored_and_grown_anew_is_caught(user: Comparer, log: LyingLog) -> None:
     before, after = grown(log, "old", 3), grown(log, "new", 6)
     receipts = user.receipts(before, "receipts", 7, 8)
     with serving(after) as served:
@@ -246,7 +218,7 @@ def test_a_log_restored_and_grown_anew_is_caught(user: User, log: LyingLog) -> N
     assert "CONVICTED" in verify_alone(log.vkey, user.evidence()[0]).stdout
 
 
-def test_offline_asks_nobody(user: User, log: LyingLog) -> None:
+def test_offline_asks_nobody(user: Comparer, log: LyingLog) -> None:
     receipts = user.receipts(log, "receipts", 1, 2, 3, 4)
     with serving(log) as served:
         done = user.compare("--url", served.url, "--offline", receipts)
@@ -255,7 +227,9 @@ def test_offline_asks_nobody(user: User, log: LyingLog) -> None:
     assert both.exit_code == 2
 
 
-def test_two_folders_of_receipts_prove_a_split_alone(user: User, log: LyingLog) -> None:
+def test_two_folders_of_receipts_prove_a_split_alone(
+    user: Comparer, log: LyingLog
+) -> None:
     # The log gave two people two entries 6, in trees of 8 and 9 leaves.
     ours = user.receipts(grown(log, "a", 2), "ours", 6, size=8)
     theirs = user.receipts(grown(log, "b", 3), "theirs", 6, size=9)
@@ -268,7 +242,7 @@ def test_two_folders_of_receipts_prove_a_split_alone(user: User, log: LyingLog) 
 
 
 def test_what_a_client_remembers_and_kept_can_be_compared(
-    user: User, log: LyingLog, tmp_path: Path
+    user: Comparer, log: LyingLog, tmp_path: Path
 ) -> None:
     memory = FileMemory(tmp_path / "other")
     assert memory.replace(ORIGIN, log.vkey, None, log.note(4))
@@ -283,7 +257,7 @@ W2 = Cosigner.mldsa("w2.example", 2)
 
 
 def test_witnesses_that_cosigned_both_are_named(
-    user: User, log: LyingLog, tmp_path: Path
+    user: Comparer, log: LyingLog, tmp_path: Path
 ) -> None:
     other = grown(LyingLog(), "x", 7)
     policy = tmp_path / "policy"
@@ -309,8 +283,40 @@ def test_witnesses_that_cosigned_both_are_named(
     assert {witness["older"], witness["newer"]} == {1_700_000_000, 1_800_000_000}
 
 
+def test_cosignatures_of_one_head_from_several_places_are_joined(
+    user: Comparer, log: LyingLog, tmp_path: Path
+) -> None:
+    other = grown(LyingLog(), "x", 7)
+    policy = tmp_path / "policy"
+    policy.write_text(
+        f"log {log.vkey}\nwitness one {W1.key.vkey()}\nwitness two {W2.key.vkey()}\n"
+        "quorum none\n"
+    )
+    with (
+        serving_pages({PREFIX: W1.cosign(log.note(6))}) as one,
+        serving_pages({PREFIX: W2.cosign(log.note(6))}) as two,
+        serving_pages({PREFIX: W2.cosign(other.note(6))}) as three,
+    ):
+        code, said = user.told("--policy", policy, one.url, two.url, three.url)
+    assert (code, said[-2]["witnesses"]) == (1, ["two"])
+    judged = verify_alone(log.vkey, "--policy", policy, user.evidence()[0])
+    assert "witness two cosigned both" in judged.stdout
+
+
+def test_a_place_that_is_away_leaves_the_rest_compared_and_is_told(
+    user: Comparer, log: LyingLog
+) -> None:
+    receipts = user.receipts(log, "receipts", 2, 4)
+    with serving(log) as served:
+        away = "http://127.0.0.1:9"
+        code, said = user.told("--url", served.url, away, receipts)
+    assert (code, said[-1]["verdict"]) == (3, "not compared")
+    assert "no connection" in said[1]["trouble"]
+    assert {said[0]["state"], said[2]["state"]} == {"consistent"}
+
+
 def test_a_false_cosignature_hides_nothing(
-    user: User, log: LyingLog, tmp_path: Path
+    user: Comparer, log: LyingLog, tmp_path: Path
 ) -> None:
     policy = tmp_path / "policy"
     policy.write_text(f"log {log.vkey}\nwitness one {W1.key.vkey()}\nquorum one\n")
@@ -325,7 +331,14 @@ def test_a_false_cosignature_hides_nothing(
     assert said[1]["forged"] == ["one"]
 
 
-def test_mistakes_in_the_call_are_told(user: User, log: LyingLog) -> None:
+def test_one_checkpoint_alone_is_no_comparison(user: Comparer, log: LyingLog) -> None:
+    with serving(log) as served:
+        done = user.compare("--url", served.url)
+    assert done.exit_code == 3
+    assert "nothing to hold against anything" in done.stderr
+
+
+def test_mistakes_in_the_call_are_told(user: Comparer, log: LyingLog) -> None:
     assert user.compare().exit_code == 2
     assert user.compare(user.folder / "none").exit_code == 2
     empty = user.folder / "empty"

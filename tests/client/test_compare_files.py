@@ -1,6 +1,8 @@
 """What files show of a log: every form that is kept, and files of liars."""
 
+import contextlib
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ from provlog.client import AsyncClient, VolatileMemory
 from provlog.client.comparing import Board
 from provlog.client.comparing_files import FileSource, read_source
 from provlog.client.errors import UsageError
+from provlog.client.evidence import judge_evidence
 from provlog.client.outbox.delivery import stored_receipt
 from provlog.client.outbox.items import Settled, event_item
 from provlog.client.outbox.spool import Spool
 from provlog.merkle.encoding import JsonValue, encode_base64
+from provlog.merkle.errors import MerkleError
 from provlog.merkle.proof_file import format_proof
 from support.forks import ORIGIN, TRUST, Fork, signed
 from support.lying_log import LyingLog, Served, event
@@ -130,6 +134,7 @@ def test_a_folder_is_read_as_far_as_it_is_true(tmp_path: Path) -> None:
         b'{"checkpoint":null,"results":[]}',
         b'{"checkpoint":"","results":{}}',
         b'{"announcements":[1]}',
+        b'{"announcements":[{}]}',
         b'{"older":1,"newer":2}',
         b'{"note":1}',
         b"c2sp.org/tlog-proof@v1\n",
@@ -165,6 +170,50 @@ def test_a_flipped_byte_convicts_nobody(
         board.add("altered", each)
     board.settle()
     assert board.splits == []
+
+
+JUNK: list[JsonValue] = [None, True, 0, -1, 2**70, 1.5, "", "x", [], {}, "A" * 44]
+
+
+def mutant(value: JsonValue, chance: random.Random) -> JsonValue:
+    """Return a value of the same kind with some parts replaced or left out."""
+    if chance.random() < 0.2:
+        return chance.choice(JUNK)
+    if isinstance(value, dict):
+        kept = {n: e for n, e in value.items() if chance.random() > 0.05}
+        return {
+            name: mutant(each, chance) if chance.random() < 0.4 else each
+            for name, each in kept.items()
+        }
+    if isinstance(value, list):
+        return [mutant(e, chance) if chance.random() < 0.4 else e for e in value]
+    if isinstance(value, str) and value:
+        place = chance.randrange(len(value))
+        return value[:place] + chance.choice("A= \n+—0") + value[place + 1 :]
+    return value
+
+
+@settings(max_examples=60, deadline=None)
+@given(chance=st.randoms(use_true_random=False))
+def test_no_altered_file_does_more_than_be_refused(
+    chance: random.Random, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    receipt = FORK.receipt(4, 7)
+    whole: list[JsonValue] = [
+        receipt,
+        {"announcements": [receipt]},
+        evidence(),
+        batch(FORK, 8, 2, 3),
+        {"note": FORK.note(5).decode()},
+    ]
+    folder = tmp_path_factory.getbasetemp()
+    for _ in range(5):
+        data = json.dumps(mutant(chance.choice(whole), chance)).encode()
+        found = read(folder, data, "mutant")
+        for each in found.sightings:
+            Board().add("mutant", each)
+        with contextlib.suppress(MerkleError):
+            judge_evidence(data, TRUST)
 
 
 def test_bounds_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

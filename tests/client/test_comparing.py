@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from provlog.client import comparing
 from provlog.client.comparing import Board, Split
-from provlog.client.comparing_proofs import Connector
+from provlog.client.comparing_proofs import AT_ONCE, MAX_FAILURES, Connector
 from provlog.client.comparing_run import Comparison
 from provlog.client.cosigned import GossipedCheckpoint, verify_gossip
 from provlog.client.errors import RefusedError, UnavailableError
@@ -268,3 +268,30 @@ def _gossip(note: bytes) -> GossipedCheckpoint:
 def _judge(split: Split, trust: Trust) -> Conviction:
     data = json.dumps(split.evidence(ORIGIN).to_json()).encode()
     return verify_evidence(data, trust)
+
+
+async def test_a_place_that_proves_nothing_is_not_asked_for_ever() -> None:
+    asked = 0
+
+    class Counting(_Without):
+        async def consistency(
+            self, older: int, newer: int, *, direct: bool = False
+        ) -> tuple[bytes, ...]:
+            nonlocal asked
+            asked += 1
+            raise ProofError("no such path")
+
+    counting = Counting(Fork.of("a", 60, 60).leaves, "witness")
+    counting.is_log = False
+    shown = [(Fork.of("a", 60, 60), size, ()) for size in range(2, 59)]
+    found = await held(shown, [counting])
+    assert found.verdict == "not compared"
+    assert asked <= 2 * AT_ONCE + MAX_FAILURES
+
+
+async def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provlog.client.comparing_proofs.MAX_SECONDS", -1.0)
+    fork = Fork.of("a", 0, 9)
+    found = await held([(fork, 4, ())], [fork])
+    assert (fork.asked, found.verdict) == (0, "not compared")
+    assert "seconds were over" in found.unproved[0].reason

@@ -278,6 +278,28 @@ def test_bursts_are_counted_for_each_key_and_what_meets_the_rest() -> None:
     assert not watched.judge(entry({}))[0].judged
 
 
+def test_what_cannot_be_judged_is_not_counted() -> None:
+    watched = rules('ticket_missing = true\nburst = {count = 2, within = "10m"}')
+    hidden = entry({"context": {"ticket": "T"}}, withheld=["context"])
+    assert not watched.judge(hidden)[0].judged
+    assert watched.judge(grant(1)) == []
+    assert watched.judge(grant(2))[0].judged
+
+
+def test_an_entry_that_is_judged_again_is_not_counted_twice() -> None:
+    watched = rules('burst = {count = 2, within = "10m"}')
+    assert [bool(watched.judge(grant(0))) for _ in range(3)] == [False] * 3
+    # And what was found is found again.
+    assert [bool(watched.judge(grant(1))) for _ in range(3)] == [True] * 3
+
+
+def test_what_is_opened_later_is_judged_anew() -> None:
+    watched = rules("ticket_missing = true")
+    members: dict[str, JsonValue] = {"context": {"ticket": "T"}}
+    assert not watched.judge(entry(members, withheld=["context"]))[0].judged
+    assert watched.judge(entry(members)) == []
+
+
 def test_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembering, "MAX_COUNTERS", 5)
     watched = rules('burst = {count = 2, within = "10m", by = "actor"}')

@@ -45,6 +45,7 @@ GOOD = '[[rule]]\nname = "r"\ntypes = ["role.assign"]\n'
         (GOOD + "late = 5", "rule r: late: a span"),
         (GOOD + 'burst = {count = 1, within = "1m"}', "count is a number from 2"),
         (GOOD + 'burst = {count = true, within = "1m"}', "count is a number from 2"),
+        (GOOD + 'burst = {count = 5.0, within = "1m"}', "count is a number from 2"),
         (GOOD + "burst = {count = 5}", "rule r: burst: a table with count, within"),
         (GOOD + 'reenabled = {after = "1d", unseen = "x"}', "rule r: reenabled: one"),
         (GOOD + "outside = {}", "days, hours or both"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from provlog.client.comparing import Sighting
+from provlog.client.comparing_mirrors import FolderMirror, find_mirror
 from provlog.client.cosigned import GossipedCheckpoint, verify_gossip
 from provlog.client.differences import parse_hash
 from provlog.client.errors import UsageError, printable
@@ -54,7 +55,7 @@ class FileSource:
 
     `others` counts what is of other logs, which only a folder may hold. `recorded` is
     when the log recorded the newest entry in it (Unix milliseconds): it signed no
-    sooner.
+    sooner. `mirror` is what can prove something, where it is a static mirror's folder.
     """
 
     place: str
@@ -62,6 +63,7 @@ class FileSource:
     refused: list[str] = field(default_factory=list)
     others: int = 0
     recorded: int | None = None
+    mirror: FolderMirror | None = None
 
 
 def read_source(
@@ -90,6 +92,7 @@ def read_source(
         _add(found, reader, each.name, _read(each), alone=False)
         on_read(1)
     found.recorded = reader.recorded()
+    found.mirror = find_mirror(path, trust)
     return found
 
 
@@ -202,8 +205,8 @@ class _Reader:
         return known
 
     def _receipt(self, body: JsonObject) -> Sighting:
-        leaf = _leaf(body["leaf"])
-        proof = parse_proof_unverified(_bytes(body["proof"]))
+        leaf = _leaf(body.get("leaf"))
+        proof = parse_proof_unverified(_bytes(body.get("proof")))
         return self._proved(leaf, proof.index, proof.hashes, proof.checkpoint)
 
     def _proved(

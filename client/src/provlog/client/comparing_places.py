@@ -6,10 +6,11 @@ tlog-witness). A token goes to the log's own server and nowhere else.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from provlog.client.comparing import Sighting
-from provlog.client.cosigned import verify_gossip
+from provlog.client.cosigned import GossipedCheckpoint, verify_gossip
 from provlog.client.errors import (
     ClientError,
     RefusedError,
@@ -18,10 +19,11 @@ from provlog.client.errors import (
     printable,
 )
 from provlog.client.fetching import LogReader
-from provlog.client.memory import LeafPath
+from provlog.client.memory import LeafPath, Memory, VolatileMemory
 from provlog.client.tile_proofs import TileProofs
 from provlog.client.transport import Transport
 from provlog.merkle.errors import MalformedError, MerkleError
+from provlog.merkle.policy import Policy
 from provlog.merkle.trust import Trust
 from provlog.merkle.witness_messages import origin_hash
 
@@ -36,10 +38,14 @@ _CHECKPOINT: Final = "/checkpoint"
 class Caller:
     """How places are asked: whose token, how long, and what is asked about.
 
-    `log_url` is the log's own, as far as it is known: the token is sent there alone.
+    `given` is the trust that the user was given, `trust` what it is known to have led
+    to. `log_url` is the log's own, as far as it is known: the token is sent there
+    alone, and what is announced there is remembered in `memory`.
     """
 
+    given: Trust
     trust: Trust
+    memory: Memory
     log: str
     log_url: str | None
     token: str | None
@@ -83,6 +89,11 @@ class Place:
                 raise
             return path
         return LeafPath(index, claimed.leaf_hash, claimed.hashes)
+
+    @property
+    def keys(self) -> Trust:
+        """The log's keys, with those that it announced here."""
+        return self._reader.keys.trust
 
     async def close(self) -> None:
         """Close all connections."""
@@ -129,14 +140,23 @@ async def _look_at(base: str, url: str, caller: Caller) -> Place:
     token = caller.token if is_log else None
     transport = Transport(base, None, token, caller.patience, insecure=caller.insecure)
     # Whoever cosigned: what a place answers is held against its log's signature.
-    reader = LogReader(transport, replace(caller.trust, policy=None), _ATTEMPT_SECONDS)
+    known = caller.given if is_log else caller.trust
+    reader = LogReader(transport, replace(known, policy=None), _ATTEMPT_SECONDS)
+    # What others serve as announcements is believed as far as it goes, and not kept.
+    reader.keys.remember_in(caller.memory, None if is_log else VolatileMemory())
     try:
+        await reader.keys.recall()
         note = await reader.checkpoint_unverified()
-        sighting = Sighting(verify_gossip(note, caller.trust))
+        read = partial(_read, note, caller.trust.policy)
+        sighting = Sighting(await reader.keys.believe(read))
     except BaseException:
         await reader.close()
         raise
     return Place(url, reader, sighting, is_log=is_log)
+
+
+def _read(note: bytes, policy: Policy | None, trust: Trust) -> GossipedCheckpoint:
+    return verify_gossip(note, replace(trust, policy=policy))
 
 
 def _is_log(base: str, caller: Caller) -> bool:

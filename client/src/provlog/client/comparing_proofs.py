@@ -7,8 +7,11 @@ nothing, is no proof of anything.
 """
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 from provlog.client.answers import prefix_roots
@@ -23,6 +26,16 @@ MAX_ASKED: Final = 20_000
 """Proofs that one comparison asks for, all in all."""
 
 AT_ONCE: Final = 8
+
+MAX_SECONDS: Final = 900.0
+"""How long one comparison asks for proofs; then what is left is not compared."""
+
+MAX_FAILURES: Final = 3
+"""So many answers in a row without a proof, beyond those asked at once, and a place is
+asked no more."""
+
+MAX_PAIRS: Final = 50
+"""For how many pairs of heads it is found out whether a witness cosigned a split."""
 
 
 class Prover(Protocol):
@@ -74,8 +87,10 @@ class Connector:
     ) -> None:
         self._board = board
         self._on_asked = on_asked
-        self._asked = 0
         self._gate = asyncio.Semaphore(AT_ONCE)
+        self._asked = 0
+        self._until = time.monotonic() + MAX_SECONDS
+        self._failures: Counter[str] = Counter()
         self._unproved: dict[Head, Unproved] = {}
 
     @property
@@ -120,13 +135,15 @@ class Connector:
 
     async def _ask(self, prover: Prover, older: Head, newer: Head) -> None:
         async with self._gate:
-            if self._asked >= MAX_ASKED:
-                reason = f"more than {MAX_ASKED} proofs would have to be asked for"
+            reason = self._excuse(prover)
+            if reason is not None:
                 self._leave(older, newer, reason, owed=False)
                 return
             self._asked += 1
+            self._failures[prover.place] += 1
             try:
                 await self._resolve(prover, older, newer)
+                self._failures[prover.place] = 0
             except ClientError as error:
                 # A token that does not reach it, a redirect: nothing about the log.
                 self._leave(older, newer, f"{prover.place}: {error}", owed=False)
@@ -134,6 +151,20 @@ class Connector:
                 reason = f"{prover.place} does not prove it: {error}"
                 self._leave(older, newer, reason, owed=prover.is_log)
             self._on_asked(1)
+
+    def _excuse(self, prover: Prover) -> str | None:
+        """Return why a prover is not asked any more, None if it is.
+
+        A witness has no proofs, and a liar may take all the time there is: neither is
+        asked ten thousand times.
+        """
+        if self._asked >= MAX_ASKED:
+            return f"more than {MAX_ASKED} proofs would have to be asked for"
+        if time.monotonic() > self._until:
+            return f"not asked: {MAX_SECONDS:.0f} seconds were over"
+        if self._failures[prover.place] >= MAX_FAILURES + AT_ONCE:
+            return f"{prover.place} proved nothing when it was asked"
+        return None
 
     async def _resolve(self, prover: Prover, older: Head, newer: Head) -> None:
         split = await _compare(prover, older, newer)
@@ -154,10 +185,12 @@ class Connector:
         ones behind either.
         """
         known = {key for each in self._board.splits for key in each.witnesses()}
-        for older, newer in list(_cosigned_by_one(self._board)):
+        for older, newer in islice(list(_cosigned_by_one(self._board)), MAX_PAIRS):
             if older.cosignatures.keys() & newer.cosignatures.keys() <= known:
                 continue
             for prover in provers:
+                if self._excuse(prover) is not None:
+                    continue
                 try:
                     split = await _compare(prover, older, newer)
                 except (ClientError, MerkleError):

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from provlog.client.comparing import Board, Head, Sighting
 from provlog.client.comparing_files import FileSource
+from provlog.client.comparing_mirrors import FolderMirror
 from provlog.client.comparing_places import MANY, Caller, Place, look
 from provlog.client.comparing_proofs import Connector, Unproved
 from provlog.client.errors import ClientError, printable
 from provlog.merkle.errors import MerkleError
+from provlog.merkle.trust import Trust
 
 Verdict = Literal["split", "not proved", "refused", "not compared", "consistent"]
 
@@ -62,6 +64,11 @@ class Comparison:
         return [each for each in self.board.tops()[1:] if each not in split]
 
     @property
+    def is_alone(self) -> bool:
+        """Whether there is one checkpoint of one source at most: nothing to compare."""
+        return sum(len(each.heads) for each in self.sources) < 2
+
+    @property
     def verdict(self) -> Verdict:
         """The worst of what was found."""
         if self.board.splits:
@@ -70,9 +77,8 @@ class Comparison:
             return "not proved"
         if any(each.refused for each in self.sources):
             return "refused"
-        alone = sum(len(each.heads) for each in self.sources) < 2
         troubled = any(each.trouble for each in self.sources)
-        if alone or troubled or self.unconnected:
+        if self.is_alone or troubled or self.unconnected:
             return "not compared"
         return "consistent"
 
@@ -87,18 +93,20 @@ class Comparison:
 
 async def compare(
     urls: Sequence[str],
-    files: Sequence[FileSource],
+    read: Callable[[Trust], Sequence[FileSource]],
     caller: Caller,
     on_asked: Callable[[int], None] = lambda _: None,
 ) -> Comparison:
     """Return what places and files show of one log, held against each other.
 
     A place that cannot be reached, or shows something else, is told in its source and
-    stops nothing.
+    stops nothing. `read` returns what files show, under the newest of the log's keys
+    that any place announced.
     """
-    looked = await asyncio.gather(*(_look(url, caller) for url in urls))
+    looked, trust = await _look_at_all(urls, caller)
     places = [each for each, _ in looked if each is not None]
     try:
+        files = await asyncio.to_thread(read, trust)
         board = Board()
         sources = [source for _, source in looked]
         for place, source in looked:
@@ -111,11 +119,33 @@ async def compare(
         connector = Connector(board, on_asked)
         for each in places:
             each.many = len(board.tops()) > MANY
-        await connector.connect([(each, _head(board, each)) for each in places])
-        await connector.convict_witnesses(places)
+        mirrors = [each.mirror for each in files if each.mirror is not None]
+        provers: list[Place | FolderMirror] = [*mirrors, *places]
+        await connector.connect([(each, _head(board, each)) for each in provers])
+        await connector.convict_witnesses(provers)
         return Comparison(board, sources, connector.unproved)
     finally:
         await asyncio.gather(*(each.close() for each in places))
+
+
+async def _look_at_all(
+    urls: Sequence[str], caller: Caller
+) -> tuple[list[tuple[Place | None, Source]], Trust]:
+    """Look at all places; anew at some, where others announced further keys."""
+    looked = await asyncio.gather(*(_look(url, caller) for url in urls))
+    keys = [place.keys for place, _ in looked if place is not None]
+    newest = max(keys, key=lambda each: len(each.log_keys), default=caller.trust)
+    trust = replace(newest, policy=caller.trust.policy)
+    if len(trust.log_keys) <= len(caller.trust.log_keys):
+        return looked, caller.trust
+    knowing = replace(caller, trust=trust)
+    again = [
+        _look(url, knowing)
+        for url, (_, source) in zip(urls, looked, strict=True)
+        if source.refused
+    ]
+    further = iter(await asyncio.gather(*again))
+    return [next(further) if each[1].refused else each for each in looked], trust
 
 
 async def _look(url: str, caller: Caller) -> tuple[Place | None, Source]:
@@ -125,7 +155,8 @@ async def _look(url: str, caller: Caller) -> tuple[Place | None, Source]:
     except ClientError as error:
         source.trouble = printable(str(error))
     except MerkleError as error:
-        source.refused.append(printable(str(error)))
+        notes = getattr(error, "__notes__", ())
+        source.refused += [printable(str(each)) for each in (error, *notes)]
     return None, source
 
 
@@ -151,6 +182,6 @@ def _add(board: Board, source: Source, sightings: Sequence[Sighting]) -> None:
     source.heads = list(heads.values())
 
 
-def _head(board: Board, place: Place) -> Head:
-    checkpoint = place.sighting.gossiped.signed.checkpoint
+def _head(board: Board, prover: Place | FolderMirror) -> Head:
+    checkpoint = prover.sighting.gossiped.signed.checkpoint
     return board.heads[checkpoint.size, checkpoint.root]

@@ -6,11 +6,11 @@ is only said to be one. No I/O.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from provlog.merkle.cosignatures import verify_cosignature
 from provlog.merkle.encoding import JsonValue
-from provlog.merkle.errors import MalformedError, SignatureError
+from provlog.merkle.errors import FrozenError, MalformedError, SignatureError
 from provlog.merkle.notes import parse_note_unverified
 from provlog.merkle.policy import Policy, PolicyWitness
 from provlog.merkle.trust import (
@@ -32,6 +32,11 @@ class GossipedCheckpoint:
     signed: SignedCheckpoint
     cosignatures: tuple[Cosignature, ...]
     forged: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> SignedCheckpoint:
+        """What the log signed."""
+        return self.signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,17 @@ class ConvictedWitness:
 def verify_gossip(note: bytes, trust: Trust) -> GossipedCheckpoint:
     """Return the checkpoint that a log of `trust` signed, whoever cosigned it.
 
-    Raises what `verify_checkpoint` raises, but for the quorum.
+    Raises what `verify_checkpoint` raises, but for the quorum: what was signed with a
+    key that the log had replaced by then is not the log's doing (`ReplacedKeyError`).
     """
-    signed = verify_checkpoint(note, replace(trust, policy=None))
+    signed = verify_checkpoint(note, trust.without_policy())
+    size, end = signed.checkpoint.size, trust.frozen_at
+    if end is not None and size > end:
+        raise FrozenError(
+            f"checkpoint: of {size} entries, and signed; but the log ended with {end}",
+            note,
+            end,
+        )
     true, forged = _cosignatures(note, trust.policy)
     return GossipedCheckpoint(signed, true, forged)
 

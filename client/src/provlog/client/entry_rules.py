@@ -30,12 +30,14 @@ __all__ = ["Finding", "Judged", "Rules", "read_rules"]
 class Rules:
     """Some rules, and what they remember of the entries they were given.
 
-    Entries are given in the order of the log, each once, beginning anywhere. What is
-    remembered lives as long as the object.
+    Entries of one log are given in its order, beginning anywhere. The last one may be
+    given again, if whoever asked could not use the answer. What is remembered lives as
+    long as the object.
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
+        self._last: tuple[bytes, frozenset[str], list[Finding]] | None = None
         # Millions of entries are of a few types and sources.
         self._concern = lru_cache(1024)(self._any_concerns)
 
@@ -51,8 +53,13 @@ class Rules:
         """
         if not receipt.entry.understood:
             return []
-        findings = (each.judge(receipt) for each in self.rules)
-        return [each for each in findings if each is not None]
+        asked = receipt.entry.data, frozenset(receipt.disclosures)
+        if self._last is not None and self._last[:2] == asked:
+            return list(self._last[2])
+        judged = (each.judge(receipt) for each in self.rules)
+        findings = [each for each in judged if each is not None]
+        self._last = (*asked, findings)
+        return list(findings)
 
     def explain(self) -> list[str]:
         """Return each rule as a sentence."""

@@ -1,7 +1,8 @@
 """The command `provlog`.
 
 Exit codes: 0 fine; 1 something does not verify; 2 usage, configuration, or an event
-that was refused; 3 the server is unavailable; 4 sources have gaps. Neither this package
+that was refused; 3 the server is unavailable; 4 sources have gaps, or rules found
+something. Neither this package
 nor `provlog verify` loads anything that speaks HTTP.
 """
 
@@ -85,7 +86,7 @@ def cli() -> None:
 
     Options can also stand in config.toml in the user's configuration folder. Exit
     codes: 0 fine, 1 verification failed, 2 usage or configuration, 3 unavailable, 4
-    sources have gaps.
+    sources have gaps, or rules found something.
     """
 
 

@@ -1,6 +1,7 @@
 """`provlog compare`: hold what a log showed to different people together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from provlog.client.cli.output import progress
 from provlog.client.cli.settings import Settings, connecting, json_option
 from provlog.client.cli.trusting import newest_trust
 from provlog.client.errors import UsageError
+from provlog.merkle.trust import Trust
 
 if TYPE_CHECKING:
     from provlog.client.comparing_files import FileSource
@@ -76,18 +78,20 @@ def compare(
         raise UsageError("nothing to compare: name files, folders or URLs")
     if len(urls) > MAX_PLACES:
         raise UsageError(f"more than {MAX_PLACES} URLs")
-    files = _read(paths, settings)
     caller = Caller(
+        settings.trust(),
         trust,
+        settings.memory(),
         settings.log,
         settings.url,
         settings.token,
         settings.patience,
         settings.insecure,
     )
-    heads = sum(len(each.sightings) for each in files) + len(urls)
-    with progress("asking for proofs", heads) as advance:
-        found = asyncio.run(run(urls, files, caller, advance))
+    # Each file is read, and asked about at most once.
+    with progress("reading and asking", 2 * _count(paths) + len(urls)) as advance:
+        read = partial(_read, paths, advance)
+        found = asyncio.run(run(urls, read, caller, advance))
     kept = _keep(found, settings, trust.origin)
     if as_json:
         print_comparison_json(found, kept)
@@ -111,12 +115,18 @@ def _sort(
     return urls, paths
 
 
-def _read(paths: Sequence[Path], settings: Settings) -> "list[FileSource]":
-    from provlog.client.comparing_files import count_files, read_source
+def _count(paths: Sequence[Path]) -> int:
+    from provlog.client.comparing_files import count_files
 
-    trust = newest_trust(settings)
-    with progress("reading", count_files(paths)) as advance:
-        return [read_source(each, trust, advance) for each in paths]
+    return count_files(paths)
+
+
+def _read(
+    paths: Sequence[Path], advance: Callable[[int], None], trust: Trust
+) -> "list[FileSource]":
+    from provlog.client.comparing_files import read_source
+
+    return [read_source(each, trust, advance) for each in paths]
 
 
 def _keep(found: "Comparison", settings: Settings, origin: str) -> list[str]:

@@ -46,7 +46,10 @@ def print_comparison(found: "Comparison", kept: Sequence[str]) -> None:
     for head, reason in _unconnected(found):
         places = ", ".join(map(printable, head.places[:3]))
         click.echo(f"not compared: {head.size} leaves, shown by {places}: {reason}")
-    note(_SAID[found.verdict])
+    if found.verdict == "not compared" and found.is_alone:
+        note("NOT COMPARED: there is nothing to hold against anything")
+    else:
+        note(_SAID[found.verdict])
 
 
 def _print_source(found: "Comparison", source: "Source", newest: "Head | None") -> None:

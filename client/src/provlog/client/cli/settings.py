@@ -35,6 +35,9 @@ _KEYS: dict[str, type] = {
     "patience": float,
 }
 
+MANY_LOGS = "provlog.client.many_logs"
+"""Where a context says which file names many logs, if one was given."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -141,6 +144,9 @@ def _read_config(
         values = tomllib.loads(read_file(path, 1 << 20).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
+    if isinstance(values.get("log"), list):
+        _leave_to_monitor(context, path)
+        return
     for name, value in values.items():
         if name not in _KEYS:
             raise UsageError(f"{path}: {name!r} is none of {', '.join(_KEYS)}")
@@ -152,6 +158,16 @@ def _read_config(
         # Beside the file that names it, wherever the command runs.
         values["policy"] = str(path.parent / values["policy"])
     context.default_map = values
+
+
+def _leave_to_monitor(context: click.Context, path: Path) -> None:
+    """Leave a file that names many logs to the one command that follows many."""
+    if context.command.name != "monitor":
+        raise UsageError(
+            f"{path}: [[log]] is for `provlog monitor`, which follows many logs; this "
+            "command is about one, which `log` names"
+        )
+    context.meta[MANY_LOGS] = path
 
 
 def _default_config() -> Path:
@@ -185,6 +201,12 @@ _TRUST_OPTIONS = (
         help="A tlog-policy: log keys, witnesses and their quorum.",
     ),
 )
+_STATE_OPTION = click.option(
+    "--state",
+    envvar="PROVLOG_STATE",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that remembers the newest checkpoints, and what logs announced.",
+)
 _CONNECTION_OPTIONS = (
     click.option("--url", envvar="PROVLOG_URL", help="The server: https://HOST[:PORT]"),
     click.option(
@@ -200,12 +222,7 @@ _CONNECTION_OPTIONS = (
         metavar="TOKEN",
         help="plt_…; better in PROVLOG_TOKEN: others can see command lines.",
     ),
-    click.option(
-        "--state",
-        envvar="PROVLOG_STATE",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Folder that remembers the newest checkpoints.",
-    ),
+    _STATE_OPTION,
     click.option(
         "--insecure",
         envvar="PROVLOG_INSECURE",
@@ -226,7 +243,7 @@ _CONNECTION_OPTIONS = (
 
 def trusting(command: Command) -> Callable[..., Any]:
     """Give a command the options on trust, as its argument `settings`."""
-    return _with_options(command, _TRUST_OPTIONS)
+    return _with_options(command, (_STATE_OPTION, *_TRUST_OPTIONS))
 
 
 def connecting(command: Command) -> Callable[..., Any]:
