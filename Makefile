@@ -56,6 +56,10 @@ fairness: $(STAMP) ## what a quiet submitter notices of a busy one (BENCH: optio
 chaos: $(STAMP) ## hundreds of kills, cuts and failures; what was lost (CHAOS: options)
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)
 
+lies: $(STAMP) ## every lie told to every command; writes the table of docs/threat-model.md
+	@$(BIN)/python tests/hostile/table.py --write
+	@PROVLOG_TEST_WHOLE_CATALOGUE=1 $(BIN)/python -m pytest -q -n 2 tests/hostile
+
 lock: ## write requirements.lock and deploy/locks anew; needs uv
 	@command -v uv >/dev/null || { \
 	    echo "make lock needs uv on the PATH: https://docs.astral.sh/uv/" >&2; exit 2; }
@@ -104,4 +108,5 @@ $(STAMP): requirements.lock merkle/pyproject.toml client/pyproject.toml server/p
 	$(BIN)/python -m pip --disable-pip-version-check check >/dev/null; \
 	touch $(STAMP)
 
-.PHONY: help run demo test interop interop-tools check bench benchproxy fairness chaos lock clean .venv
+.PHONY: help run demo test interop interop-tools check bench benchproxy fairness chaos \
+    lies lock clean .venv

@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from support.nginx import free_port
 from support.pages import Snippet, make_variables, matches, run_snippets, snippets
 from support.vectors import REPOSITORY
+from support.warm_commands import warm_commands
 from support.witnessed_logs import MemoryLog
 
 PAGE = REPOSITORY / "docs" / "run-a-witness.md"
@@ -51,12 +51,7 @@ def served(serve: Snippet, folder: Path, variables: dict[str, str]) -> Iterator[
 def test_the_commands_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     port = free_port()
     where = f" --listen 127.0.0.1:{port} --metrics 127.0.0.1:0"
-    programs = Path(sys.executable).parent
-    variables = make_variables(tmp_path)
-    variables |= {
-        "PATH": f"{programs}:{variables['PATH']}",
-        "LOG_KEY": MemoryLog().vkey,
-    }
+    variables = make_variables(tmp_path) | {"LOG_KEY": MemoryLog().vkey}
 
     def here(snippet: Snippet) -> Snippet:
         code = snippet.code.replace("127.0.0.1:8500", f"127.0.0.1:{port}")
@@ -67,9 +62,11 @@ def test_the_commands_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     run = [here(each) for each in snippets(PAGE)]
     assert len(run) == 5
     [place] = [at for at, each in enumerate(run) if each.code.startswith(SERVE)]
-    run_snippets(run[:place], tmp_path, variables)
-    with served(run[place], tmp_path, variables):
-        run_snippets(run[place + 1 :], tmp_path, variables)
+    with warm_commands(tmp_path / "programs") as programs:
+        variables["PATH"] = f"{programs}:{variables['PATH']}"
+        run_snippets(run[:place], tmp_path, variables)
+        with served(run[place], tmp_path, variables):
+            run_snippets(run[place + 1 :], tmp_path, variables)
 
 
 def test_what_the_page_asks_to_alert_on_is_counted() -> None:

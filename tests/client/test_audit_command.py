@@ -73,6 +73,21 @@ def test_an_honest_log_passes_and_leaves_no_state(audit: Audit, tmp_path: Path) 
     assert found(audit("--json")) == []
 
 
+def test_an_older_head_than_is_known_is_audited_and_told(
+    audit: Audit, log: LyingLog
+) -> None:
+    audit()
+    log.served_size = 4
+    result = audit("--json")
+    started = json.loads(result.stdout.splitlines()[0])
+    assert (started["size"], started["missed"]) == (4, 6)
+    assert found(result) == []
+    assert "STALE" not in result.output
+    assert "its tree of 4 entries, having signed 6" in audit().stderr
+    log.served_size = None
+    assert "missed" not in audit("--json").stdout
+
+
 def test_the_log_that_it_succeeds_is_shown(audit: Audit, log: LyingLog) -> None:
     old: dict[str, JsonValue] = {"origin": "example.com/old", "size": 9}
     old["root"] = "A" * 43

@@ -2,7 +2,9 @@
 
 from hostile.lie import Lie
 from hostile.on_answers import ANSWERS
+from hostile.on_files import FILES
 from hostile.on_histories import HISTORIES
+from hostile.on_keys import KEYS
 from hostile.on_leaves import LEAVES
 from hostile.on_notes import NOTES
 from hostile.on_tiles import TILES
@@ -14,6 +16,8 @@ GROUPS: dict[str, tuple[Lie, ...]] = {
     "Single entries": ANSWERS,
     "Tiles and bundles": TILES,
     "Leaves that the log signed": LEAVES,
+    "Files, look-ups and records of providers": FILES,
+    "Keys, and the end of the log": KEYS,
     "Answers that are none": TRANSPORT,
 }
 CATALOGUE = tuple(lie for group in GROUPS.values() for lie in group)

@@ -74,12 +74,17 @@ class Telling:
     def __init__(self, liar: "Liar", asked: Asked) -> None:
         self.asked = asked
         self.world = liar.world
-        self._liar = liar
+        self.liar = liar
         self.true: Answer | None = None
+
+    @property
+    def lie(self) -> "Telltale":
+        """The lie that is told."""
+        return self.liar.lie
 
     def met(self) -> None:
         """Count the true answer as a lie: one stands in what it is about."""
-        self._liar.told += 1
+        self.liar.told += 1
 
     async def truth(self) -> Answer:
         """Return the true server's answer, which is asked for once."""
@@ -92,8 +97,8 @@ class Telling:
 
         Where the lie is told to a tool with a policy, its witness has cosigned it.
         """
-        answer = await self._liar.pass_on(asked, server)
-        cosigned = answer.status in (200, 201) and self._liar.lie.cosigned
+        answer = await self.liar.pass_on(asked, server)
+        cosigned = answer.status in (200, 201) and self.liar.lie.cosigned
         return each_note(answer, asked, witnessed) if cosigned else answer
 
 
@@ -106,8 +111,11 @@ class Telltale:
 
     `tell` returns the answer to a request, None for the true one. `cosigned` gives the
     tool a policy with a witness, who cosigns what the true server says; `fresh` takes
-    a tool that remembers nothing of the log, `hurried` one that waits for an answer no
-    longer than `tools.HURRIED`. `index` is the entry that readers ask for.
+    a tool that remembers nothing of the log, `taught` one that was told the truth once
+    before, `hurried` one that waits for an answer no longer than `tools.HURRIED`.
+    `index` is the entry that readers ask for, by source and id of its event if it is a
+    `lookup`. With `records`, `submit` is given those of a provider. `handed` makes the
+    file that `verify` is given instead of the receipt of that entry.
     """
 
     tell: Tell
@@ -115,23 +123,33 @@ class Telltale:
     cosigned: bool = False
     fresh: bool = False
     hurried: bool = False
+    taught: bool = False
     index: int = INDEX
+    lookup: bool = False
+    records: bool = False
+    handed: Callable[[World], bytes] | None = None
 
 
-async def _nothing(telling: Telling) -> Answer | None:
+async def nothing(telling: Telling) -> Answer | None:
     return None
 
 
-HONEST = Telltale(_nothing)
+HONEST = Telltale(nothing)
 
 
 class Liar:
-    """An application that tells `lie` to whoever asks it; `told` counts how often."""
+    """An application that tells `lie` to whoever asks it.
+
+    `told` counts how often, `sent` the bytes of answers without end, and `stolen` the
+    requests that followed a redirect.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.lie = HONEST
         self.told = 0
+        self.sent = 0
+        self.stolen = 0
         self.url = ""
         self._session: aiohttp.ClientSession | None = None
 
@@ -140,6 +158,7 @@ class Liar:
         """Answer on a free port of the loopback."""
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/logs/{log}/{path:.*}", self._answer)
+        app.router.add_route("*", "/elsewhere", self._steal)
         # Nobody waits for the end of what a lie began.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
@@ -177,7 +196,30 @@ class Liar:
             answer = await telling.truth()
         elif answer != telling.true:
             self.told += 1
-        return await _send(request, answer)
+        return await self._send(request, answer)
+
+    async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        if isinstance(answer.body, bytes):
+            return web.Response(
+                status=answer.status, body=answer.body, headers=answer.headers
+            )
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        # Whoever is told something endless hangs up at some point.
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            try:
+                async for chunk in answer.body:
+                    await response.write(chunk)
+                    self.sent += len(chunk)
+                await response.write_eof()
+            except BreakOffError:
+                assert request.transport is not None
+                request.transport.abort()
+        return response
+
+    async def _steal(self, request: web.Request) -> web.StreamResponse:
+        self.stolen += 1
+        return web.Response()
 
 
 def _port(runner: web.AppRunner) -> int:
@@ -198,25 +240,6 @@ async def _read(request: web.Request) -> Asked:
         await request.read(),
         request.match_info["log"],
     )
-
-
-async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
-    if isinstance(answer.body, bytes):
-        return web.Response(
-            status=answer.status, body=answer.body, headers=answer.headers
-        )
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    # Whoever is told something endless hangs up at some point.
-    with contextlib.suppress(ConnectionError):
-        await response.prepare(request)
-        try:
-            async for chunk in answer.body:
-                await response.write(chunk)
-            await response.write_eof()
-        except BreakOffError:
-            assert request.transport is not None
-            request.transport.abort()
-    return response
 
 
 def each_note(answer: Answer, asked: Asked, change: Note) -> Answer:

@@ -1,404 +1,324 @@
 """Lies about one entry: to whoever submits it, and to whoever asks for it later."""
 
-import base64
-import json
-from dataclasses import replace
-from typing import Any
-
-from hostile.liar import INDEX, Answer, Telling, Telltale
-from hostile.lie import Lie
+from hostile import answered
+from hostile.liar import Telltale
+from hostile.lie import HEADS, NO_PATH, NOT_PROVED, RECEIPTS, SUBMITTERS, Lie
 from hostile.telling import (
     batches,
     borrowed,
-    entry,
     events,
     first_hash,
     hashes,
     receipts,
     texts,
 )
-from provlog.merkle.disclosures import make_disclosure
 from provlog.merkle.encoding import encode_base64
-
-_OTHER = INDEX - 2
-
-
-async def _dropped(telling: Telling) -> Answer | None:
-    """Acknowledge an event with a true proof, in a tree that does not hold it."""
-    if telling.asked.what != "events":
-        return None
-    other = await entry(telling, _OTHER)
-    body = (await telling.truth()).json()
-    hashes, _, note = other["proof"].partition("\n\n")
-    if "results" not in body:
-        body["proof"] = other["proof"]
-        body["index"] = _OTHER
-        return (await telling.truth()).saying(body)
-    for each in body["results"]:
-        each |= {"index": _OTHER, "hashes": hashes.split("\n")[2:]}
-    body["checkpoint"] = note
-    return (await telling.truth()).saying(body)
-
-
-async def _known_already(telling: Telling) -> Answer | None:
-    """Log an event, and say that it was there: under the entry of another one."""
-    if telling.asked.what != "events":
-        return None
-    other = await entry(telling, _OTHER)
-    true = await telling.truth()
-    body = true.json()
-    head, _, note = other["proof"].partition("\n\n")
-    if "results" not in body:
-        other.pop("openings", None)
-        return Answer(200, json.dumps(other).encode(), true.headers)
-    for each in body["results"]:
-        each |= {name: other[name] for name in ("index", "leaf", "disclosures")}
-        each |= {"status": 200, "hashes": head.split("\n")[2:]}
-    body["checkpoint"] = note
-    return true.saying(body)
-
-
-async def _refused(telling: Telling) -> Answer | None:
-    """Log what was sent, and say that it was refused."""
-    if telling.asked.what != "events":
-        return None
-    true = await telling.truth()
-    problem = {
-        "type": "urn:provlog:problem:conflict",
-        "title": "Conflict",
-        "status": 409,
-        "detail": "the id is taken by another event",
-    }
-    body = true.json()
-    if "results" not in body:
-        return Answer(409, json.dumps(problem).encode(), true.headers)
-    body["results"] = [{"status": 409, "problem": problem} for _ in body["results"]]
-    return true.saying(body)
-
-
-async def _problem_inside(telling: Telling) -> Answer | None:
-    """Answer 200, and a problem is what the body holds."""
-    if telling.asked.what not in ("events", "entries", "checkpoint", "proofs"):
-        return None
-    problem = {"type": "about:blank", "title": "No", "status": 500, "detail": "no"}
-    return Answer(200, json.dumps(problem).encode(), {})
-
-
-async def _denied(telling: Telling) -> Answer | None:
-    """Say that an entry that is in the log is not there."""
-    if not telling.asked.path.startswith((f"entries/{INDEX}", "proofs/inclusion")):
-        return None
-    problem = {"title": "Not found", "status": 404, "detail": "there is no such entry"}
-    return Answer(404, json.dumps(problem).encode(), {})
-
-
-async def _another_entry(telling: Telling) -> Answer | None:
-    """Answer with the whole, true receipt of another entry than was asked for."""
-    if telling.asked.what != "entries":
-        return None
-    return (await telling.truth()).saying(await entry(telling, _OTHER))
-
-
-async def _replayed(telling: Telling) -> Answer | None:
-    """Answer a new event with a receipt of old, which is true."""
-    if telling.asked.what != "events":
-        return None
-    other = await entry(telling, _OTHER)
-    other.pop("openings", None)
-    body = (await telling.truth()).json()
-    head, _, note = other["proof"].partition("\n\n")
-    if "results" not in body:
-        return (await telling.truth()).saying(other)
-    for each in body["results"]:
-        each |= {name: other[name] for name in ("index", "leaf", "disclosures")}
-        each["hashes"] = head.split("\n")[2:]
-    body["checkpoint"] = note
-    return (await telling.truth()).saying(body)
-
-
-async def _proof_of_another(telling: Telling) -> Answer | None:
-    """Prove another leaf than the one asked for, and well."""
-    if not telling.asked.path.startswith("proofs/inclusion"):
-        return None
-    other = await telling.ask(_asking_for(telling, _OTHER))
-    return (await telling.truth()).saying(other.json())
-
-
-def _asking_for(telling: Telling, index: int) -> Any:  # noqa: ANN401
-    return replace(telling.asked, query={**telling.asked.query, "index": str(index)})
-
-
-def _edit_leaf(_: Telling, body: Any) -> None:  # noqa: ANN401
-    leaf = json.loads(_decoded(body["leaf"]))
-    leaf["recorded"] = "2026-01-01T00:00:00.000Z"
-    text = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
-    body["leaf"] = encode_base64(text.encode())
-
-
-def _decoded(text: str) -> bytes:
-    return base64.b64decode(text)
-
-
-def _edit_disclosure(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["disclosures"][0] = make_disclosure(bytes(16), "actor", {"id": "mallory"})
-
-
-def _withhold(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["disclosures"].pop(0)
-
-
-def _add(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["disclosures"].append(make_disclosure(bytes(16), "approved", True))
-
-
-def _twice(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["disclosures"].append(body["disclosures"][0])
-
-
-def _swap(body: Any, other: Any) -> None:  # noqa: ANN401
-    body["disclosures"] = other["disclosures"]
-
-
-def _other_opening(_: Telling, body: Any) -> None:  # noqa: ANN401
-    if "openings" in body:
-        body["openings"]["nonce"] = encode_base64(bytes(16))
-
-
-def _other_index(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["index"] += 1
-
-
-def _reverse(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["results"].reverse()
-
-
-def _shorten(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["results"].pop()
-
-
-def _no_checkpoint(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["checkpoint"] = None
-
-
-def _not_canonical(_: Telling, body: Any) -> None:  # noqa: ANN401
-    body["leaf"] += "\n"
-
-
-def _huge(each: list[str]) -> list[str]:
-    return each * 2000
-
-
-def _retype(event: Any) -> None:  # noqa: ANN401
-    event["type"] = "role.revoke"
-
-
-def _backdate(event: Any) -> None:  # noqa: ANN401
-    event["time"] = "2026-11-20T17:53:55.516Z"
-
-
-def _retarget(event: Any) -> None:  # noqa: ANN401
-    event["data"]["target"]["id"] = "00u-somebody-else"
-
-
-def _renumber(event: Any) -> None:  # noqa: ANN401
-    event["sequence"] = str(int(event["sequence"]) + 1000)
-
-
-def _double_member(data: bytes) -> bytes:
-    return data.replace(b"{", b'{"index":1,', 1) if data.startswith(b"{") else data
-
 
 ANSWERS = (
     Lie(
         "dropped",
         "drops an event: acknowledges it with a proof in a tree without it",
-        Telltale(_dropped),
+        Telltale(answered.dropped),
         "who answered",
+        caught={
+            SUBMITTERS: NO_PATH,
+        },
     ),
     Lie(
         "replayed-receipt",
         "replays an old receipt for a new event",
-        Telltale(_replayed),
+        Telltale(answered.replayed),
         "who answered",
+        caught={
+            SUBMITTERS: "receipt: the entry's source is not the one submitted",
+        },
     ),
     Lie(
         "another-s-index",
         "answers a new event as a repetition, with the index of another one",
-        Telltale(_known_already),
+        Telltale(answered.known_already),
         "who answered",
+        caught={
+            SUBMITTERS: "receipt: the entry's source is not the one submitted",
+        },
     ),
     Lie(
         "edited-type",
         "logs another type of event than was sent",
-        Telltale(events(_retype)),
+        Telltale(events(answered.retype)),
         "the log",
+        caught={
+            SUBMITTERS: "receipt: the entry's type is not the one submitted",
+        },
     ),
     Lie(
         "backdated",
         "logs another time than was sent",
-        Telltale(events(_backdate)),
+        Telltale(events(answered.backdate)),
         "the log",
+        caught={
+            SUBMITTERS: "receipt: the entry's time is not the one submitted",
+        },
     ),
     Lie(
         "edited-target",
         "logs another target than was sent",
-        Telltale(events(_retarget)),
+        Telltale(events(answered.retarget)),
         "the log",
+        caught={
+            SUBMITTERS: "receipt: member target is not what was submitted",
+        },
     ),
     Lie(
         "renumbered",
         "logs another number of the source than was sent",
-        Telltale(events(_renumber)),
+        Telltale(events(answered.renumber)),
         "the log",
+        caught={
+            SUBMITTERS: "receipt: the entry's seq is not the one submitted",
+        },
     ),
     Lie(
         "edited-leaf",
         "edits a leaf in the answer",
-        Telltale(receipts(_edit_leaf)),
+        Telltale(receipts(answered.edit_leaf)),
         "who answered",
+        caught={
+            RECEIPTS: NO_PATH,
+        },
     ),
     Lie(
         "swapped-disclosures",
         "swaps disclosures between two entries",
-        Telltale(borrowed(_OTHER, _swap)),
+        Telltale(borrowed(answered.OTHER, answered.swap)),
         "who answered",
+        caught={
+            RECEIPTS: "receipt: a disclosure is not of this entry",
+        },
     ),
     Lie(
         "edited-disclosure",
         "edits a disclosure",
-        Telltale(receipts(_edit_disclosure)),
+        Telltale(receipts(answered.edit_disclosure)),
         "who answered",
+        caught={
+            RECEIPTS: "receipt: a disclosure is not of this entry",
+        },
     ),
     Lie(
         "withheld-disclosure",
         "withholds a disclosure",
-        Telltale(receipts(_withhold)),
+        Telltale(receipts(answered.withhold)),
         "who answered",
+        caught={
+            SUBMITTERS: "receipt: withholds from its submitter: actor",
+        },
+        said={"entry verify": "withheld: actor"},
     ),
     Lie(
         "added-disclosure",
         "adds a disclosure that the entry does not have",
-        Telltale(receipts(_add)),
+        Telltale(receipts(answered.add)),
         "who answered",
+        caught={
+            RECEIPTS: "receipt: a disclosure is not of this entry",
+        },
     ),
     Lie(
         "doubled-disclosure",
         "discloses a member twice",
-        Telltale(receipts(_twice)),
+        Telltale(receipts(answered.twice)),
         "who answered",
+        caught={
+            RECEIPTS: "receipt: a member is disclosed twice",
+        },
     ),
     Lie(
         "false-opening",
         "opens an entry's tags with another nonce",
-        Telltale(receipts(_other_opening)),
+        Telltale(receipts(answered.other_opening)),
         "who answered",
+        caught={
+            "entry verify": "receipt: an opening is not of this entry",
+        },
     ),
     Lie(
         "other-index",
         "says that an entry stands at another index than the one proved",
-        Telltale(receipts(_other_index)),
+        Telltale(receipts(answered.other_index)),
         "who answered",
+        caught={
+            "submit": "inclusion: the proof is too long",
+            "AsyncClient entry verify": "receipt: its index is not the proof's",
+            "Outbox": NO_PATH,
+        },
     ),
     Lie(
         "another-entry",
         "returns the receipt of another index",
-        Telltale(_another_entry),
+        Telltale(answered.another_entry),
         "who answered",
+        caught={
+            "entry": "answer: another entry than the one asked for",
+        },
+        blind="verify",
     ),
     Lie(
         "another-proof",
         "returns the proof of another index",
-        Telltale(_proof_of_another),
+        Telltale(answered.proof_of_another),
         "who answered",
+        caught={
+            "proof": "answer: another proof than the one asked for",
+        },
     ),
     Lie(
         "changed-proof",
         "changes a hash of a proof",
         Telltale(receipts(first_hash(lambda text: encode_base64(bytes(32))))),
         "who answered",
+        caught={
+            RECEIPTS: NO_PATH,
+        },
     ),
     Lie(
         "short-proof",
         "leaves the last hash of a proof out",
         Telltale(receipts(hashes(lambda each: each[:-1]))),
         "who answered",
+        caught={
+            RECEIPTS: "inclusion: the proof is too short",
+        },
     ),
     Lie(
         "huge-proof",
         "sends a huge proof, of thousands of hashes",
-        Telltale(receipts(hashes(_huge))),
+        Telltale(receipts(hashes(answered.huge))),
         "who answered",
+        caught={
+            "submit Outbox": "answer: hashes is not a list of 63 at most",
+            "AsyncClient entry verify": "proof: more than 63 hashes",
+        },
     ),
     Lie(
         "malformed-proof",
         "sends a proof with a hash of 31 bytes",
         Telltale(receipts(first_hash(lambda text: encode_base64(bytes(31))))),
         "who answered",
+        caught={
+            "submit Outbox": "answer: hash: a hash has 32 bytes",
+            "AsyncClient entry verify": "proof: hash: a hash has 32 bytes",
+        },
     ),
     Lie(
         "base64-proof",
         "sends a proof in base64 that is not canonical",
         Telltale(receipts(first_hash(lambda text: text[:-1]))),
         "who answered",
+        caught={
+            "submit Outbox": "answer: hash: a hash is 44 characters of base64",
+            "AsyncClient entry verify": "proof: hash: a hash is 44 characters",
+        },
     ),
     Lie(
         "base64-leaf",
         "sends a leaf in base64 that is not canonical",
-        Telltale(receipts(_not_canonical)),
+        Telltale(receipts(answered.not_canonical)),
         "who answered",
+        caught={
+            "submit Outbox": "answer: leaf: not standard base64",
+            "AsyncClient entry verify": "receipt leaf: not standard base64",
+        },
     ),
     Lie(
         "batch-order",
         "answers a batch in another order",
-        Telltale(batches(_reverse)),
+        Telltale(batches(answered.reverse)),
         "who answered",
+        caught={
+            "submit Outbox": "receipt: the entry's seq is not the one submitted",
+        },
     ),
     Lie(
         "batch-result",
         "leaves a result of a batch out",
-        Telltale(batches(_shorten)),
+        Telltale(batches(answered.shorten)),
         "who answered",
+        caught={
+            "submit Outbox": "answer: not one result for each event",
+        },
     ),
     Lie(
         "batch-checkpoint",
         "answers a batch without a checkpoint",
-        Telltale(batches(_no_checkpoint)),
+        Telltale(batches(answered.no_checkpoint)),
         "who answered",
+        caught={
+            "submit Outbox": "answer: results without a checkpoint",
+        },
     ),
     Lie(
         "refused",
         "logs an event, and says that it was refused",
-        Telltale(_refused),
+        Telltale(answered.refused),
         "nobody",
+        said={
+            SUBMITTERS: "the id is taken by another event",
+        },
     ),
     Lie(
         "denied",
         "denies an entry that it has",
-        Telltale(_denied),
+        Telltale(answered.denied),
         "nobody",
+        said={
+            "entry proof": "there is no such entry",
+        },
     ),
     Lie(
         "problem-inside",
         "answers 200 with a problem inside",
-        Telltale(_problem_inside),
+        Telltale(answered.problem_inside),
         "who answered",
+        caught={
+            "submit Outbox": "answer: member 'checkpoint' is missing",
+            "AsyncClient entry verify": "receipt: member 'v' is missing",
+            f"{HEADS} compare": "note: no empty line between text and signatures",
+            "proof": "answer: member 'index' is missing",
+        },
     ),
     Lie(
         "double-member",
         "answers with a member of JSON that stands there twice",
-        Telltale(texts(_double_member, "events", "entries", "proofs")),
+        Telltale(texts(answered.double_member, "events", "entries", "proofs")),
         "who answered",
+        caught={
+            f"submit Outbox {HEADS}": "answer: 1 unknown member(s)",
+            "AsyncClient entry verify": "receipt: duplicate member name in an object",
+            "proof": "answer: duplicate member name in an object",
+            "compare": NOT_PROVED,
+        },
     ),
     Lie(
         "no-json",
         "answers with something that is not what was asked for",
         Telltale(texts(lambda data: b"<html>", "events", "entries", "proofs")),
         "who answered",
+        caught={
+            f"submit Outbox {HEADS} proof": "answer: Expecting value",
+            "AsyncClient entry verify": "receipt: Expecting value",
+            "compare": NOT_PROVED,
+        },
     ),
     Lie(
         "deep-json",
         "answers with JSON nested ten thousand deep",
         Telltale(texts(lambda data: b"[" * 10_000, "events", "entries", "proofs")),
         "who answered",
+        caught={
+            f"submit Outbox {HEADS} proof": "answer: nested deeper than 64",
+            "AsyncClient entry verify": "receipt: nested deeper than 64",
+            "compare": NOT_PROVED,
+        },
     ),
 )

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 
 from hostile.liar import Telling, Telltale
-from hostile.lie import Lie
+from hostile.lie import ALL, AUDITS, HEADS, MISSED, STALE, UNREAD, Lie
 from hostile.telling import checkpoint, notes
 from hostile.worlds import COSIGNED_AT, OLD, STRANGER, WITNESS
 from provlog.merkle.notes import sign_note
@@ -103,89 +103,141 @@ NOTES = (
         "puts a false signature under a checkpoint",
         Telltale(notes(_false_signature)),
         "who answered",
+        caught={
+            ALL: "false signature by 'log.example.com/main'",
+        },
     ),
     Lie(
         "other-text",
         "changes the size above a true signature",
         Telltale(notes(_other_text)),
         "who answered",
+        caught={
+            ALL: "false signature by 'log.example.com/main'",
+        },
     ),
     Lie(
         "unsigned",
         "serves a checkpoint that nobody signed",
         Telltale(notes(_unsigned)),
         "who answered",
+        caught={
+            ALL: "note: no empty line between text and signatures",
+        },
     ),
     Lie(
         "two-signatures",
         "signs twice: two lines with the same key id",
         Telltale(notes(_twice)),
         "who answered",
+        caught={
+            ALL: "note: two signatures with the same key name and ID",
+        },
     ),
     Lie(
         "crlf",
         "ends lines with CR LF",
         Telltale(notes(lambda _, note: note.replace(b"\n", b"\r\n"))),
         "who answered",
+        caught={
+            ALL: "note: a control character other than newline",
+        },
     ),
     Lie(
         "base64-root",
         "writes the root in base64 that is not canonical",
         Telltale(notes(_not_canonical)),
-        "who answered",
+        "the log",
+        caught={
+            ALL: "checkpoint: root: not canonical base64",
+        },
     ),
     Lie(
         "leading-zero",
         "writes the size with a leading zero",
         Telltale(notes(_leading_zero)),
-        "who answered",
+        "the log",
+        caught={
+            ALL: "checkpoint: size: not a canonical decimal",
+        },
     ),
     Lie(
         "crowd-of-signatures",
         "hides its signature among a hundred others",
         Telltale(notes(_crowded)),
         "who answered",
+        caught={
+            ALL: "note: more than 100 signatures",
+        },
     ),
     Lie(
         "huge-note",
         "serves a checkpoint of two megabytes",
         Telltale(checkpoint(lambda t: t.world.notes[OLD] * 8192)),
         "who answered",
+        caught={
+            f"{HEADS} compare": "answer: larger than … bytes",
+        },
     ),
     Lie(
         "forged-cosignature",
         "forges the cosignature of a witness",
         Telltale(notes(_forged), cosigned=True),
         "who answered",
+        caught={
+            f"{UNREAD} audit gaps": "false signature by 'witness.example/w1'",
+        },
+        blind="compare",
     ),
     Lie(
         "redated-cosignature",
         "gives a true cosignature another time",
         Telltale(notes(_redated), cosigned=True),
         "who answered",
+        caught={
+            f"{UNREAD} audit gaps": "false signature by 'witness.example/w1'",
+        },
+        blind="compare",
     ),
     Lie(
         "cosignature-of-another-tree",
         "puts a witness's cosignature of one tree under another one",
         Telltale(notes(_of_another_tree), cosigned=True),
         "who answered",
+        caught={
+            f"{UNREAD} audit gaps": "false signature by 'witness.example/w1'",
+        },
+        blind="compare",
     ),
     Lie(
         "no-cosignature",
         "leaves out the witness that the policy asks for",
         Telltale(notes(_without_witness), cosigned=True),
         "who answered",
+        caught={
+            f"{UNREAD} audit gaps": "its cosignatures fall short of the quorum",
+        },
+        blind="compare",
     ),
     Lie(
         "unknown-witness",
         "has a witness cosign whom the policy does not know",
         Telltale(notes(_by_a_stranger), cosigned=True),
         "who answered",
+        caught={
+            f"{UNREAD} audit gaps": "its cosignatures fall short of the quorum",
+        },
+        blind="compare",
     ),
     Lie(
         "old-cosigned-head",
         "replays an old head with its true cosignature",
         Telltale(checkpoint(_old_cosigned), cosigned=True),
         "nobody",
+        said={
+            "monitor": STALE,
+            AUDITS: MISSED,
+        },
+        blind="checkpoint compare",
     ),
 )

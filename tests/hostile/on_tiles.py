@@ -1,7 +1,7 @@
 """Lies in tiles and entry bundles: what audits are made of."""
 
 from hostile.liar import Answer, Telling, Telltale
-from hostile.lie import Lie
+from hostile.lie import AUDITS, Lie
 from hostile.telling import parts
 from provlog.client.chain import split_entries
 from provlog.merkle.tiles import TILE_WIDTH, encode_bundle
@@ -59,83 +59,125 @@ TILES = (
         "flips a bit of an entry in a bundle",
         Telltale(parts({_BUNDLE: lambda data: flipped(data, 4000)})),
         "who answered",
+        caught={
+            AUDITS: "entry 4: is not the leaf that the checkpoint commits to",
+        },
     ),
     Lie(
         "edited-entry",
         "edits an entry in a bundle",
         Telltale(parts({_BUNDLE: _with_edited})),
         "who answered",
+        caught={
+            AUDITS: "entry 17: is not the leaf that the checkpoint commits to",
+        },
     ),
     Lie(
         "dropped-entry",
         "drops an entry from a bundle",
         Telltale(parts({_BUNDLE: _without})),
         "who answered",
+        caught={
+            AUDITS: "tile/entries/000: holds … whole entries, not …",
+        },
     ),
     Lie(
         "reordered-entries",
         "reorders the entries of a bundle",
         Telltale(parts({_BUNDLE: _reordered})),
         "who answered",
+        caught={
+            AUDITS: "entry 17: is not the leaf that the checkpoint commits to",
+        },
     ),
     Lie(
         "bundle-length",
         "gives an entry of a bundle a wrong length",
         Telltale(parts({_BUNDLE: _longer})),
         "who answered",
+        caught={
+            AUDITS: "tile/entries/000: holds … whole entries, not …",
+        },
     ),
     Lie(
         "truncated-bundle",
         "truncates the newest bundle in the middle of an entry",
         Telltale(parts({_EDGE: lambda data: data[:-100]})),
         "who answered",
+        caught={
+            AUDITS: "tile/entries/001: holds … whole entries, not …",
+        },
     ),
     Lie(
         "longer-bundle",
         "puts bytes behind the last entry of a bundle",
         Telltale(parts({_EDGE: lambda data: data + bytes(1)})),
         "who answered",
+        caught={
+            AUDITS: "tile/entries/001: holds more than its entries",
+        },
     ),
     Lie(
         "empty-bundle",
         "serves a bundle without entries",
         Telltale(parts({_BUNDLE: lambda data: b""})),
         "who answered",
+        caught={
+            AUDITS: "tile/entries/000: holds … whole entries, not …",
+        },
     ),
     Lie(
         "withheld-bundle",
         "withholds a bundle",
         Telltale(parts({_BUNDLE: None})),
         "who answered",
+        caught={
+            AUDITS: "tile/entries/000: is not served (HTTP status 404)",
+        },
     ),
     Lie(
         "flipped-tile",
         "flips a bit of a tile",
         Telltale(parts({_TILE: lambda data: flipped(data, _PLACE * 32)})),
         "who answered",
+        caught={
+            AUDITS: "tile/0/000: its hashes do not lead to the one in tile/1/000.p/…",
+        },
     ),
     Lie(
         "contradicting-tiles",
         "serves tiles of two levels that contradict each other",
         Telltale(parts({_TOP: lambda data: flipped(data, 0)})),
         "who answered",
+        caught={
+            AUDITS: "tile/1/000.p/…: its hashes are not those of the entries",
+        },
     ),
     Lie(
         "cut-tile",
         "serves a tile without its last hash",
         Telltale(parts({_TILE: lambda data: data[:-32]})),
         "who answered",
+        caught={
+            AUDITS: "tile/0/000: 8160 bytes, not 8192",
+        },
     ),
     Lie(
         "huge-tile",
         "serves a tile that is larger than a tile can be",
         Telltale(parts({_TILE: lambda data: data + bytes(32)})),
         "who answered",
+        caught={
+            AUDITS: "tile/0/000: is not served as it must be",
+        },
     ),
     Lie(
         "hidden-edge",
         "is a mirror that hides the right edge: the newest entries and their hashes",
         Telltale(_without_edge),
         "who answered",
+        caught={
+            AUDITS: "tile/1/000.p/…: is not served (HTTP status 404)",
+        },
     ),
 )

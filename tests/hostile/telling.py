@@ -140,6 +140,18 @@ def events(change: Callable[[Any], None]) -> Tell:
     return tell
 
 
+def records(change: Callable[[bytes], bytes]) -> Tell:
+    """Log other records of a provider than were sent; all after that is the truth."""
+
+    async def tell(telling: Telling) -> Answer | None:
+        asked = telling.asked
+        if "format" not in asked.query:
+            return None
+        return await telling.ask(replace(asked, body=change(asked.body)))
+
+    return tell
+
+
 def always(answer: Callable[[], Answer], *what: str) -> Tell:
     """Answer everything, or what is asked below some paths, with the same."""
 

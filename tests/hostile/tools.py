@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +19,9 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner
 
-from hostile.liar import Liar, Telltale
-from hostile.worlds import WITNESS
-from provlog.client import AsyncClient, Client, FileMemory, Outbox
+from hostile.liar import HONEST, Liar, Telltale
+from hostile.worlds import KNOWN, WITNESS, event_id
+from provlog.client import AsyncClient, Client, FileMemory, Outbox, comparing_places
 from provlog.client.cli import cli
 from provlog.client.errors import ClientError, UnavailableError
 from provlog.client.fetching import LogReader
@@ -29,9 +29,10 @@ from provlog.client.outbox import sender
 from provlog.client.reading import Reader
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.trust import Trust
+from support.services import SOURCE
 
 PATIENT: Final = 20.0
-HURRIED: Final = 0.3
+HURRIED: Final = 0.2
 """How long a tool waits for one answer here, in seconds; that is never waited for
 where there is one."""
 FINE: Final = 0
@@ -60,6 +61,14 @@ class Desk:
         if seen is not None:
             memory = FileMemory(self.state)
             memory.replace(liar.world.origin, self.log_key, None, seen)
+        if liar.lie.taught:
+            self._learn()
+
+    def _learn(self) -> None:
+        """Hear the truth once: head, keys and end of the log are then remembered."""
+        lie, self.liar.lie = self.liar.lie, replace(self.liar.lie, tell=HONEST.tell)
+        assert self.command("monitor", "--once", role="monitor").code == FINE
+        self.liar.lie = lie
 
     @property
     def policy(self) -> str:
@@ -90,9 +99,10 @@ class Desk:
         if role:
             asked = ["--url", self.liar.url, "--log", self.liar.lie.log]
             asked += ["--token", self.liar.world.tokens[role]]
-            asked += ["--state", str(self.state), "--patience", "0"]
+            asked += ["--patience", "0"]
         line = [*name.split(), *map(str, arguments), *trusted, *asked]
-        done = CliRunner().invoke(cli, line)
+        # `verify` knows by it which keys the log has announced.
+        done = CliRunner(env={"PROVLOG_STATE": str(self.state)}).invoke(cli, line)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Outcome(done.exit_code, done.output)
@@ -131,10 +141,36 @@ def events(count: int) -> list[dict[str, Any]]:
 
 
 def submit(desk: Desk) -> Outcome:
-    """Submit two events with `provlog submit`."""
+    """Submit two events with `provlog submit`, or two records of a provider."""
+    if desk.liar.lie.records:
+        return _submit_records(desk)
     path = desk.folder / "events.ndjson"
     path.write_text("".join(json.dumps(each) + "\n" for each in events(2)))
     return desk.command("submit", path, role="submitter")
+
+
+def _submit_records(desk: Desk) -> Outcome:
+    source = f"urn:okta:{next(_numbers)}"
+    path = desk.folder / "records.ndjson"
+    path.write_text("".join(json.dumps(each) + "\n" for each in records(2)))
+    options = ["--format", "okta", "--source", source]
+    return desk.command("submit", path, *options, role="submitter")
+
+
+def records(count: int) -> list[dict[str, Any]]:
+    """Return records as Okta's system log has them."""
+    return [
+        {
+            "uuid": f"00000000-0000-0000-0000-{place:012}",
+            "published": "2026-11-21T17:53:55.516Z",
+            "eventType": "user.lifecycle.create",
+            "outcome": {"result": "SUCCESS"},
+            "actor": {"id": "00u1", "type": "User"},
+            "target": [{"id": f"00u{place}", "type": "User"}],
+            "debugContext": {"debugData": {"reason": "joiner"}},
+        }
+        for place in range(1, count + 1)
+    ]
 
 
 async def _submit_one(desk: Desk) -> None:
@@ -192,7 +228,11 @@ def checkpoint(desk: Desk) -> Outcome:
 
 def entry(desk: Desk) -> Outcome:
     """Fetch an entry, with an auditor's token."""
-    return desk.command("entry", str(desk.liar.lie.index), role="auditor")
+    lie = desk.liar.lie
+    asked = [str(lie.index)]
+    if lie.lookup:
+        asked = ["--source", SOURCE, "--id", event_id(lie.index)]
+    return desk.command("entry", *asked, role="auditor")
 
 
 def proof(desk: Desk) -> Outcome:
@@ -217,8 +257,10 @@ def gaps(desk: Desk) -> Outcome:
 
 def verify(desk: Desk) -> Outcome:
     """Verify, offline, the receipt that the log hands out for an entry."""
-    before = desk.liar.told
+    before, handed = desk.liar.told, desk.liar.lie.handed
     data = _handed_out(desk)
+    if handed is not None:
+        desk.liar.told, data = 1, handed(desk.liar.world)
     if data is None:
         # There is nothing to look at.
         desk.liar.told = before
@@ -249,6 +291,16 @@ def _handed_out(desk: Desk) -> bytes | None:
         asking.close()
 
 
+def compare(desk: Desk) -> Outcome:
+    """Hold the log's head against the one that somebody else saw."""
+    if desk.liar.lie.log != "main":
+        # There is nobody else who saw it.
+        return Outcome(FINE, "")
+    theirs = desk.folder / "theirs.checkpoint"
+    theirs.write_bytes(desk.liar.world.notes[KNOWN])
+    return desk.command("compare", theirs, role="monitor")
+
+
 TOOLS: Final[dict[str, Callable[[Desk], Outcome]]] = {
     "submit": submit,
     "AsyncClient": async_client,
@@ -260,6 +312,7 @@ TOOLS: Final[dict[str, Callable[[Desk], Outcome]]] = {
     "monitor": monitor,
     "audit": audit,
     "gaps": gaps,
+    "compare": compare,
 }
 """By the name that the catalogue calls them by."""
 
@@ -270,8 +323,11 @@ def waiting(lie: Telltale) -> Iterator[None]:
     seconds = HURRIED if lie.hurried else PATIENT
     with pytest.MonkeyPatch.context() as patch:
         for each in (Reader, Client):
-            patch.setitem(each.__init__.__kwdefaults__, "timeout", seconds)
+            defaults = each.__init__.__kwdefaults__
+            assert defaults is not None
+            patch.setitem(defaults, "timeout", seconds)
         patch.setattr(LogReader.__init__, "__defaults__", (seconds,))
+        patch.setattr(comparing_places, "_ATTEMPT_SECONDS", seconds)
         patch.setattr(sender, "FIRST_PAUSE", 0.01)
         patch.setattr(sender, "POLL_SECONDS", 0.02)
         patch.setattr("provlog.client.outbox.box.PATIENCE", 0.0)

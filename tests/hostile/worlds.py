@@ -7,7 +7,7 @@ the leaves are written into its storage, which knows nothing of their meaning.
 """
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,23 +50,30 @@ Leaves: TypeAlias = Callable[[int], Sequence[bytes]]
 """Returns leaves of which the first may be recorded at the time given, in Unix ms."""
 
 
+Change: TypeAlias = Callable[[Service, Log], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class FalseLog:
     """A log whose tree holds these leaves behind its parameters, signed and served.
 
-    `rewritten` is an index whose leaf is replaced in the database afterwards.
+    `rewritten` is an index whose leaf is replaced in the database afterwards. What is
+    `changed` is done by a service, and is no lie yet.
     """
 
     name: str
-    leaves: Leaves
+    leaves: Leaves | None = None
     rewritten: tuple[int, Callable[[int], bytes]] | None = None
+    changed: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """All servers by name, and what their operator could say with the log's key.
 
-    `notes` are signed checkpoints of the true log by size, `roots` its roots.
+    `notes` are signed checkpoints of the true log by size, `log_keys` the first key of
+    each log. Of those that were changed, `signers` are all keys and `sizes` where they
+    stood then.
     """
 
     servers: dict[str, Served]
@@ -74,6 +81,8 @@ class World:
     key: SigningKey
     notes: dict[int, bytes]
     log_keys: dict[str, str] = field(default_factory=dict)
+    signers: dict[str, list[SigningKey]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -84,6 +93,10 @@ class World:
         """Return a checkpoint of the log `main` that its operator may sign, or not."""
         text = Checkpoint(self.origin, size, root).text()
         return sign_note(text, [key or self.key])
+
+    def origin_of(self, log: str) -> str:
+        """Return the origin of any log."""
+        return self.origin if log == "main" else false_origin(log)
 
     def url(self, server: str) -> str:
         """Return the address of a server, without a slash at its end."""
@@ -108,9 +121,23 @@ async def open_world(folder: Path, logs: Sequence[FalseLog]) -> AsyncIterator[Wo
             name: await stack.enter_async_context(serving(each))
             for name, each in {"truth": made, **copies}.items()
         }
-        yield World(
-            servers, tokens, key, notes, {"main": key.verifier().vkey(), **keys}
-        )
+        log_keys = {"main": key.verifier().vkey(), **keys}
+        world = World(servers, tokens, key, notes, log_keys)
+        await _change(world, logs)
+        yield world
+
+
+async def _change(world: World, logs: Sequence[FalseLog]) -> None:
+    service = world.servers["truth"].service
+    for each in logs:
+        if each.changed is None:
+            continue
+        log = await service.log(each.name)
+        assert log is not None
+        await fill(service, log, PAST)
+        await each.changed(service, log)
+        world.signers[each.name] = list(log.signer.keys.signers().values())
+        world.sizes[each.name] = log.released.size
 
 
 async def _tokens_for_all_logs(made: Made) -> dict[str, str]:
@@ -166,13 +193,19 @@ async def _write_false_logs(
         keys[log.name] = record.log_key
         # The server writes nothing behind an entry of a time that is far ahead.
         now = now_ms()
-        await _extend(storage, record.id, log.leaves(now), now)
+        if log.leaves is not None:
+            await _extend(storage, record.id, log.leaves(now), now)
         if log.rewritten is not None:
             index, leaf = log.rewritten
             _rewrite(instance, record.id, index, leaf(now))
     await guard.flush()
     await storage.close()
     return keys
+
+
+def event_id(index: int) -> str:
+    """Return the id of the event of one of the first entries of the log `main`."""
+    return f"event-{PAST}-{index - 1}"
 
 
 def false_origin(name: str) -> str:

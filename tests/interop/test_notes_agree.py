@@ -1,11 +1,9 @@
-"""Keys, notes, checkpoints and proof files: our verdict and other people's.
+"""Keys, notes and checkpoints: our verdict and other people's.
 
 golang.org/x/mod/sumdb/note and transparency-dev/formats see the same random cases. Each
 difference has a name, a reason in docs/interoperability.md, and a case that shows it.
 """
 
-import base64
-import binascii
 import random
 import re
 from collections.abc import Iterator
@@ -14,11 +12,9 @@ import pytest
 
 from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.cosignatures import ed25519_message
-from provlog.merkle.cosigners import Cosigner
 from provlog.merkle.encoding import encode_base64
 from provlog.merkle.hashing import EMPTY_ROOT
-from provlog.merkle.inclusion import build_inclusion
-from provlog.merkle.keys import KeyType, SigningKey, VerifierKey
+from provlog.merkle.keys import SigningKey, VerifierKey
 from provlog.merkle.notes import (
     SignatureLine,
     add_signatures,
@@ -26,7 +22,6 @@ from provlog.merkle.notes import (
     open_note,
     sign_note,
 )
-from provlog.merkle.proof_file import format_proof, verify_proof
 from provlog.merkle.trust import Trust, verify_checkpoint
 from support.interop import (
     LONG,
@@ -38,77 +33,28 @@ from support.interop import (
     decoded,
     read_or_refuse,
 )
+from support.interop_notes import (
+    KEYS,
+    LOG,
+    LOOSE,
+    ORIGIN,
+    QUANTUM,
+    VKEYS,
+    WITNESS,
+    any_note,
+    any_text,
+    has_two_lines_of_a_key,
+    label,
+    shown,
+)
 from support.mutations import mutated
-from support.naive_tree import NaiveTree, leaf_hashes
 
 pytestmark = pytest.mark.needs("interop")
 
 COUNT = 40_000 if LONG else 2_500
-ORIGIN = "log.example/interop"
-LOG = SigningKey.from_seed(ORIGIN, bytes(32))
-WITNESS = Cosigner("witness.example/one", KeyType.COSIGNATURE_ED25519, b"1" * 32)
-QUANTUM = Cosigner("witness.example/two", KeyType.COSIGNATURE_MLDSA44, b"2" * 32)
-STRANGER = SigningKey.from_seed("stranger.example", b"3" * 32)
-KEYS = (LOG.verifier(), WITNESS.verifier(), QUANTUM.verifier())
-VKEYS = [key.vkey() for key in KEYS]
-TREE = NaiveTree(leaf_hashes(40))
-NODES = TREE.perfect_nodes()
-
-
-def _label(key: VerifierKey) -> str:
-    return f"{key.name}+{key.key_id.hex()}"
-
-
-def _text(source: random.Random) -> str:
-    size = source.randrange(1 << source.randrange(1, 62))
-    root = source.randbytes(32) if size else EMPTY_ROOT
-    lines = tuple(f"extension {n}" for n in range(source.choice((0, 0, 0, 1, 2))))
-    return Checkpoint(ORIGIN, size, root, lines).text()
-
-
-def _note(source: random.Random, text: str) -> bytes:
-    """Return a note by the log, or one that only cosigners signed, or strangers too."""
-    signers = [LOG, *([STRANGER] if source.random() < 0.3 else [])]
-    note = sign_note(text, signers)
-    lines = [
-        each.cosign(text, source.randrange(1, 2**40))
-        for each, chance in ((WITNESS, 0.5), (QUANTUM, 0.1))
-        if source.random() < chance
-    ]
-    return add_signatures(note, lines)
 
 
 # What explains a difference
-
-
-def _is_loose(encoded: bytes) -> bool:
-    """Tell whether this is base64 to Go, and not the one spelling of its bytes."""
-    bare = encoded.replace(b"\r", b"").replace(b"\n", b"")
-    try:
-        data = base64.b64decode(bare, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return base64.b64encode(data) != encoded
-
-
-def _has_loose_base64(case: Case, _: Answer) -> bool:
-    shown = _shown(case)
-    words = re.split(rb"[ \n]", shown)
-    if case.question["op"] == "vkey":  # of which only the key is base64
-        words = shown.split(b"+", 2)[2:]
-    return case.ours is None and any(_is_loose(word) for word in words)
-
-
-def _shown(case: Case) -> bytes:
-    question = case.question
-    shown: bytes = question.get("note") or question.get("data") or b""
-    return shown or question["text"].encode("utf-8", "replace")
-
-
-def _has_two_lines_of_a_key(case: Case, _: Answer) -> bool:
-    lines = [line.split(b" ") for line in _shown(case).split(b"\n")]
-    keys = [(x[1], x[2][:5]) for x in lines if len(x) == 3 and x[0] == b"\xe2\x80\x94"]
-    return case.ours is None and len(set(keys)) < len(keys)
 
 
 def _has_a_late_time(case: Case, _: Answer) -> bool:
@@ -116,22 +62,19 @@ def _has_a_late_time(case: Case, _: Answer) -> bool:
 
 
 def _is_too_long(case: Case, _: Answer) -> bool:
-    return case.ours is None and len(_shown(case)) > 1 << 20
+    return case.ours is None and len(shown(case)) > 1 << 20
 
 
 def _has_a_long_name(case: Case, _: Answer) -> bool:
-    found = re.search(rb"\n\xe2\x80\x94 \S{256}", _shown(case))
+    found = re.search(rb"\n\xe2\x80\x94 \S{256}", shown(case))
     return case.ours is None and found is not None
 
 
 def _is_misread(case: Case, answer: Answer) -> bool:
     """Tell whether only ML-DSA-44 signed it, which covers three values and no text."""
-    if case.ours is not None or answer.get("signed") != [_label(QUANTUM.verifier())]:
+    if case.ours is not None or answer.get("signed") != [label(QUANTUM.verifier())]:
         return False
     return read_or_refuse(lambda: parse_checkpoint_text(answer["text"])) is None
-
-
-LOOSE = Difference("base64-that-is-not-canonical", _has_loose_base64)
 
 
 # Keys
@@ -144,7 +87,7 @@ def _vkeys(source: random.Random, count: int) -> Iterator[Case]:
 
 
 def _vkey_case(kind: str, vkey: str) -> Case:
-    ours = read_or_refuse(lambda: _label(VerifierKey.parse(vkey)))
+    ours = read_or_refuse(lambda: label(VerifierKey.parse(vkey)))
     return Case(kind, ours, {"op": "vkey", "text": vkey})
 
 
@@ -167,7 +110,7 @@ def test_both_read_the_same_keys(judge: Judge) -> None:
 
 def _opened(note: bytes) -> object:
     opened = open_note(note, KEYS)
-    signed = [_label(each.key) for each in opened.signatures]
+    signed = [label(each.key) for each in opened.signatures]
     others = [f"{line.name}+{line.key_id.hex()}" for line in opened.others]
     return opened.text, signed, others
 
@@ -179,7 +122,7 @@ def _note_case(kind: str, note: bytes) -> Case:
 
 def _notes(source: random.Random, count: int) -> Iterator[Case]:
     for _ in range(count):
-        yield _note_case(*mutated(source, _note(source, _text(source))))
+        yield _note_case(*mutated(source, any_note(source, any_text(source))))
 
 
 def _late(text: str) -> bytes:
@@ -218,7 +161,7 @@ def test_both_open_the_same_notes(judge: Judge) -> None:
     ]
     known = [
         LOOSE,
-        Difference("two-lines-of-one-key", _has_two_lines_of_a_key),
+        Difference("two-lines-of-one-key", has_two_lines_of_a_key),
         Difference("times-past-2-63", _has_a_late_time),
         Difference("long-notes", _is_too_long),
         Difference("long-key-names", _has_a_long_name),
@@ -246,7 +189,7 @@ def _strangers(count: int) -> bytes:
 def test_both_make_the_same_note_of_one_key_and_one_text(judge: Judge) -> None:
     source = random.Random(3)
     for _ in range(100):
-        text = _text(source)
+        text = any_text(source)
         answer = judge.ask("sign", text=text, keys=[LOG.encode()])
         assert decoded(answer["data"]) == sign_note(text, [LOG])
 
@@ -255,7 +198,7 @@ def test_cosignatures_of_others_are_ours_to_believe(judge: Judge) -> None:
     source = random.Random(4)
     secrets = [LOG.encode(), WITNESS.encode(), QUANTUM.encode()]
     for _ in range(200 if LONG else 40):
-        text = _text(source)
+        text = any_text(source)
         answer = judge.ask("sign", text=text, keys=secrets)
         opened = open_note(decoded(answer["data"]), KEYS)
         assert opened.text == text
@@ -280,13 +223,13 @@ def _checkpoint_case(kind: str, note: bytes) -> Case:
 def _signed_texts(source: random.Random, count: int) -> Iterator[Case]:
     """Yield notes that the log signed, of texts that may be no checkpoint's."""
     for _ in range(count):
-        kind, text = mutated(source, _text(source).encode())
+        kind, text = mutated(source, any_text(source).encode())
         line = format_signature(LOG.name, LOG.key_id, LOG.sign(text))
         yield _checkpoint_case(kind, text + f"\n{line}\n".encode())
 
 
 def _lines(case: Case) -> list[bytes]:
-    return _shown(case).rpartition(b"\n\n")[0].split(b"\n")
+    return shown(case).rpartition(b"\n\n")[0].split(b"\n")
 
 
 def _has_noughts(case: Case, _: Answer) -> bool:
@@ -335,97 +278,3 @@ def test_both_read_the_same_checkpoint_in_what_the_log_signed(judge: Judge) -> N
 
 def _as_checkpoint(answer: Answer) -> object:
     return answer.get("origin"), answer["size"], decoded(answer.get("root"))
-
-
-# Proof files
-
-
-def _proof_case(kind: str, data: bytes, leaf: bytes) -> Case:
-    trust = Trust((KEYS[0],), ORIGIN)
-
-    def read() -> object:
-        proof = verify_proof(data, leaf, trust)
-        point = proof.signed_checkpoint.checkpoint
-        return proof.index, point.size, point.root
-
-    question = {
-        "op": "proof-file",
-        "data": data,
-        "leaf": leaf,
-        "keys": VKEYS[:1],
-        "origin": ORIGIN,
-    }
-    return Case(kind, read_or_refuse(read), question)
-
-
-def _proof_file(source: random.Random) -> tuple[str, bytes]:
-    size = source.randrange(1, len(TREE.leaves) + 1)
-    index = source.randrange(size)
-    note = _note(source, Checkpoint(ORIGIN, size, TREE.root(size)).text())
-    extra = source.choice((None, None, b"", source.randbytes(20)))
-    hashes = build_inclusion(index, size, NODES)
-    return format_proof(index, hashes, note, extra), TREE.leaves[index]
-
-
-def _proof_files(source: random.Random, count: int) -> Iterator[Case]:
-    for _ in range(count):
-        proof, leaf = _proof_file(source)
-        kind, data = mutated(source, proof.encode())
-        yield _proof_case(kind, data, leaf)
-
-
-def _has_carriage_returns(case: Case, _: Answer) -> bool:
-    return case.ours is None and b"\r\n" in _shown(case)
-
-
-def _has_noughts_in_index(case: Case, _: Answer) -> bool:
-    found = re.search(rb"\nindex 0[0-9]+\n", _shown(case))
-    return case.ours is None and found is not None
-
-
-def _lacks_its_end(case: Case, _: Answer) -> bool:
-    return case.ours is None and not _shown(case).endswith(b"\n")
-
-
-def _has_a_long_line(case: Case, _: Answer) -> bool:
-    return case.ours is not None and re.search(rb"\S{60000}", _shown(case)) is not None
-
-
-def test_both_read_the_same_proof_files(judge: Judge) -> None:
-    source = random.Random(12)
-    cases = list(_proof_files(source, COUNT))
-    note = sign_note(Checkpoint(ORIGIN, 1, TREE.root(1)).text(), [LOG])
-    long = format_proof(0, [], note, bytes(60_000))
-    cases += [
-        _proof_case("unfinished", long[:-1].encode(), TREE.leaves[0]),
-        _proof_case("long extra", long.encode(), TREE.leaves[0]),
-    ]
-    known = [
-        Difference("carriage-returns-in-proof-files", _has_carriage_returns),
-        Difference("numbers-with-noughts", _has_noughts_in_index),
-        Difference("proof-files-without-their-end", _lacks_its_end),
-        Difference("long-extra-data", _has_a_long_line),
-        Difference("two-lines-of-one-key", _has_two_lines_of_a_key),
-        LOOSE,
-    ]
-    compare(judge, cases, _as_proof, known)
-    assert sum(case.ours is not None for case in cases) > COUNT // 20
-
-
-def _as_proof(answer: Answer) -> object:
-    return answer["index"], answer["size"], decoded(answer.get("root"))
-
-
-def test_both_write_the_same_proof_files(judge: Judge) -> None:
-    source = random.Random(13)
-    for _ in range(100):
-        size = source.randrange(1, len(TREE.leaves) + 1)
-        index = source.randrange(size)
-        note = _note(source, Checkpoint(ORIGIN, size, TREE.root(size)).text())
-        hashes, extra = build_inclusion(index, size, NODES), source.randbytes(9)
-        answer = judge.ask(
-            "format-proof", index=index, hashes=hashes, note=note, extra=extra
-        )
-        assert (
-            decoded(answer["data"]) == format_proof(index, hashes, note, extra).encode()
-        )

@@ -38,13 +38,13 @@ def note_keys(folder: Path) -> None:
         WATCH.note_text(f"key {path.name}", path.read_text().strip().split("+", 4)[4])
 
 
-def witness_command(*arguments: str) -> str:
-    """Run `provlog-server witness`, which has to succeed; return what it printed.
+def witness_command(*arguments: str, code: int = 0) -> str:
+    """Run `provlog-server witness`, which has to end with `code`; return its output.
 
     In this process: a new one takes a second to load what it needs.
     """
     done = CliRunner().invoke(commands, ["witness", *arguments])
-    assert done.exit_code == 0, (done.output, done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
     WATCH.saw(OUTPUT, "witness", done.output)
     return done.stdout
 

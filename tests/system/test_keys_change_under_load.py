@@ -3,7 +3,8 @@
 import asyncio
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,10 +14,19 @@ import pytest
 
 from provlog.merkle.announcements import Followed, follow
 from provlog.merkle.trust import verify_checkpoint
+from provlog.server.instance import load_instance
+from provlog.server.key_changes import (
+    announce_key,
+    freeze,
+    prepare_key,
+    retire_keys,
+)
+from provlog.server.log import Log
+from provlog.server.service import Service
 from support.crowds import TIMEOUT, event
 from support.observers import JSON, Observer, bearer
 from support.rotations import id_of, signers
-from support.servers import Server, provlog_server
+from support.servers import Server
 from support.several import Crowd
 
 _in_thread = asyncio.to_thread
@@ -39,10 +49,10 @@ async def test_keys_change_and_the_log_ends_while_servers_are_killed(
     try:
         await asyncio.gather(*(_in_thread(each.start) for each in servers))
         crowd = Crowd(servers, singles=1, batches=0)
-        async with crowd.busy():
-            await _in_thread(_key, server, "prepare")
+        async with crowd.busy(), _operator(server) as (service, log):
+            await prepare_key(log)
             await _kill(servers[0])
-            await _in_thread(_key, server, "announce")
+            await announce_key(service, log, None, "operator")
             await _kill(servers[1])
         # Who knows nothing but the first key believed all that was answered.
         await crowd.judge()
@@ -52,7 +62,8 @@ async def test_keys_change_and_the_log_ends_while_servers_are_killed(
             first in signers(signed.note)
             for signed in crowd.observer.checkpoints.values()
         )
-        await _in_thread(_key, server, "retire", "--destroy")
+        async with _operator(server) as (_, log):
+            await retire_keys(log, destroy=True)
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
             found = await _follow_once_retired(session, servers)
             [change] = found.keys
@@ -69,9 +80,14 @@ async def test_keys_change_and_the_log_ends_while_servers_are_killed(
             each.end()
 
 
-def _key(server: Server, step: str, *options: str) -> None:
-    where = ("--dir", server.folder, "--guard", server.guard)
-    provlog_server("key", step, *where, *options)
+@asynccontextmanager
+async def _operator(server: Server) -> AsyncIterator[tuple[Service, Log]]:
+    """Open the log in this process, as a command does beside the servers."""
+    instance = load_instance(server.folder, server.guard)
+    async with Service.of(instance) as service:
+        log = await service.log("main")
+        assert log is not None
+        yield service, log
 
 
 async def _kill(victim: Server) -> None:
@@ -128,19 +144,17 @@ async def _end(
         for place, to in enumerate(servers)
     ]
     await busy.wait()
-    where = ("--dir", server.folder, "--guard", server.guard)
-    said = await _in_thread(
-        provlog_server, "log", "freeze", "main", "--yes", "--json", *where
-    )
+    async with _operator(server) as (service, log):
+        made = await freeze(service, log, None, "operator")
     await asyncio.gather(*loads)
     for to in servers:
         assert await _post(session, to, "late") == 410
         size = (await _get(session, to, "checkpoint")).split(b"\n")[1]
-        assert int(size) == json.loads(said)["index"] + 1
+        assert int(size) == made.index + 1
     again = [await _post(session, servers[0], each) for each in acknowledged]
     assert set(again) == {200}
-    freeze = follow(server.trust, await _get(session, server, "announcements")).freeze
-    assert freeze is not None
+    document = await _get(session, server, "announcements")
+    assert follow(server.trust, document).freeze is not None
 
 
 async def _post(session: aiohttp.ClientSession, server: Server, event_id: str) -> int:

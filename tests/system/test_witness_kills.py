@@ -1,7 +1,7 @@
 """A witness that is killed never has answered what it does not remember.
 
-Two histories of one log, signed by the same key, ask concurrently for cosignatures
-while the witness is killed and started again.
+Two histories of one log, signed by the same key, ask two processes of one witness for
+cosignatures, of which one is killed and started again.
 """
 
 import random
@@ -26,16 +26,18 @@ from provlog.merkle.witness_messages import (
 )
 from support.naive_tree import NaiveTree
 from support.witnessed_logs import ORIGIN, MemoryLog
-from support.witnesses import WitnessProcess
+from support.witnesses import NAME, WitnessProcess
 
-KILLS = 8
+KILLS = 6
+PACE = 0.01
+"""Seconds between two requests of one teller: starts need the processor too."""
 COMMON = 8
 MOST = 2_000
 
 
 @dataclass
 class Teller:
-    """Tells a witness one history, as fast as it answers; notes what was cosigned."""
+    """Tells a witness one history, request after request; notes what is cosigned."""
 
     log: MemoryLog
     url: str
@@ -59,6 +61,7 @@ class Teller:
             note = self.log.sign(size, self.whole.root(size))
             body = AddCheckpoint(known, tuple(proof), note).format()
             known = self._ask(body, note, known, size)
+            self.stop.wait(PACE)
 
     def _ask(self, body: bytes, note: bytes, known: int, size: int) -> int:
         """Return the size that the witness knows, as far as it said so."""
@@ -77,7 +80,6 @@ class Teller:
                 return 0 if error.code == 422 else -1
         except (OSError, HTTPException):  # it is being killed
             self.lost += 1
-            self.stop.wait(0.01)
             return known
 
 
@@ -86,10 +88,12 @@ def test_over_kills_no_two_cosigned_heads_conflict(tmp_path: Path) -> None:
     logs = [MemoryLog(common=COMMON), MemoryLog(history="two", common=COMMON)]
     witness.add_log(logs[0].vkey, "--rate", "1000000/day")
     answers = threading.Semaphore(0)
-    with witness:
+    # The other one works on the same memory, and is not killed.
+    with witness, WitnessProcess(witness.folder, NAME, witness.vkeys) as other:
         tellers = [
-            Teller(log, witness.url, number, told=answers.release)
-            for number, log in enumerate(logs * 2)
+            Teller(log, each.url, number, told=answers.release)
+            for each in (witness, other)
+            for number, log in enumerate(logs)
         ]
         with telling(tellers):
             for wanted in islice(cycle((1, 7, 3)), KILLS):

@@ -28,7 +28,8 @@ class AsyncClient(Reader):
     `trust` comes from somewhere else than the log: `Trust.from_log_key(vkey)` or
     `Trust.from_policy(text)`. Everything that is returned was verified against it and
     is consistent with the newest checkpoint that `memory` holds of the log (by default
-    a file in the user's state directory).
+    a file in the user's state directory). Where the log replaced its key since, it is
+    followed to the newer one by what it announced, which is remembered too.
 
     `timeout` is what one attempt may take and `patience` how long a request is tried,
     in seconds; only failed connections, 503 with `Retry-After` and 429 are tried again.

@@ -81,6 +81,16 @@ class Auditor:
         return self._chain.previous
 
     @property
+    def recorded(self) -> int | None:
+        """When the newest entry so far was recorded, in Unix milliseconds."""
+        return self._chain.recorded
+
+    @property
+    def matches(self) -> bool:
+        """Whether the leaves that were fed are those that the checkpoint commits to."""
+        return not self._gap and self._grown.root() == self._checkpoint.root
+
+    @property
     def frozen(self) -> "dict[str, JsonValue] | None":
         """The end of the log: its final `size`, and `successor` if it names one."""
         return self._chain.frozen

@@ -33,11 +33,16 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """An audit that is about to run: of which checkpoint, and from where on."""
+    """An audit that is about to run: of which checkpoint, and from where on.
+
+    `missed` is the size of the newest checkpoint that is known, where the log serves an
+    older one: what came between is in no audit of what it serves.
+    """
 
     signed: SignedCheckpoint
     auditor: Auditor
     state: "StateFile"
+    missed: int | None = None
 
 
 class StateFile:
@@ -96,10 +101,11 @@ async def begin_audit(
     path = memory.path("audits", trust.origin, "audit.json")
     state = StateFile(path, reader.keys.trust)
     unfinished = None if fresh else state.load()
+    missed = missed_size(signed, heads)
     if unfinished is None:
-        return Audit(signed, Auditor(signed.checkpoint), state)
+        return Audit(signed, Auditor(signed.checkpoint), state, missed)
     await heads.accept(unfinished[0])
-    return Audit(*unfinished, state)
+    return Audit(*unfinished, state, missed)
 
 
 async def run_audit(
@@ -149,14 +155,20 @@ async def newest_checkpoint(
     heads = Heads(trust, memory, reader.consistency, reader.inclusion)
     keys.remember_in(memory)
     keys.listen(heads.follow)
-    # The reader may have followed the log before.
-    await heads.follow(keys.trust)
     await keys.recall()
     await keys.look()
     signed = await reader.checkpoint()
     await heads.accept(signed)
     await heads.save()
     return signed, heads
+
+
+def missed_size(signed: SignedCheckpoint, heads: Heads) -> int | None:
+    """Return the size of the newest checkpoint that is known; None if that is it."""
+    newest = heads.newest
+    if newest is None or newest.checkpoint.size <= signed.checkpoint.size:
+        return None
+    return newest.checkpoint.size
 
 
 async def downloads(

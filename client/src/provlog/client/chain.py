@@ -46,6 +46,11 @@ class LeafChain:
         self.previous: dict[str, JsonValue] | None = None
 
     @property
+    def recorded(self) -> int | None:
+        """When the newest leaf that was understood was recorded, in milliseconds."""
+        return self._recorded
+
+    @property
     def key(self) -> str | None:
         """The key that the log named last, a vkey; None where that is not known."""
         return self._key

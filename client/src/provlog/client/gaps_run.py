@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from provlog.client.auditing import Auditor
-from provlog.client.auditing_run import downloads, newest_checkpoint
+from provlog.client.auditing_run import downloads, missed_size, newest_checkpoint
 from provlog.client.chain import split_entries
 from provlog.client.errors import UsageError, printable
 from provlog.client.fetching import LogReader
@@ -40,6 +40,7 @@ class SourcePass:
     auditor: Auditor
     fold: SourceFold
     resume: "ResumeFile | None"
+    missed: int | None = None
 
 
 class ResumeFile:
@@ -122,11 +123,13 @@ async def begin_pass(
     It goes on where the last one with the same file left off. Raises `UsageError` as
     `ResumeFile.load` does.
     """
-    signed, _ = await newest_checkpoint(reader, trust, memory)
+    signed, heads = await newest_checkpoint(reader, trust, memory)
+    missed = missed_size(signed, heads)
     known = None if resume is None else resume.load(signed.checkpoint, scope)
     if known is None:
-        return SourcePass(signed, Auditor(signed.checkpoint), SourceFold(scope), resume)
-    return SourcePass(signed, *known, resume)
+        fresh = Auditor(signed.checkpoint), SourceFold(scope)
+        return SourcePass(signed, *fresh, resume, missed)
+    return SourcePass(signed, *known, resume, missed)
 
 
 async def run_pass(

@@ -72,6 +72,7 @@ class LogKeys:
         self._memory: Memory | None = None
         self._shelf: Shelf = VolatileMemory()
         self._listeners: list[OnFollowed] = []
+        self._untold: list[OnFollowed] = []
         self._lock = asyncio.Lock()
         self._recalled = False
         self._asked: set[bytes] = set()
@@ -89,18 +90,26 @@ class LogKeys:
             self._shelf = chosen
 
     def listen(self, on_followed: OnFollowed) -> None:
-        """Tell of each new trust, with the checkpoints of proofs that led to it."""
+        """Tell of each new trust, with the checkpoints of proofs that led to it.
+
+        What was followed before is told by `recall`.
+        """
         self._listeners.append(on_followed)
+        self._untold.append(on_followed)
 
     async def recall(self) -> None:
         """Follow what is remembered, unless that was done. Raises `UsageError`."""
-        if self._recalled:
+        if self._recalled and not self._untold:
             return
         async with self._lock:
-            kept = await self._load()
-            if kept is not None:
-                await self._set(follow_kept(self.given, kept), kept, ())
-            self._recalled = True
+            if not self._recalled:
+                kept = await self._load()
+                if kept is not None:
+                    await self._set(follow_kept(self.given, kept), kept, ())
+                self._recalled = True
+            while self._untold:
+                await self._untold[-1](self.trust, ())
+                self._untold.pop()
 
     async def believe(self, read: Callable[[Trust], T]) -> T:
         """Return what `read` makes of an answer, under the newest keys if it has to be.

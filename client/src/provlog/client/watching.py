@@ -121,6 +121,7 @@ class Watch:
         self._reader = reader
         self._trust = trust
         self._memory = _Keeper(memory)
+        self._accepted: SignedCheckpoint | None = None
         self._keys = reader.keys
         # The reader may have followed the log before.
         self._heads = Heads(
@@ -131,12 +132,26 @@ class Watch:
         # The size at which the log was asked last what it announces, and when.
         self._asked: tuple[int, float] | None = None
 
+    @property
+    def newest(self) -> SignedCheckpoint | None:
+        """The newest checkpoint that was ever accepted, None before the first look.
+
+        One that is only remembered has no cosignatures: its policy is not asked for.
+        """
+        return self._heads.newest
+
+    @property
+    def accepted(self) -> SignedCheckpoint | None:
+        """What the last look accepted, None if it accepted nothing."""
+        return self._accepted
+
     async def look(self, wait: float = 0.0) -> Report:
         """Ask for the checkpoint, for at most `wait` seconds if it is the known one.
 
         Raises `MisbehaviourError`, `RefusedError` where the token does not reach the
         log, and `UsageError` where nothing can be remembered.
         """
+        self._accepted = None
         await self._keys.recall()
         await self._heads.recall()
         before = self._heads.newest
@@ -153,6 +168,7 @@ class Watch:
         except MerkleError as error:
             detail = f"{_verdict(error, signed, before)}: {error}"
             raise await self._misbehaviour(error, detail, served, before) from error
+        self._accepted = signed
         return self._judge(signed, before)
 
     async def _accept(self, signed: SignedCheckpoint) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provlog.client.cli.output import note, print_json, progress
+from provlog.client.cli.output import note, note_missed, print_json, progress
 from provlog.client.cli.settings import Settings, connecting, json_option
 from provlog.client.errors import printable
 from provlog.merkle.encoding import JsonValue, encode_base64
@@ -37,9 +37,10 @@ def audit(parallel: int, fresh: bool, as_json: bool, settings: Settings) -> None
     Every leaf hash, every tile at each level, the root, and each entry's count `n`;
     `recorded` never decreasing, kinds and epochs in their order, the canonical form of
     every leaf. All of it is held against the log's checkpoint, which is verified and
-    consistent with the newest one this user has seen. Each entry and tile that is wrong
-    is named, and the audit goes on to find the others. It reads no personal data: the
-    token needs the role monitor, and a public log none.
+    consistent with the newest one this user has seen; where that one is newer, a line
+    says so. Each entry and tile that is wrong is named, and the audit goes on to find
+    the others. It reads no personal data: the token needs the role monitor, and a
+    public log none.
 
     A run that is interrupted goes on where it stopped when the command is run again,
     against the same checkpoint; one that finished starts anew.
@@ -70,7 +71,7 @@ async def _audit(
     try:
         run = await begin_audit(reader, trust, settings.memory(), fresh=fresh)
         size, first = run.signed.checkpoint.size, run.auditor.done
-        _print_start(run.signed, first, as_json=as_json)
+        _print_start(run.signed, first, run.missed, as_json=as_json)
         _print_findings(run.auditor.findings, as_json=as_json)
         started = time.monotonic()
         with progress("auditing", size, done=first, unit="entries") as advance:
@@ -88,14 +89,18 @@ async def _audit(
     return run.auditor
 
 
-def _print_start(signed: SignedCheckpoint, first: int, *, as_json: bool) -> None:
+def _print_start(
+    signed: SignedCheckpoint, first: int, missed: int | None, *, as_json: bool
+) -> None:
     checkpoint = signed.checkpoint
     if as_json:
         started: dict[str, JsonValue] = {"event": "started", **_of(signed)}
-        print_json({**started, "first": first})
+        known: dict[str, JsonValue] = {} if missed is None else {"missed": missed}
+        print_json({**started, "first": first, **known})
         return
     origin = printable(checkpoint.origin)
     note(f"auditing {origin}, a log of {checkpoint.size}")
+    note_missed(checkpoint.size, missed)
     if first:
         note(f"going on at entry {first}, where the last run stopped")
 

@@ -1,15 +1,22 @@
-"""`provlog monitor`: follow a log, and raise the alarm when it misbehaves."""
+"""`provlog monitor`: follow logs, and raise the alarm when one misbehaves."""
 
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provlog.client.cli.output import note, print_json
-from provlog.client.cli.settings import Settings, connecting, json_option
-from provlog.client.errors import UnavailableError, printable
+from provlog.client.cli.settings import (
+    MANY_LOGS,
+    Settings,
+    connecting,
+    json_option,
+)
+from provlog.client.cli.spans import Span
+from provlog.client.errors import UnavailableError, UsageError, printable
 from provlog.merkle.encoding import format_time
 from provlog.merkle.trust import Trust
 
@@ -47,6 +54,35 @@ FOLLOWING_PATIENCE = 2.0
     metavar="HOST:PORT",
     help="Serve metrics for Prometheus there.",
 )
+@click.option(
+    "--full", is_flag=True, help="Read every entry too, and recompute the root."
+)
+@click.option(
+    "--mirror",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep a copy below DIR/logs/LOG that others can follow; reads in full.",
+)
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Rules on entries; reads in full, and needs an auditor's token.",
+)
+@click.option(
+    "--max-age",
+    type=Span(),
+    metavar="SPAN",
+    help="How old the newest quorum of cosignatures may be (with --policy).",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Show status, metrics and the newest checkpoint there.",
+)
+@click.option(
+    "--test-alert", is_flag=True, help="Tell everybody of --config a test, and exit."
+)
 @json_option
 @connecting
 def monitor(
@@ -54,10 +90,12 @@ def monitor(
     wait: float,
     pause: float,
     metrics: str | None,
+    test_alert: bool,
     as_json: bool,
     settings: Settings,
+    **more: Any,  # noqa: ANN401  what takes the reading of entries, or a listener
 ) -> None:
-    """Follow a log, and make sure that it only ever grows.
+    """Follow logs, and make sure that they only ever grow.
 
     Waits for each new checkpoint, verifies its signature (and the policy's witnesses),
     and has the log prove that its tree begins with the one before. The newest
@@ -75,16 +113,51 @@ def monitor(
                    what shows it is written to a file for `provlog verify`, and the
                    exit code is 1
 
+    With --full, --mirror or --rules every new entry is downloaded too, held against the
+    log's own rules, and led to the root that was signed. With a --config that has
+    [[log]] tables many logs are followed, each for itself, and alerts go out by webhook
+    and mail; a log that misbehaves stays in alarm, and the others are followed on.
+
     \b
     Examples:
       provlog monitor --metrics 127.0.0.1:9470
+      provlog monitor --mirror /srv/mirror --listen 127.0.0.1:9470
+      provlog monitor --config monitor.toml
+      provlog monitor --config monitor.toml --test-alert
       provlog monitor --json >> monitor.jsonl
       */5 * * * * provlog monitor --once --json    (in a crontab)
 
     SIGTERM and Ctrl-C end it with 0. With --once: 0 if all is well, 3 if the log is
     unreachable or its head stale. 1 if it misbehaves; 2 for a mistake in the call, or a
-    token that does not reach the log.
+    token that does not reach the log. Many logs: 1 at the end if any is in alarm
+    because it misbehaves; with --once the worst of 1, 2, 3 and 0.
     """
+    many = click.get_current_context().meta.get(MANY_LOGS)
+    _require_sense(many, metrics, in_full=any(more.values()))
+    if many is not None or test_alert:
+        _many(many, once=once, test_alert=test_alert, as_json=as_json)
+    elif any(more.values()):
+        more |= {"wait": wait, "pause": pause}
+        _in_full(settings, once=once, as_json=as_json, **more)
+    else:
+        _one(settings, once, wait, pause, metrics, as_json)
+
+
+def _require_sense(many: Path | None, metrics: str | None, *, in_full: bool) -> None:
+    if many is not None and (in_full or metrics):
+        raise UsageError(f"what is done with many logs stands in {many} alone")
+    if in_full and metrics:
+        raise UsageError("--listen shows metrics too: leave --metrics out")
+
+
+def _one(
+    settings: Settings,
+    once: bool,
+    wait: float,
+    pause: float,
+    metrics: str | None,
+    as_json: bool,
+) -> None:
     # Not at the top: `provlog verify` does without anything that knows of networks.
     import asyncio
 
@@ -100,6 +173,42 @@ def monitor(
             _require_current(asyncio.run(_look(settings, trust, tell)))
         else:
             asyncio.run(_follow(settings, trust, wait, pause, tell))
+
+
+def _many(path: Path | None, *, once: bool, test_alert: bool, as_json: bool) -> None:
+    from provlog.client.cli.monitoring_many import (
+        follow_many,
+        look_at_many,
+        try_alerts,
+    )
+    from provlog.client.monitoring.config import read_config
+
+    if path is None:
+        raise UsageError("who is told of a test stands in a --config with [[log]]")
+    config = read_config(path)
+    if test_alert:
+        try_alerts(config, as_json=as_json)
+    elif once:
+        look_at_many(config, as_json=as_json)
+    else:
+        note(f"following {len(config.logs)} logs")
+        follow_many(config, as_json=as_json, until_lie=False)
+
+
+def _in_full(
+    settings: Settings,
+    *,
+    once: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401  those of `one_log`
+) -> None:
+    from provlog.client.cli.monitoring_many import follow_many, look_at_many, one_log
+
+    config = one_log(settings, **options)
+    if once:
+        look_at_many(config, as_json=as_json)
+    else:
+        follow_many(config, as_json=as_json, until_lie=True)
 
 
 class _Printer:

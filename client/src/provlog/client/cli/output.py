@@ -30,6 +30,15 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def note_missed(served: int, missed: int | None) -> None:
+    """Tell the person that the log serves an older head than one it signed before."""
+    if missed is not None:
+        note(
+            f"STALE: the log serves its tree of {served} entries, having signed "
+            f"{missed}: of what came after, nothing is told"
+        )
+
+
 def save(path: Path, data: bytes) -> None:
     """Write a file of mode 0600, whole or not at all; raises `UsageError`."""
     try:

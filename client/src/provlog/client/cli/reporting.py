@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provlog.client.cli.output import note, print_json, progress
+from provlog.client.cli.output import note, note_missed, print_json, progress
 from provlog.client.cli.settings import Settings, connecting, json_option
 from provlog.client.cli.spans import Moment, Span, now_ms
 from provlog.client.errors import UsageError, printable
@@ -17,6 +17,7 @@ from provlog.merkle.source_fold import Scope, SourceFold
 from provlog.merkle.trust import SignedCheckpoint
 
 if TYPE_CHECKING:
+    from provlog.client.gaps_run import SourcePass
     from provlog.client.source_gaps import Judge, SourceFinding
 
 FOUND = 4
@@ -122,9 +123,9 @@ def gaps(
 
     now = now_ms()
     scope = _scope(since, until, late, skew)
-    signed, fold = asyncio.run(_read(settings, scope, resume, parallel, as_json))
+    run, fold = asyncio.run(_read(settings, scope, resume, parallel, as_json))
     judge = Judge(min(now, scope.until), silent)
-    report = _Report(signed, fold, judge, as_json)
+    report = _Report(run.signed, fold, judge, as_json, run.missed)
     if report.tell(sources or sorted(fold.reports)):
         raise click.exceptions.Exit(FOUND)
 
@@ -149,7 +150,7 @@ async def _read(
     resume: Path | None,
     parallel: int,
     as_json: bool,
-) -> tuple[SignedCheckpoint, SourceFold]:
+) -> "tuple[SourcePass, SourceFold]":
     from provlog.client.gaps_run import ResumeFile, begin_pass, run_pass
 
     trust = settings.trust()
@@ -161,11 +162,12 @@ async def _read(
         if not as_json:
             origin = printable(run.signed.checkpoint.origin)
             note(f"reading {origin}, a log of {size}, from entry {first} on")
+            note_missed(size, run.missed)
         with progress("reading", size, done=first, unit="entries") as advance:
             fold = await run_pass(run, reader, parallel=parallel, on_progress=advance)
     finally:
         await reader.close()
-    return run.signed, fold
+    return run, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ class _Report:
     fold: SourceFold
     judge: "Judge"
     as_json: bool
+    missed: int | None
 
     def tell(self, sources: Sequence[str]) -> int:
         """Print all that there is to say of the sources; return how many findings."""
@@ -232,7 +235,10 @@ class _Report:
                 "findings": total,
                 "ok": total == 0,
             }
-            print_json(end)
+            known: dict[str, JsonValue] = {}
+            if self.missed is not None:
+                known["missed"] = self.missed
+            print_json({**end, **known})
             return
         found = counted(total, "finding") if total else "nothing to tell"
         verified = f"{counted(checkpoint.size, 'entry', 'entries')} verified"

@@ -35,6 +35,9 @@ _KEYS: dict[str, type] = {
     "patience": float,
 }
 
+MANY_LOGS = "provlog.client.many_logs"
+"""Where a context says which file names many logs, if one was given."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -141,6 +144,9 @@ def _read_config(
         values = tomllib.loads(read_file(path, 1 << 20).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
+    if isinstance(values.get("log"), list):
+        _leave_to_monitor(context, path)
+        return
     for name, value in values.items():
         if name not in _KEYS:
             raise UsageError(f"{path}: {name!r} is none of {', '.join(_KEYS)}")
@@ -152,6 +158,16 @@ def _read_config(
         # Beside the file that names it, wherever the command runs.
         values["policy"] = str(path.parent / values["policy"])
     context.default_map = values
+
+
+def _leave_to_monitor(context: click.Context, path: Path) -> None:
+    """Leave a file that names many logs to the one command that follows many."""
+    if context.command.name != "monitor":
+        raise UsageError(
+            f"{path}: [[log]] is for `provlog monitor`, which follows many logs; this "
+            "command is about one, which `log` names"
+        )
+    context.meta[MANY_LOGS] = path
 
 
 def _default_config() -> Path:

@@ -10,6 +10,7 @@ from provlog.server.cli.listening import Listening, listening_options
 from provlog.server.cli.serving import Alone, Task, serve_task
 from provlog.server.cli.workers import MOST_WORKERS, serve_with_workers
 from provlog.server.instance import Instance
+from provlog.server.intake.event import EVENT_NAME, is_event_name
 from provlog.server.journal import FORMATS, set_up
 
 
@@ -18,6 +19,12 @@ def _number(_: click.Context, __: click.Parameter, rate: float) -> float:
     if not math.isfinite(rate):
         raise click.BadParameter("give a number of entries a second")
     return rate
+
+
+def _source(_: click.Context, __: click.Parameter, source: str | None) -> str | None:
+    if source is not None and not is_event_name(source):
+        raise click.BadParameter(f"a source is {EVENT_NAME}")
+    return source
 
 
 @click.command()
@@ -58,6 +65,14 @@ def _number(_: click.Context, __: click.Parameter, rate: float) -> float:
 @click.option(
     "--log-requests", is_flag=True, help="Write one line to the log for each request."
 )
+@click.option(
+    "--compat-add",
+    metavar="SOURCE",
+    callback=_source,
+    help="Take any bytes at POST /logs/LOG/add as events of this source, and answer"
+    " their index: for load generators that were written for other logs."
+    "  [default: no such route]",
+)
 def serve(
     instance: Instance,
     as_json: bool,
@@ -66,6 +81,7 @@ def serve(
     log_format: str,
     workers: int,
     log_requests: bool,
+    compat_add: str | None,
     listening: Listening,
 ) -> None:
     """Serve every log of an instance.
@@ -85,7 +101,7 @@ def serve(
     """
     limits = parse_log_rates(log_rates)
     set_up(log_format)
-    task = Task(instance, rate, limits, listening, log_requests)
+    task = Task(instance, rate, limits, listening, log_requests, compat_add)
     announcer = Announcer(instance.folder, as_json, listening.public_url)
     if workers == 1:
         serve_task(task, Alone(listening, announcer))

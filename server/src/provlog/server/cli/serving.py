@@ -42,6 +42,7 @@ class Task:
     log_rates: LogRates
     listening: Listening
     log_requests: bool
+    compat_add: str | None = None
     worker: int = 0
 
 
@@ -184,7 +185,9 @@ async def _listen(
     """Serve API and metrics until the stack is left; return their URLs."""
     listening = task.listening
     settings = listening.settings(listening.room())
-    settings = replace(settings, log_requests=task.log_requests)
+    settings = replace(
+        settings, log_requests=task.log_requests, compat_add=task.compat_add
+    )
     api, metrics = await place.listen()
     for bound in (api, metrics):
         if bound is not None:

@@ -1,5 +1,6 @@
 """`provlog-server witness`: a witness that cosigns other people's logs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ from provlog.server.files import flush_path
 from provlog.server.journal import FORMATS, set_up
 from provlog.server.witness.evidence import write_evidence
 from provlog.server.witness.keys import FOLDER, KeyFolder
+from provlog.server.witness.records import Evidence
 from provlog.server.witness.schema import create_database
 from provlog.server.witness.store import DATABASE, WitnessStore
 
@@ -134,7 +136,7 @@ def evidence(folder: Path, to: Path | None, as_json: bool) -> None:
 
     Where a checkpoint convicts its log, both that it signed are kept. Of the others
     nobody showed that they extend what was cosigned, which may be the mistake of
-    whoever sent them.
+    whoever sent them. The exit code is 1 if any log is convicted.
 
     \b
     provlog-server witness evidence --dir witness --to evidence
@@ -146,13 +148,27 @@ def evidence(folder: Path, to: Path | None, as_json: bool) -> None:
         store.close()
     written = [] if to is None else write_evidence(found, to)
     if as_json:
-        rows: list[JsonValue] = [
-            {"origin": each.origin, "convicts": each.convicts, "size": each.size,
-             "time": each.time}
-            for each in found
-        ]  # fmt: skip
-        print_json({"evidence": rows, "files": [*map(str, written)]})
-        return
+        _print_evidence_json(found, written)
+    else:
+        _print_evidence(found, written)
+    if any(each.convicts for each in found):
+        click.get_current_context().exit(1)
+
+
+def _print_evidence_json(found: Sequence[Evidence], written: Sequence[Path]) -> None:
+    rows: list[JsonValue] = [
+        {
+            "origin": each.origin,
+            "convicts": each.convicts,
+            "size": each.size,
+            "time": each.time,
+        }
+        for each in found
+    ]
+    print_json({"evidence": rows, "files": [*map(str, written)]})
+
+
+def _print_evidence(found: Sequence[Evidence], written: Sequence[Path]) -> None:
     for each in found:
         what = "convicts the log" if each.convicts else "not shown to be consistent"
         time = format_time(each.time * 1000)

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from provlog.server.http.compat import compat_routes
 from provlog.server.http.connections import ConnectionRunner, protocol_logger
 from provlog.server.http.context import (
     CROWD,
@@ -46,7 +47,7 @@ def create_app(
     app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(_end_polls)
     app.on_cleanup.append(_close_verifiers)
-    add_routes(app, routes())
+    add_routes(app, [*routes(), *compat_routes(chosen)])
     return app
 
 

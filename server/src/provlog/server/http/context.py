@@ -32,6 +32,8 @@ class HttpSettings:
 
     `trusted_proxies` are believed whose requests they bring; with `proxies_only` nobody
     else may ask, but for this machine. `public_url` is where others reach the service.
+    `compat_add` is the source under which `POST /add` takes bytes; without it there is
+    no such route.
     """
 
     event_bytes: int = MAX_EVENT_BYTES
@@ -50,6 +52,7 @@ class HttpSettings:
     trusted_proxies: tuple[Network, ...] = ()
     proxies_only: bool = False
     public_url: str | None = None
+    compat_add: str | None = None
 
 
 CROWD: Final = web.AppKey("crowd", Crowd)

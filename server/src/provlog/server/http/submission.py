@@ -106,6 +106,17 @@ class Intake:
             receipt = answer.receipt(self._log.origin, release.note)
             return json_response(receipt, answer.status)
 
+    async def index(self, event: Event) -> int:
+        """Return where one event stands, new or repeated, or raise its problem."""
+        require_rate(self._service, self._caller, 1)
+        taken = _Drafts()
+        await self._take(event, taken)
+        committed = await self._submit(taken)
+        answer = acknowledge(committed.outcomes[0])
+        if isinstance(answer, Problem):
+            raise answer
+        return answer.index
+
     async def batch(self, submission: Submission) -> web.Response:
         """Answer many events, in order and each for itself.
 

@@ -88,6 +88,8 @@ class Witnessing:
         self._folders = folders
         self._figures = WitnessFigures(registry, logs)
         self._known: dict[str, dict[str, int]] = {}
+        # Those that have witnesses, by name: there may be thousands that have none.
+        self._served: dict[str, Log] = {}
         self._asking: dict[str, _Asking] = {}
         self._stamp: object = None
         self._troubles: dict[str, str] = {}
@@ -166,18 +168,21 @@ class Witnessing:
         """
         settings = self.settings_of(log.record.name, log.origin)
         if settings is not None:
-            log.published = Publication(log, self._folder(), settings)
+            self._publish(log, settings)
+
+    def _publish(self, log: Log, settings: WitnessSettings) -> None:
+        log.published = Publication(log, self._folder(), settings)
+        self._served[log.record.name] = log
 
     async def follow(self) -> None:
         """Ask, and look what others published; runs until it is cancelled."""
-        looked = 0.0
-        self._stamp = self._stamp_settings()
+        looked = -SETTINGS_SECONDS
         try:
             while True:
                 if time.monotonic() - looked >= SETTINGS_SECONDS:
                     looked = time.monotonic()
                     await self._look_at_settings()
-                for log in self._logs():
+                for log in [*self._served.values()]:
                     await self._attend(log)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
@@ -226,13 +231,15 @@ class Witnessing:
         asking.task.cancel()
         [error] = await asyncio.gather(asking.task, return_exceptions=True)
         if isinstance(error, Exception):
-            logger.error("witnesses of log %s: %s", name, describe(error))
+            self._tell(name, error)
         asking.lease.give_back()
 
     async def _look_at_settings(self) -> None:
         """Take up settings that were made, changed or removed."""
         stamp = self._stamp_settings()
         changed, self._stamp = stamp != self._stamp, stamp
+        if not changed and not self._troubles:
+            return
         for log in self._logs():
             if changed or log.record.name in self._troubles:
                 await self._take_up(log)
@@ -252,8 +259,9 @@ class Witnessing:
             await self._end(name)
         if settings is None:
             log.published = None
+            self._served.pop(name, None)
         elif log.published is None:
-            log.published = Publication(log, self._folder(), settings)
+            self._publish(log, settings)
         else:
             log.published.follow(settings)
         how = (

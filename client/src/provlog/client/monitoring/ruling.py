@@ -1,0 +1,79 @@
+"""Rules on entries, while a log is read: which entries they concern, and what of them.
+
+Whether a rule concerns an entry is seen from its leaf. Such an entry is fetched with an
+auditor's token, opened, and its receipt verified, before any rule judges it.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final, cast
+
+from provlog.client.alerting.alerts import SEVERITIES, Alert, Severity
+from provlog.client.answers import Receipt
+from provlog.client.entry_rules import Finding, Rules
+from provlog.client.monitoring.full_state import MAX_PENDING, Todo
+from provlog.merkle.entries import parse_entry
+from provlog.merkle.errors import MalformedError
+
+DEFAULT: Final[Severity] = "warning"
+
+Fetch = Callable[[int], Awaitable[Receipt]]
+
+
+class Ruling:
+    """Applies rules to the entries of one log; `fetch` returns a verified receipt."""
+
+    def __init__(self, rules: Rules, fetch: Fetch, origin: str) -> None:
+        self._rules = rules
+        self._fetch = fetch
+        self._origin = origin
+
+    def note(self, todo: Todo, first: int, leaves: Sequence[bytes]) -> Todo:
+        """Return what is to be judged once these leaves, from `first` on, were seen."""
+        start = 0 if todo.start is None else todo.start
+        end = first + len(leaves)
+        if end <= start:
+            return todo
+        found = [
+            index
+            for index in range(max(start, first), end)
+            if self._concerns(leaves[index - first])
+        ]
+        pending = (*todo.pending, *found)
+        skipped = todo.skipped + max(0, len(pending) - MAX_PENDING)
+        return replace(todo, start=end, pending=pending[:MAX_PENDING], skipped=skipped)
+
+    async def judge(self, index: int, now: float) -> list[Alert]:
+        """Return what is to be told of one entry at the time `now`, POSIX seconds.
+
+        Raises as `fetch` does.
+        """
+        receipt = await self._fetch(index)
+        return [
+            Alert(
+                "rule",
+                self._origin,
+                _severity(finding),
+                f"{finding.rule}: {finding.text}",
+                int(now * 1000),
+                {
+                    "rule": finding.rule,
+                    "index": finding.index,
+                    "judged": finding.judged,
+                },
+                "event",
+            )
+            for finding in self._rules.judge(receipt.verified)
+        ]
+
+    def _concerns(self, leaf: bytes) -> bool:
+        try:
+            entry = parse_entry(leaf)
+        except MalformedError:
+            return False
+        return entry.understood and self._rules.concerns(entry)
+
+
+def _severity(finding: Finding) -> Severity:
+    known = finding.severity in SEVERITIES
+    return cast("Severity", finding.severity) if known else DEFAULT
