@@ -112,7 +112,7 @@ class Telltale:
     `tell` returns the answer to a request, None for the true one. `cosigned` gives the
     tool a policy with a witness, who cosigns what the true server says; `fresh` takes
     a tool that remembers nothing of the log, `taught` one that was told the truth once
-    before, `hurried` one that waits for an answer no longer than `tools.HURRIED`.
+    before, `hurried` one that waits for an answer no longer than `desk.HURRIED`.
     `index` is the entry that readers ask for, by source and id of its event if it is a
     `lookup`. With `records`, `submit` is given those of a provider. `handed` makes the
     file that `verify` is given instead of the receipt of that entry.

@@ -43,7 +43,9 @@ FORKED = 330
 
 WITNESS = Cosigner.ed25519("witness.example/w1", 7)
 STRANGER = Cosigner.ed25519("stranger.example/w9", 8)
-COSIGNED_AT = 1_795_000_000
+COSIGNED_AT = now_ms() // 1000
+LONG_AGO = COSIGNED_AT - 86_400
+"""A time of cosignatures in POSIX seconds; a day before the others."""
 
 
 Leaves: TypeAlias = Callable[[int], Sequence[bytes]]
