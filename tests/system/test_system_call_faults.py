@@ -109,13 +109,8 @@ async def test_nothing_is_acknowledged_that_cannot_be_kept(
     async with _served(
         crowd, *fault.wrapper(crowd.server, trace, f"error={error}")
     ) as session:
-        async with crowd.busy(), asyncio.timeout(20):
-            # The calls before the first that fails may take a while; what they took is
-            # judged below.
-            while crowd.statuses[503] < 50:
-                if crowd.statuses[200] or crowd.statuses[201]:
-                    crowd.statuses.clear()
-                await asyncio.sleep(0.02)
+        async with crowd.busy():
+            await crowd.until_nothing_is_taken()
         assert set(crowd.statuses) == {503}
         crowd.judge()
         # What was acknowledged can be read all the while.
