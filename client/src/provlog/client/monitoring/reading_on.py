@@ -104,8 +104,11 @@ class ReadingOn:
             async with self._limit:
                 symptoms = await self._read(signed)
             symptoms += await self._rule()
-        except UnavailableError:
-            return Judgement(self._broken(), frozenset()), False
+        except UnavailableError as error:
+            # A log that serves its head and not its entries is not unreachable.
+            text = f"entries cannot be read: {printable(str(error))}"
+            unread = Symptom("unread", text)
+            return Judgement((unread, *self._broken()), frozenset()), False
         except RefusedError as error:
             text = f"entries cannot be read: {error}"
             return Judgement((Symptom("unread", text),), frozenset()), False
