@@ -6,14 +6,18 @@ from pathlib import Path
 
 from aiohttp import web
 
+from provlog.client.cli.settings import read_file
+from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
 from provlog.client.monitoring.full import FullReading
 from provlog.client.monitoring.full_state import FullFile
+from provlog.client.monitoring.judging import MAX_EVIDENCE
 from provlog.client.transport import Transport
 from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.encoding import encode_base64
 from provlog.merkle.notes import sign_note
 from provlog.merkle.trust import verify_checkpoint
-from support.lying_log import LyingLog, Served
+from support.lying_log import Json, LyingLog, Served, event
 from support.monitored import grown, log_config, monitored
 
 
@@ -32,8 +36,9 @@ async def test_a_log_that_asks_to_come_back_in_years_is_asked_again_soon(
     async with monitored(tmp_path, [log_config(served, log)]) as running:
         for _ in range(2):
             report = await running.first.look()
-            assert report is not None and report.event == "unreachable"
-            assert report.retry_after is not None and report.retry_after <= 600
+            assert report is not None
+            assert report.event == "unreachable"
+            assert 0 < (report.retry_after or 0.0) <= 600
 
 
 async def test_a_log_that_serves_its_head_and_not_its_entries_is_in_alarm(
@@ -67,3 +72,36 @@ async def test_of_a_size_that_no_log_can_have_the_reading_comes_to_an_end(
     assert outcome.wrong
     assert len(log.requests) < 200
     assert reading.state.size == 0
+
+
+def wrong_proofs(number: int) -> Callable[[str, Json], None]:
+    """Answer what nobody signed, where a proof of consistency is asked for."""
+
+    def rewrite(path: str, body: Json) -> None:
+        if path == "consistency":
+            body["hashes"] = [encode_base64(bytes([number]) * 32)]
+
+    return rewrite
+
+
+async def test_whoever_answers_with_wrong_proofs_convicts_nobody_and_hides_nothing(
+    served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    grown(log, 4)
+    async with monitored(tmp_path, [log_config(served, log)]) as running:
+        await running.first.look()
+        grown(log, 3)
+        for number in range(MAX_EVIDENCE + 1):
+            log.rewrite = wrong_proofs(number)
+            await running.first.look()
+        assert running.said() == [("not-proved", "begins")]
+        fork = LyingLog()
+        fork.append(event(id="other"))
+        grown(fork, 9)
+        served.switch(fork)
+        await running.first.look()
+        [alert] = running.alerts
+        assert alert.kind == "forked"
+        place = str(alert.details["evidence"])
+    found = judge_evidence(read_file(Path(place), 1 << 20), log.trust)
+    assert found.origin == log.origin
