@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from provlog.client.cli.output import save
 from provlog.client.cli.settings import read_file
 from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
@@ -103,5 +104,46 @@ async def test_whoever_answers_with_wrong_proofs_convicts_nobody_and_hides_nothi
         [alert] = running.alerts
         assert alert.kind == "forked"
         place = str(alert.details["evidence"])
+    found = judge_evidence(read_file(Path(place), 1 << 20), log.trust)
+    assert found.origin == log.origin
+
+
+RULES = """
+[[rule]]
+name = "by-mallory"
+types = ["role.*"]
+actor_in = ["name:mallory"]
+"""
+
+
+def by(name: str) -> Json:
+    data: Json = {"actor": {"id": "00u1", "type": "user", "name": name}}
+    return {**event(id="e2"), "data": data}
+
+
+async def test_rules_judge_the_entries_of_the_history_that_is_followed_and_no_others(
+    served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    save(tmp_path / "rules.toml", RULES.encode())
+    config = log_config(served, log, full=True, rules=tmp_path / "rules.toml")
+    async with monitored(tmp_path, [config]) as running:
+        await running.first.look()
+        assert await running.first.read()
+        other = log.fork()
+        other.append(by("alice"))
+        log.append(by("mallory"))
+        log.rewrite = lambda path, body: (
+            body.update(other.receipt(1)) if path == "entry" else None
+        )
+        await running.first.look()
+        assert not await running.first.read()
+        [alert] = running.alerts
+        assert alert.kind == "forked"
+        running.alerts.clear()
+        log.rewrite = lambda path, body: None
+        running.clock.pass_by(1)
+        assert await running.first.read()
+        assert running.said() == [("rule", "event")]
+    place = str(alert.details["evidence"])
     found = judge_evidence(read_file(Path(place), 1 << 20), log.trust)
     assert found.origin == log.origin

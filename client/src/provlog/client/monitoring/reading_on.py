@@ -10,21 +10,21 @@ from provlog.client.auditing_parts import Finding
 from provlog.client.entry_rules import read_rules
 from provlog.client.errors import RefusedError, UnavailableError, printable
 from provlog.client.fetching import LogReader
-from provlog.client.memory import FileMemory, VolatileMemory
+from provlog.client.memory import Evidence, FileMemory, Memory, VolatileMemory
 from provlog.client.monitoring.clocks import Clock
 from provlog.client.monitoring.config import LogConfig
 from provlog.client.monitoring.followed import Followed
 from provlog.client.monitoring.full import FullReading, Outcome
 from provlog.client.monitoring.full_state import FullFile
-from provlog.client.monitoring.judging import Judgement, describe
+from provlog.client.monitoring.judging import Judgement, SparingMemory, describe
 from provlog.client.monitoring.mirror import Mirror
 from provlog.client.monitoring.ruling import Ruling
 from provlog.client.monitoring.symptoms import Symptom
 from provlog.client.reading import Reader
 from provlog.merkle.announcements import follow
 from provlog.merkle.encoding import JsonValue
-from provlog.merkle.errors import MerkleError
-from provlog.merkle.trust import SignedCheckpoint
+from provlog.merkle.errors import InconsistencyError, MerkleError
+from provlog.merkle.trust import SignedCheckpoint, Trust
 
 SAVE_EVERY: Final = 20
 
@@ -57,7 +57,8 @@ class ReadingOn:
         if config.mirror is not None:
             self._mirror = Mirror(config.mirror, config.log, config.origin)
             self._mirror.published()
-        self._entries, self._ruling = _ruling(config)
+        self._evidence = _Evidence(memory, lambda: reader.keys.trust)
+        self._entries, self._ruling = _ruling(config, self._evidence)
         path = memory.path("monitor", config.origin, "full.json")
         self._full = FullReading(
             reader,
@@ -103,7 +104,7 @@ class ReadingOn:
         try:
             async with self._limit:
                 symptoms = await self._read(signed)
-            symptoms += await self._rule()
+            symptoms += await self._rule(signed)
         except UnavailableError as error:
             # A log that serves its head and not its entries is not unreachable.
             text = f"entries cannot be read: {printable(str(error))}"
@@ -173,12 +174,18 @@ class ReadingOn:
         if all(e.checkpoint.size <= signed.checkpoint.size for e in proofs):
             await asyncio.to_thread(self._mirror.announce, document)
 
-    async def _rule(self) -> list[Symptom]:
-        """Judge the entries that rules concern; what stays is judged next time."""
-        if self._ruling is None:
+    async def _rule(self, signed: SignedCheckpoint) -> list[Symptom]:
+        """Judge the entries that rules concern; what stays is judged next time.
+
+        A receipt proves itself in a tree of its own: that has to be of the history that
+        was read here, or rules would judge what is shown to nobody else.
+        """
+        if self._ruling is None or self._entries is None:
             return []
         todo, done = self._full.state.todo, 0
         try:
+            if todo.pending:
+                await self._entries.hold_to(signed)
             for index in todo.pending:
                 alerts = await self._ruling.judge(index, self._clock.now())
                 if alerts:
@@ -188,6 +195,9 @@ class ReadingOn:
                     await self._judged_until(todo.pending[done:])
         except (RefusedError, MerkleError) as error:
             text = f"entry {todo.pending[done]} cannot be judged: {error}"
+            place = self._evidence.convicting
+            if isinstance(error, InconsistencyError) and place is not None:
+                return [Symptom("forked", printable(text), {"evidence": place})]
             return [Symptom("rules", printable(text))]
         finally:
             # Each entry is judged once, whatever ends this; if we crash here, the last
@@ -210,7 +220,26 @@ class ReadingOn:
         await self._full.keep(replace(state, todo=todo))
 
 
-def _ruling(config: LogConfig) -> tuple[Reader | None, Ruling | None]:
+class _Evidence(VolatileMemory):
+    """Remembers as long as it lives, and keeps evidence for good.
+
+    `convicting` says where the last is that convicts the log.
+    """
+
+    def __init__(self, memory: FileMemory, trust: Callable[[], Trust]) -> None:
+        super().__init__()
+        self._files = SparingMemory(memory.folder, trust)
+        self.convicting: str | None = None
+
+    def convict(self, evidence: Evidence) -> str:
+        """Keep the evidence in a file."""
+        place = self._files.convict(evidence)
+        if self._files.proves(place):
+            self.convicting = place
+        return place
+
+
+def _ruling(config: LogConfig, memory: Memory) -> tuple[Reader | None, Ruling | None]:
     if config.rules is None:
         return None, None
     rules = read_rules(config.rules)
@@ -219,8 +248,8 @@ def _ruling(config: LogConfig) -> tuple[Reader | None, Ruling | None]:
         config.trust,
         log=config.log,
         token=config.token,
-        # The watch holds the log to its history; receipts prove themselves.
-        memory=VolatileMemory(),
+        # The watch remembers the log's history; receipts are held to that.
+        memory=memory,
         patience=2.0,
         insecure=config.insecure,
     )
