@@ -1,13 +1,18 @@
-"""Comparing with real witnesses: what they cosigned, and what two of them saw."""
+"""Comparing with real witnesses and monitors: what they show, and what two saw."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 
 from provlog.client import VolatileMemory
 from provlog.client.comparing_places import Caller
 from provlog.client.comparing_run import Comparison, compare
-from provlog.merkle.trust import Trust
+from provlog.client.monitoring.clocks import SystemClock
+from provlog.client.monitoring.listening import Listener
+from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.merkle.witness_messages import AddCheckpoint
 from support.comparers import grown
 from support.lying_log import LyingLog, serving
@@ -24,7 +29,9 @@ async def cosign(witness: ServedWitness, log: LyingLog) -> None:
         assert answer.status == 200, await answer.text()
 
 
-async def held(log: LyingLog, url: str, *witnesses: ServedWitness) -> Comparison:
+async def held(
+    log: LyingLog, url: str, *witnesses: ServedWitness, more: Sequence[str] = ()
+) -> Comparison:
     """Compare the log with what its witnesses show, under a policy that names them."""
     lines = [f"log {log.vkey}"]
     for place, witness in enumerate(witnesses):
@@ -33,7 +40,7 @@ async def held(log: LyingLog, url: str, *witnesses: ServedWitness) -> Comparison
     trust = Trust.from_policy(policy)
     memory = VolatileMemory()
     caller = Caller(trust, trust, memory, "main", url, None, 0.0, insecure=False)
-    urls = [f"{url.rstrip('/')}/logs/main", *(each.url for each in witnesses)]
+    urls = [f"{url.rstrip('/')}/logs/main", *(each.url for each in witnesses), *more]
     return await compare(urls, lambda _: [], caller)
 
 
@@ -77,3 +84,15 @@ async def test_a_log_that_shows_each_witness_another_history_is_caught(
     assert split.witnesses() == set()
     assert found.sources[2].newest is not None
     assert found.relation(found.sources[2].newest) == "other history"
+
+
+async def test_what_a_monitor_verified_is_found_where_it_shows_it() -> None:
+    log = grown(LyingLog(), "a", 5)
+    signed = verify_checkpoint(log.note(4), log.trust)
+    followed: Any = [SimpleNamespace(origin=log.origin, signed=signed)]
+    listener = Listener(lambda: followed, dict, SystemClock())
+    async with listener.serving("127.0.0.1", 0) as monitor:
+        with serving(log) as served:
+            found = await held(log, served.url, more=[monitor])
+    assert found.verdict == "consistent", found
+    assert [each.newest.size for each in found.sources if each.newest] == [6, 4]

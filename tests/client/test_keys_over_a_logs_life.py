@@ -3,15 +3,18 @@
 import asyncio
 from functools import partial
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provlog.client import VolatileMemory
+from provlog.client.answers import ClaimedInclusion
 from provlog.client.heads import Heads
 from provlog.client.log_keys import LogKeys
 from provlog.merkle.consistency import build_consistency
 from provlog.merkle.errors import InconsistencyError, MerkleError, ReplacedKeyError
-from provlog.merkle.trust import SignedCheckpoint, verify_checkpoint
+from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 from support.lying_log import event
 from support.rotating_logs import RotatingLog
 
@@ -87,6 +90,51 @@ class Life:
                 continue
             signed = await person.take(self.log.note())
             assert signed.log_key == self.log.newest().verifier()
+
+
+async def test_whoever_listens_later_is_told_what_was_followed_before() -> None:
+    life = Life()
+    life.change("rotate")
+    person = life.people[0]
+    await person.take(life.log.note())
+    told: list[Trust] = []
+
+    async def tell(trust: Trust, _: object) -> None:
+        told.append(trust)
+
+    person.keys.listen(tell)
+    for _ in range(2):
+        await person.keys.recall()
+    assert told == [person.keys.trust]
+    assert life.log.newest().verifier() in told[0].log_keys
+
+
+async def test_a_key_that_is_met_while_a_fork_is_looked_into_holds_nothing_up() -> None:
+    life = Life()
+    life.log.append(event(id="true"))
+    person, fork = life.people[0], RotatingLog()
+    for place in range(3):
+        fork.append(event(id=f"false{place}"))
+    await person.take(life.log.note())
+    larger = fork.note()
+    fork.rotate(1)
+    life.log.document = fork.announcements_document()
+
+    async def prove(older: int, newer: int) -> tuple[bytes, ...]:
+        return tuple(build_consistency(older, newer, fork.tree(newer).nodes))
+
+    async def prove_leaf(index: int, size: int) -> ClaimedInclusion:
+        # As a reader does with an answer that has a checkpoint beside the proof.
+        await person.keys.believe(partial(verify_checkpoint, fork.note()))
+        leaf, hashes = leaf_hash(fork.leaves[index]), tuple(fork.inclusion(index, size))
+        return ClaimedInclusion(index, size, leaf, hashes, fork.root(size), None)
+
+    person.heads = Heads(life.log.trust, person.memory, prove, prove_leaf)
+    person.keys.listen(person.heads.follow)
+    with pytest.raises(InconsistencyError):
+        await asyncio.wait_for(person.take(larger), 30)
+    assert person.keys.trust.replaced
+    assert person.memory.evidence[0].leaf is not None
 
 
 @settings(max_examples=50, deadline=None)

@@ -277,6 +277,24 @@ async def test_two_monitors_do_not_share_a_state(
             pass
 
 
+async def test_a_log_that_is_wrong_again_and_again_does_not_fill_the_disk(
+    served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    async with monitored(tmp_path, [log_config(served, log, full=True)]) as running:
+        for turn in range(MAX_EVIDENCE + 3):
+            grown(log, 1)
+            place = f"tile/entries/000.p/{len(log.leaves)}"
+            log.tampered[place] = bytes([0, 1, turn])
+            await running.first.look()
+            assert not await running.first.read()
+            assert "wrong-content" in running.first.followed.present
+            log.tampered.clear()
+            await running.first.look()
+            assert await running.first.read()
+    kept = [each for each in files(tmp_path) if each.endswith("wrong-content.json")]
+    assert len(kept) == MAX_EVIDENCE
+
+
 async def test_the_listener_shows_the_newest_checkpoint_byte_for_byte_and_all_else(
     watched: Monitored, log: LyingLog
 ) -> None:

@@ -7,13 +7,15 @@ from hostile.on_histories import HISTORIES
 from hostile.on_keys import KEYS
 from hostile.on_leaves import LEAVES
 from hostile.on_notes import NOTES
+from hostile.on_receipts import FALSE_RECEIPTS
 from hostile.on_tiles import TILES
 from hostile.on_transport import TRANSPORT
 
 GROUPS: dict[str, tuple[Lie, ...]] = {
     "What the log was and is": HISTORIES,
     "Checkpoints and signatures": NOTES,
-    "Single entries": ANSWERS,
+    "Answers to submitters and readers": ANSWERS,
+    "Receipts": FALSE_RECEIPTS,
     "Tiles and bundles": TILES,
     "Leaves that the log signed": LEAVES,
     "Files, look-ups and records of providers": FILES,

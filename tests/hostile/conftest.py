@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hostile.false_logs import FALSE_LOGS
 from hostile.liar import Liar
 from hostile.on_keys import KEY_LOGS
-from hostile.on_leaves import FALSE_LOGS
 from hostile.worlds import open_world
 from support.loopback import in_thread
 

@@ -112,7 +112,7 @@ class Telltale:
     `tell` returns the answer to a request, None for the true one. `cosigned` gives the
     tool a policy with a witness, who cosigns what the true server says; `fresh` takes
     a tool that remembers nothing of the log, `taught` one that was told the truth once
-    before, `hurried` one that waits for an answer no longer than `tools.HURRIED`.
+    before, `hurried` one that waits for an answer no longer than `desk.HURRIED`.
     `index` is the entry that readers ask for, by source and id of its event if it is a
     `lookup`. With `records`, `submit` is given those of a provider. `handed` makes the
     file that `verify` is given instead of the receipt of that entry.
@@ -160,7 +160,9 @@ class Liar:
         app.router.add_route("*", "/logs/{log}/{path:.*}", self._answer)
         app.router.add_route("*", "/elsewhere", self._steal)
         # Nobody waits for the end of what a lie began.
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
+        )
         await runner.setup()
         try:
             async with aiohttp.ClientSession(auto_decompress=False) as self._session:

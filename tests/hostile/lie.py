@@ -7,16 +7,24 @@ from typing import Final, Literal, TypeAlias
 
 from hostile.liar import Telltale
 
-Blame: TypeAlias = Literal["the log, convicted", "the log", "who answered", "nobody"]
+Blame: TypeAlias = Literal[
+    "the log, convicted",
+    "the log",
+    "the log or the witness",
+    "who answered",
+    "nobody",
+]
 
 SUBMITTERS: Final = "submit AsyncClient Outbox"
-HEADS: Final = "checkpoint monitor audit gaps"
+HEADS: Final = "checkpoint monitor full audit gaps"
 """Those who ask for the checkpoint before anything else."""
-AUDITS: Final = "audit gaps"
-ONLINE: Final = f"{SUBMITTERS} checkpoint entry proof monitor audit gaps"
+AUDITS: Final = "full audit gaps"
+ONLINE: Final = f"{SUBMITTERS} checkpoint entry proof monitor full audit gaps"
 RECEIPTS: Final = f"{SUBMITTERS} entry verify"
 """Those who see the receipt of an entry."""
-ALL: Final = f"{SUBMITTERS} checkpoint entry proof verify monitor audit gaps compare"
+ALL: Final = (
+    f"{SUBMITTERS} checkpoint entry proof verify monitor full audit gaps compare"
+)
 UNREAD: Final = f"{SUBMITTERS} checkpoint entry proof verify monitor"
 """Those who do not read all entries, and see little of what stands in them."""
 

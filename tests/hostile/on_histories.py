@@ -3,7 +3,6 @@
 from hostile.liar import Answer, Telling, Telltale
 from hostile.lie import (
     ALL,
-    AUDITS,
     HEADS,
     MISSED,
     NO_PATH,
@@ -81,7 +80,7 @@ HISTORIES = (
         caught={
             "compare": SPLIT,
         },
-        blind=f"{UNREAD} audit gaps",
+        blind=f"{UNREAD} full audit gaps",
     ),
     Lie(
         "equivocation",
@@ -142,7 +141,7 @@ HISTORIES = (
         Telltale(_unproved),
         "the log",
         caught={
-            f"{SUBMITTERS} checkpoint entry monitor audit gaps": NO_PROOF,
+            f"{SUBMITTERS} checkpoint entry monitor full audit gaps": NO_PROOF,
             "compare": NOT_PROVED,
         },
         said={
@@ -175,8 +174,8 @@ HISTORIES = (
         Telltale(checkpoint(_without_rest)),
         "nobody",
         said={
-            "monitor": STALE,
-            AUDITS: MISSED,
+            "monitor full": STALE,
+            "audit gaps": MISSED,
         },
         blind="checkpoint compare",
     ),
@@ -193,8 +192,8 @@ HISTORIES = (
         Telltale(checkpoint(lambda t: t.world.sign(0, EMPTY_ROOT))),
         "nobody",
         said={
-            "monitor": STALE,
-            AUDITS: MISSED,
+            "monitor full": STALE,
+            "audit gaps": MISSED,
         },
         blind="checkpoint compare",
     ),

@@ -103,7 +103,7 @@ KEYS = (
         Telltale(_and(_by(1), _none), log="rotated"),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "note: no signature by a trusted key",
+            f"{UNREAD} full audit gaps": "note: no signature by a trusted key",
         },
     ),
     Lie(
@@ -112,7 +112,7 @@ KEYS = (
         Telltale(_by(None), log="rotated"),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "note: no signature by a trusted key",
+            f"{UNREAD} full audit gaps": "note: no signature by a trusted key",
         },
     ),
     Lie(
@@ -121,7 +121,7 @@ KEYS = (
         Telltale(_and(_by(1), _forged), log="rotated"),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "note: no signature by a trusted key",
+            f"{UNREAD} full audit gaps": "note: no signature by a trusted key",
         },
     ),
     Lie(
@@ -130,7 +130,7 @@ KEYS = (
         Telltale(_by(0), log="rotated", taught=True),
         "the log",
         caught={
-            f"{UNREAD} audit gaps": REPLACED,
+            f"{UNREAD} full audit gaps": REPLACED,
         },
     ),
     Lie(
@@ -139,7 +139,7 @@ KEYS = (
         Telltale(_and(_by(None), _taken_back), log="rotated", taught=True),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "note: no signature by a trusted key",
+            f"{UNREAD} full audit gaps": "note: no signature by a trusted key",
         },
     ),
     Lie(
@@ -160,7 +160,7 @@ KEYS = (
         Telltale(_unfrozen, log="ended"),
         "the log, convicted",
         caught={
-            "monitor audit gaps": "and signed; but the log ended with its entry …",
+            "monitor full audit gaps": "and signed; but the log ended with its entry …",
         },
         said={
             SUBMITTERS: "the log has ended and takes no entries",

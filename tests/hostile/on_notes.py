@@ -4,9 +4,9 @@ import base64
 from collections.abc import Callable
 
 from hostile.liar import Telling, Telltale
-from hostile.lie import ALL, AUDITS, HEADS, MISSED, STALE, UNREAD, Lie
+from hostile.lie import ALL, HEADS, MISSED, STALE, UNREAD, Lie
 from hostile.telling import checkpoint, notes
-from hostile.worlds import COSIGNED_AT, OLD, STRANGER, WITNESS
+from hostile.worlds import COSIGNED_AT, LONG_AGO, OLD, STRANGER, WITNESS
 from provlog.merkle.notes import sign_note
 
 
@@ -94,7 +94,12 @@ def _of_another_tree(telling: Telling, note: bytes) -> bytes:
 
 
 def _old_cosigned(telling: Telling) -> bytes:
-    return WITNESS.cosign(telling.world.notes[OLD], COSIGNED_AT)
+    return WITNESS.cosign(telling.world.notes[OLD], LONG_AGO)
+
+
+def _cosigned_before(telling: Telling, note: bytes) -> bytes:
+    """Have the witness say that it saw the tree before its newest entry was there."""
+    return WITNESS.cosign(_without_witness(telling, note), LONG_AGO)
 
 
 NOTES = (
@@ -185,7 +190,7 @@ NOTES = (
         Telltale(notes(_forged), cosigned=True),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "false signature by 'witness.example/w1'",
+            f"{UNREAD} full audit gaps": "false signature by 'witness.example/w1'",
         },
         blind="compare",
     ),
@@ -195,7 +200,7 @@ NOTES = (
         Telltale(notes(_redated), cosigned=True),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "false signature by 'witness.example/w1'",
+            f"{UNREAD} full audit gaps": "false signature by 'witness.example/w1'",
         },
         blind="compare",
     ),
@@ -205,7 +210,7 @@ NOTES = (
         Telltale(notes(_of_another_tree), cosigned=True),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "false signature by 'witness.example/w1'",
+            f"{UNREAD} full audit gaps": "false signature by 'witness.example/w1'",
         },
         blind="compare",
     ),
@@ -215,7 +220,7 @@ NOTES = (
         Telltale(notes(_without_witness), cosigned=True),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "its cosignatures fall short of the quorum",
+            f"{UNREAD} full audit gaps": "its cosignatures fall short of the quorum",
         },
         blind="compare",
     ),
@@ -225,7 +230,7 @@ NOTES = (
         Telltale(notes(_by_a_stranger), cosigned=True),
         "who answered",
         caught={
-            f"{UNREAD} audit gaps": "its cosignatures fall short of the quorum",
+            f"{UNREAD} full audit gaps": "its cosignatures fall short of the quorum",
         },
         blind="compare",
     ),
@@ -235,9 +240,29 @@ NOTES = (
         Telltale(checkpoint(_old_cosigned), cosigned=True),
         "nobody",
         said={
-            "monitor": STALE,
-            AUDITS: MISSED,
+            "monitor full": STALE,
+            "audit gaps": MISSED,
         },
         blind="checkpoint compare",
+    ),
+    Lie(
+        "old-cosigned-head-alone",
+        "replays it to somebody who knows no other",
+        Telltale(checkpoint(_old_cosigned), cosigned=True, fresh=True),
+        "nobody",
+        caught={
+            "full": "stale-witnesses: … was cosigned by a quorum at … and not since",
+        },
+        blind="checkpoint monitor audit gaps compare",
+    ),
+    Lie(
+        "backdated-cosignature",
+        "has a witness cosign with a time from before the newest entry",
+        Telltale(notes(_cosigned_before), cosigned=True),
+        "the log or the witness",
+        caught={
+            "full": "recorded-ahead: … witnesses had cosigned the tree that holds it",
+        },
+        blind=f"{UNREAD} audit gaps compare",
     ),
 )

@@ -105,7 +105,7 @@ TILES = (
         Telltale(parts({_EDGE: lambda data: data[:-100]})),
         "who answered",
         caught={
-            AUDITS: "tile/entries/001: holds … whole entries, not …",
+            AUDITS: "tile/entries/001…: holds … whole entries, not …",
         },
     ),
     Lie(
@@ -114,7 +114,7 @@ TILES = (
         Telltale(parts({_EDGE: lambda data: data + bytes(1)})),
         "who answered",
         caught={
-            AUDITS: "tile/entries/001: holds more than its entries",
+            AUDITS: "tile/entries/001…: holds more than its entries",
         },
     ),
     Lie(

@@ -75,11 +75,15 @@ def _tools(names: str) -> str:
     for group, shown_as in _GROUPS:
         if wanted == set(group.split()):
             return shown_as
-    listed = [f"`{each}`" for each in names.split()]
+    listed = [_tool(each) for each in names.split()]
     if wanted >= set(SUBMITTERS.split()):
         rest = [each for each in names.split() if each not in SUBMITTERS.split()]
-        listed = ["submitters", *(f"`{each}`" for each in rest)]
+        listed = ["submitters", *map(_tool, rest)]
     return ", ".join(listed)
+
+
+def _tool(name: str) -> str:
+    return "`monitor --full`" if name == "full" else f"`{name}`"
 
 
 def shown(page: str) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from hostile.catalogue import CATALOGUE, GROUPS
+from hostile.desk import CAUGHT, FINE, Desk, Outcome, waiting
 from hostile.liar import HONEST, Liar, Telltale
 from hostile.lie import Lie, is_said
 from hostile.table import PAGE, section, shown
-from hostile.tools import CAUGHT, FINE, TOOLS, Desk, Outcome, waiting
+from hostile.tools import TOOLS
 from hostile.worlds import KNOWN
 
 WHOLE = os.environ.get("PROVLOG_TEST_WHOLE_CATALOGUE") == "1"

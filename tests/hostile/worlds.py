@@ -43,7 +43,9 @@ FORKED = 330
 
 WITNESS = Cosigner.ed25519("witness.example/w1", 7)
 STRANGER = Cosigner.ed25519("stranger.example/w9", 8)
-COSIGNED_AT = 1_795_000_000
+COSIGNED_AT = now_ms() // 1000
+LONG_AGO = COSIGNED_AT - 86_400
+"""A time of cosignatures in POSIX seconds; a day before the others."""
 
 
 Leaves: TypeAlias = Callable[[int], Sequence[bytes]]
@@ -113,6 +115,8 @@ async def open_world(folder: Path, logs: Sequence[FalseLog]) -> AsyncIterator[Wo
     notes = {PAST: await _grow(made, PAST, "event")}
     for size in (OLD, KNOWN):
         notes[size] = await _grow(made, size, "event")
+    # So that everybody who remembers that head asks how the newest one is related.
+    await _grow(made, KNOWN + 1, "event")
     await _grow(copies["fork"], FORKED, "other")
     keys = await _write_false_logs(made.instance, logs)
     key = Keyring(made.instance.keys).load("main").signing

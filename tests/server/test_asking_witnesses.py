@@ -4,11 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp.web import Response as Answer
 
 from provlog.merkle.checkpoints import parse_checkpoint_text
 from provlog.merkle.keys import KeyType
 from provlog.merkle.notes import parse_note_unverified
 from provlog.merkle.trust import Trust, verify_checkpoint
+from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.witnessing import rounds, witness
 from support.asking import (
     asking,
@@ -271,6 +273,32 @@ async def test_a_witness_that_does_not_cosign_holds_nobody_up(
             )
             assert served.log.halted is None
     assert any(said in each.message for each in caplog.records)
+
+
+async def test_a_witness_with_a_limit_is_asked_when_it_says(tmp_path: Path) -> None:
+    made = await make_instance(tmp_path)
+    one = FakeWitness("w1", keys_of(made))
+    limits = 0
+
+    async def limited(self: FakeWitness, asked: AddCheckpoint, text: str) -> Answer:
+        nonlocal limits
+        limits += 1
+        if limits % 2:
+            return Answer(status=429, headers={"Retry-After": "1"})
+        return self.honest(asked, text, parse_checkpoint_text(text))
+
+    async with serving(one):
+        configure(made, policy_of(one))
+        async with asking(made) as served:
+            await reach(served, 1)
+            one.lie = limited
+            await submit(served, "one")
+            await reach(served, 2)
+            labels = {"log": "main", "witness": "w1", "outcome": "limited"}
+            assert metric(served, "provlog_witness_answers_total", **labels) == 1
+            asked = one.asked[429]
+    # It said a second: no question was put to it before.
+    assert asked == 1
 
 
 async def test_a_dead_witness_is_asked_less_and_less(tmp_path: Path) -> None:

@@ -134,6 +134,13 @@ def test_a_witness_that_is_slow_or_refuses_is_named_once_and_left_alone(
     assert len(caplog.records) == 1
     witness.rest(0.0)
     assert witness.is_due()
+    caplog.clear()
+    # To be asked too often is no fault of its own; it is said once.
+    for _ in range(2):
+        witness.failed(WitnessError("limited", "asks less often", pause=60.0))
+        assert not witness.is_due()
+    assert [each.levelname for each in caplog.records] == ["INFO"]
+    assert witness.state == "refused"
     witness.succeeded(found, 0.1)
     assert "again" in caplog.records[-1].message
     assert witness.answered is not None

@@ -18,6 +18,8 @@ import pytest
 from aiohttp import ClientResponse, web
 from prometheus_client import generate_latest
 
+from provlog.merkle.cosigners import Cosigner
+from provlog.merkle.keys import SigningKey
 from provlog.server.http.access import HEADER
 from provlog.server.keyring import LogKeys
 from provlog.server.metrics import Metrics
@@ -84,11 +86,14 @@ def _note_keys() -> None:
         WATCH.note_key(f"the id key of {origin}", self.id_key)
         for epoch, key in self.epoch_keys.items():
             WATCH.note_key(f"the key of epoch {epoch} of {origin}", key)
-        # The base64 may hold plus signs itself.
-        encoded = self.signing.encode().split("+", 4)[4]
-        WATCH.note_text(f"the signing key of {origin}", encoded)
-        seed = base64.b64decode(encoded)[1:]
-        WATCH.note_key(f"the signing key of {origin}", seed)
+        signers: list[SigningKey | Cosigner] = [self.signing, *self.further]
+        signers += [] if self.mldsa is None else [self.mldsa]
+        for signer in signers:
+            # The base64 may hold plus signs itself.
+            encoded = signer.encode().split("+", 4)[4]
+            WATCH.note_text(f"the signing key of {origin}", encoded)
+            seed = base64.b64decode(encoded)[1:]
+            WATCH.note_key(f"the signing key of {origin}", seed)
 
     LogKeys.__init__ = init  # type: ignore[method-assign]
 

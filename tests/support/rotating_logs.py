@@ -1,17 +1,20 @@
 """A lying log that changes its keys and ends, and announces it; or says otherwise."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from click.testing import CliRunner, Result
 
+from provlog.client.cli import cli
 from provlog.merkle.announcements import Announcement, format_announcements
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.keys import SigningKey
 from provlog.merkle.notes import sign_note
 from provlog.merkle.proof_file import format_proof
 from support.announced_logs import freeze_leaf, key_leaf
-from support.lying_log import ORIGIN, SEED, LyingLog
+from support.lying_log import ORIGIN, SEED, LyingLog, Served, event
 
 
 class RotatingLog(LyingLog):
@@ -116,3 +119,23 @@ class RotatingLog(LyingLog):
         return web.Response(
             body=self.announcements_document(), content_type="application/json"
         )
+
+
+def filled(events: int = 3) -> RotatingLog:
+    """Return a log with so many events."""
+    log = RotatingLog()
+    for place in range(events):
+        log.append(event(id=f"e{place}"))
+    return log
+
+
+def run(served: Served, log: RotatingLog, folder: Path, *arguments: str) -> Result:
+    """Return how `provlog` ended for somebody who was given the first key."""
+    environment = {
+        "PROVLOG_URL": served.url,
+        "PROVLOG_LOG_KEY": log.vkey,
+        "PROVLOG_STATE": str(folder / "state"),
+        "PROVLOG_PATIENCE": "0",
+        "XDG_CONFIG_HOME": str(folder),
+    }
+    return CliRunner().invoke(cli, arguments, env=environment)

@@ -1,4 +1,4 @@
-"""`provlog monitor --config` as a process beside a real server, killed and continued."""
+"""`provlog monitor --config` as a process beside a real server; killed, restarted."""
 
 import asyncio
 import json
@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
-from provlog.merkle.trust import verify_checkpoint
+from provlog.client.monitoring.config import LogConfig
+from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.merkle.witness_messages import origin_hash
+from provlog.server.witnessing.writing import Wanted, write_witnesses
 from support.alert_sinks import webhook
 from support.commands import Commands
 from support.lying_log import event
+from support.monitored import HandClock, monitored
 from support.servers import Server
 from support.static_sites import static
+from support.witnesses import serve_witness
 
 
 @pytest.fixture
@@ -141,3 +145,35 @@ def kill_and_go_on(server: Server, monitor: Commands, path: Path, folder: Path) 
         lines = monitor.lines("audit", **reader)
         assert (lines[-1]["ok"], lines[-1]["size"]) == (True, 3)
         assert monitor.lines("monitor", "--once", **reader)[0]["event"] == "unchanged"
+
+
+async def test_a_log_that_its_witness_no_longer_cosigns_is_stale_by_the_witness_s_time(
+    tmp_path: Path,
+) -> None:
+    server = await asyncio.to_thread(
+        Server.init, tmp_path, "--dev", "--source", "urn:okta:acme", "--public"
+    )
+    async with serve_witness(tmp_path / "w", server.log_key, name="w.example") as made:
+        policy = f"witness w {made.vkeys[0]} {made.url}\nquorum w\n".encode()
+        given = server.folder / "given.policy"
+        given.write_bytes(policy)
+        place = server.folder / "witnesses"
+        write_witnesses(place, "main", server.origin, Wanted(given, {"timeout": "2s"}))
+        await asyncio.to_thread(server.start)
+        try:
+            trust = Trust.from_policy(f"log {server.log_key}\n".encode() + policy)
+            config = LogConfig(server.url, "main", trust, full=True)
+            clock = HandClock(time.time())
+            async with monitored(tmp_path, [config], clock) as running:
+                await running.first.look()
+                assert await running.first.read()
+                assert running.said() == []
+                assert running.first.followed.read_size == 1
+                witnessed = running.first.followed.quorum_time
+                assert witnessed is not None
+                assert abs(witnessed - clock.now()) < 60
+                clock.pass_by(90_000)
+                await running.first.look()
+                assert ("stale-witnesses", "begins") in running.said()
+        finally:
+            await asyncio.to_thread(server.end)

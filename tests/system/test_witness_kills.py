@@ -29,7 +29,7 @@ from support.witnessed_logs import ORIGIN, MemoryLog
 from support.witnesses import NAME, WitnessProcess
 
 KILLS = 6
-PACE = 0.01
+PACE = 0.02
 """Seconds between two requests of one teller: starts need the processor too."""
 COMMON = 8
 MOST = 2_000

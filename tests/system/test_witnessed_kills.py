@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -109,18 +110,19 @@ async def test_no_kill_ever_makes_two_cosigned_heads_conflict(tmp_path: Path) ->
     chance = random.Random(20)
     first = await asyncio.to_thread(Server.init, tmp_path)
     servers = [first, first.another()]
-    witnesses = [
-        await make_witness(tmp_path / f"w{n}", f"w{n}.example.com", first.log_key)
+    made = (
+        make_witness(tmp_path / f"w{n}", f"w{n}.example.com", first.log_key)
         for n in (1, 2, 3)
-    ]
+    )
+    witnesses = await asyncio.gather(*made)
     policy = policy_for(witnesses, 2)
     configure(first, policy)
     plain = f"log {first.log_key}\n".encode() + policy
     trust = Trust.from_policy(plain, first.origin)
     watcher, observer, sent = Watcher(servers, witnesses), Observer(first), 0
     try:
+        await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
         for server in servers:
-            await asyncio.to_thread(server.start)
             # The same address each time, so that everybody finds it again.
             server.listen = server.url.partition("://")[2]
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
@@ -167,6 +169,11 @@ async def test_no_kill_ever_makes_two_cosigned_heads_conflict(tmp_path: Path) ->
                 each.kill()
 
 
+def metrics_of(server: Server, worker: int) -> dict[str, float]:
+    """Return the metrics of one of a server's workers."""
+    return replace(server, metrics_url=server.metrics_urls[worker]).metrics()
+
+
 def lenient(trust: Trust) -> Trust:
     """Return trust in what a single witness has cosigned."""
     assert trust.policy is not None
@@ -185,6 +192,7 @@ async def test_one_dead_and_one_lying_witness_of_three_do_not_stop_publication(
     With a witness that never does and a dead one no quorum of two could be.
     """
     server = await asyncio.to_thread(Server.init, tmp_path)
+    server.options = ("--workers", "2")
     honest = await make_witness(tmp_path / "w1", "w1.example.com", server.log_key)
     keys = server.trust.log_keys
     liar, dead = FakeWitness("w2", keys), FakeWitness("w3", keys)
@@ -225,12 +233,19 @@ async def test_one_dead_and_one_lying_witness_of_three_do_not_stop_publication(
                     names = {each.witness for each in signed.cosignatures}
                     assert names == {"w1", "w2"}
                     observer.see_note(signed.note)
-            figures = await asyncio.to_thread(server.metrics)
+            # Of the two workers one asks; both serve what it published.
+            pages = [await asyncio.to_thread(metrics_of, server, n) for n in (0, 1)]
+            figures = pages[0] | pages[1]
             answers = "provlog_witness_answers_total"
             for name, outcome in (("w2", "wrong"), ("w3", "unreachable")):
                 sample = f'{answers}{{log="main",outcome="{outcome}",witness="{name}"}}'
                 assert figures[sample] > 0
-            assert figures['provlog_witnessed_lag{log="main"}'] == 0
+            assert sum(any(each.startswith(answers) for each in p) for p in pages) == 1
+            reached = 'provlog_witnessed_size{log="main"}'
+            while any(
+                page[reached] < 4 for page in pages
+            ):  # a look each quarter second
+                pages = [await asyncio.to_thread(metrics_of, server, n) for n in (0, 1)]
             _, said = await asyncio.to_thread(server.stop)
             assert "'w2'" in said
             assert "'w3'" in said

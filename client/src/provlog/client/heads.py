@@ -14,6 +14,7 @@ from provlog.client.errors import ClientError, UsageError
 from provlog.client.memory import Evidence, LeafPath, Memory
 from provlog.merkle.consistency import verify_consistency
 from provlog.merkle.errors import InconsistencyError, MerkleError, ProofError
+from provlog.merkle.keys import VerifierKey
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 
 MAX_KNOWN = 4096
@@ -50,7 +51,8 @@ class Heads:
         self._known: dict[int, bytes] = {}
         # What each key's place in the memory held when last seen.
         self._kept: dict[str, bytes | None] = {}
-        self._recalled = False
+        # The keys under which the memory was read.
+        self._recalled: tuple[VerifierKey, ...] = ()
         self._saved_at = float("-inf")
         # Checkpoints that led to new keys, and are to be of this history.
         self._due: list[SignedCheckpoint] = []
@@ -78,10 +80,9 @@ class Heads:
         anything else is accepted. So do the `checkpoints` that led to the new keys,
         once the head is as large.
         """
-        async with self._lock:
-            self._recalled = self._recalled and trust.log_keys == self._trust.log_keys
-            self._trust = trust
-            self._due += checkpoints
+        # Without the lock: what is asked of the log while it is held may lead to here.
+        self._trust = trust
+        self._due += checkpoints
 
     async def accept(
         self, signed: SignedCheckpoint, prefixes: Mapping[int, bytes] | None = None
@@ -129,15 +130,15 @@ class Heads:
             await self._save()
 
     async def _recall(self) -> None:
-        if self._recalled:
-            return
-        for key in self._trust.log_keys:
-            vkey = key.vkey()
-            note = await self._load(vkey)
-            if note is not None:
-                await self._compare(self._open(note), {})
-            self._kept[vkey] = note
-        self._recalled = True
+        while self._recalled != self._trust.log_keys:
+            keys = self._trust.log_keys
+            for key in keys:
+                vkey = key.vkey()
+                note = await self._load(vkey)
+                if note is not None:
+                    await self._compare(self._open(note), {})
+                self._kept[vkey] = note
+            self._recalled = keys
 
     async def _load(self, vkey: str) -> bytes | None:
         return await asyncio.to_thread(self._memory.load, self._trust.origin, vkey)

@@ -1,11 +1,14 @@
 """Announcements that were followed once, and kept: what they still lead to. No I/O."""
 
+from collections.abc import Mapping
+
 from provlog.client.errors import UsageError
 from provlog.merkle.announcements import (
     Followed,
     follow,
     parse_announcements_unverified,
 )
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.trust import Trust
 
@@ -38,3 +41,11 @@ def pairs(document: bytes) -> frozenset[tuple[int, bytes]]:
     """Return index and leaf of each announcement of a document that was followed."""
     _, announcements = parse_announcements_unverified(document)
     return frozenset((each.index, each.leaf) for each in announcements)
+
+
+def describe_end(size: int, successor: Mapping[str, JsonValue] | None) -> str:
+    """Return how a log ended, for a person; its words are the log's."""
+    ended = f"ended with its entry {size - 1}, a log of {size}"
+    if successor is None:
+        return f"{ended}; it names no successor"
+    return f"{ended}; it goes on as {successor['origin']}, key {successor['log_key']}"

@@ -27,8 +27,8 @@ from typing import Final, Literal
 from provlog.client.errors import ClientError, UnavailableError
 from provlog.client.fetching import LogReader
 from provlog.client.heads import Heads
+from provlog.client.kept_announcements import describe_end
 from provlog.client.memory import Evidence, Memory
-from provlog.merkle.announcements import Freeze
 from provlog.merkle.encoding import JsonValue, format_time
 from provlog.merkle.errors import (
     FrozenError,
@@ -201,7 +201,12 @@ class Watch:
     ) -> Report:
         size, freeze = signed.checkpoint.size, self._keys.freeze
         if freeze is not None and size == freeze.final_size:
-            report = self._report("frozen", size, before, _end_of(freeze))
+            report = self._report(
+                "frozen",
+                size,
+                before,
+                describe_end(freeze.final_size, freeze.successor),
+            )
             return replace(report, successor=freeze.successor)
         if before is None:
             detail = f"a log of {size} entries, seen for the first time"
@@ -283,14 +288,6 @@ async def follow(
 def _verify_without_policy(note: bytes, trust: Trust) -> SignedCheckpoint:
     # It met the policy, or is a head that was remembered under another one.
     return verify_checkpoint(note, replace(trust, policy=None))
-
-
-def _end_of(freeze: Freeze) -> str:
-    ended = f"ended with its entry {freeze.index}, a log of {freeze.final_size}"
-    next_log = freeze.successor
-    if next_log is None:
-        return f"{ended}; it names no successor"
-    return f"{ended}; it goes on as {next_log['origin']}, key {next_log['log_key']}"
 
 
 def _verdict(

@@ -10,7 +10,8 @@ from provlog.server.errors import TooManyLogsError
 from provlog.server.guard import Guard, GuardRecord
 from provlog.server.guard.lineage import Lineage
 from provlog.server.keyring import Keyring
-from provlog.server.log import Log, open_log
+from provlog.server.log import Log
+from provlog.server.log_opening import open_log
 from provlog.server.registry import create_log
 from provlog.server.signing import KeyFiles
 from provlog.server.storage.base import LogRecord, Storage, TokenRecord

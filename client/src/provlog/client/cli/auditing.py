@@ -1,14 +1,15 @@
 """`provlog audit`: download a whole log and recompute it."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from provlog.client.cli.output import note, note_missed, print_json, progress
 from provlog.client.cli.settings import Settings, connecting, json_option
 from provlog.client.errors import printable
+from provlog.client.kept_announcements import describe_end
 from provlog.merkle.encoding import JsonValue, encode_base64
 from provlog.merkle.trust import SignedCheckpoint
 
@@ -139,7 +140,9 @@ def _print_end(
     root = encode_base64(checkpoint.root)
     click.echo(f"{verdict}: {checkpoint.size} entries held against root {root}")
     if auditor.frozen is not None:
-        click.echo(_end_of(auditor.frozen))
+        size, named = auditor.frozen["size"], auditor.frozen.get("successor")
+        told = describe_end(cast(int, size), cast("dict[str, JsonValue] | None", named))
+        click.echo(printable(told))
     if auditor.previous is not None:
         old = auditor.previous
         click.echo(
@@ -147,15 +150,6 @@ def _print_end(
             f" {old['root']}: that log is to be held against this head on its own"
         )
     note(f"{seconds:.1f} s, {rate:,.0f} entries/s")
-
-
-def _end_of(frozen: Mapping[str, JsonValue]) -> str:
-    ended = f"ended with {frozen['size']} entries"
-    named = frozen.get("successor")
-    if not isinstance(named, dict):
-        return f"{ended}, and names no successor"
-    origin, key = printable(str(named["origin"])), printable(str(named["log_key"]))
-    return f"{ended}; it goes on as {origin}, key {key}"
 
 
 def _of(signed: SignedCheckpoint) -> dict[str, JsonValue]:

@@ -65,6 +65,18 @@ def compare(
     Exit code 0 if consistent, 1 for a split view and what is not proved or refused, 3
     for what could not be compared, 2 for a mistake in the call.
     """
+    found, kept = _compare(sources, settings, offline=offline)
+    if as_json:
+        print_comparison_json(found, kept)
+    else:
+        print_comparison(found, kept)
+    raise click.exceptions.Exit(_EXIT[found.verdict])
+
+
+def _compare(
+    sources: Sequence[str], settings: Settings, *, offline: bool
+) -> "tuple[Comparison, list[str]]":
+    """Return what came of it, and the names of the files that were kept of it."""
     # Not at the top: nothing else needs it, and `provlog verify` does without HTTP.
     import asyncio
 
@@ -92,12 +104,7 @@ def compare(
     with progress("reading and asking", 2 * _count(paths) + len(urls)) as advance:
         read = partial(_read, paths, advance)
         found = asyncio.run(run(urls, read, caller, advance))
-    kept = _keep(found, settings, trust.origin)
-    if as_json:
-        print_comparison_json(found, kept)
-    else:
-        print_comparison(found, kept)
-    raise click.exceptions.Exit(_EXIT[found.verdict])
+    return found, _keep(found, settings, trust.origin)
 
 
 def _sort(

@@ -201,6 +201,12 @@ _TRUST_OPTIONS = (
         help="A tlog-policy: log keys, witnesses and their quorum.",
     ),
 )
+_STATE_OPTION = click.option(
+    "--state",
+    envvar="PROVLOG_STATE",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that remembers the newest checkpoints, and what logs announced.",
+)
 _CONNECTION_OPTIONS = (
     click.option("--url", envvar="PROVLOG_URL", help="The server: https://HOST[:PORT]"),
     click.option(
@@ -216,12 +222,7 @@ _CONNECTION_OPTIONS = (
         metavar="TOKEN",
         help="plt_…; better in PROVLOG_TOKEN: others can see command lines.",
     ),
-    click.option(
-        "--state",
-        envvar="PROVLOG_STATE",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Folder that remembers the newest checkpoints.",
-    ),
+    _STATE_OPTION,
     click.option(
         "--insecure",
         envvar="PROVLOG_INSECURE",
@@ -242,7 +243,7 @@ _CONNECTION_OPTIONS = (
 
 def trusting(command: Command) -> Callable[..., Any]:
     """Give a command the options on trust, as its argument `settings`."""
-    return _with_options(command, _TRUST_OPTIONS)
+    return _with_options(command, (_STATE_OPTION, *_TRUST_OPTIONS))
 
 
 def connecting(command: Command) -> Callable[..., Any]:

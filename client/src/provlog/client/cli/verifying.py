@@ -58,12 +58,6 @@ _LEAF = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Follow the log's key to later ones by this file, which the log or a mirror"
     " serves as /announcements.",
 )
-@click.option(
-    "--state",
-    envvar="PROVLOG_STATE",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder in which other commands remember what the log announced.",
-)
 @json_option
 @trusting
 def verify(

@@ -16,7 +16,12 @@ from provlog.client.monitoring.config import LogConfig
 from provlog.client.monitoring.followed import Followed
 from provlog.client.monitoring.full import FullReading, Outcome
 from provlog.client.monitoring.full_state import FullFile
-from provlog.client.monitoring.judging import Judgement, SparingMemory, describe
+from provlog.client.monitoring.judging import (
+    MAX_EVIDENCE,
+    Judgement,
+    SparingMemory,
+    describe,
+)
 from provlog.client.monitoring.mirror import Mirror
 from provlog.client.monitoring.ruling import Ruling
 from provlog.client.monitoring.symptoms import Symptom
@@ -70,6 +75,8 @@ class ReadingOn:
         self._shown: bytes | None = None
         self._broken_place: str | None = None
         self._kept: str | None = None
+        self._last_place: str | None = None
+        self._files = 0
 
     @property
     def size(self) -> int:
@@ -152,14 +159,20 @@ class ReadingOn:
         return (_symptom("broken-rules", broken, self._broken_place),)
 
     async def _keep(self, what: str, outcome: Outcome, known: str | None) -> str | None:
-        """Keep what shows it, once as long as it goes on; return where."""
-        if known is not None:
-            return known
+        """Keep what shows it, once as long as it goes on; return where.
+
+        Beyond a few files, so that a log that is wrong again and again fills no disk,
+        the last one has to do.
+        """
+        if known is not None or self._files >= MAX_EVIDENCE:
+            return known or self._last_place
+        self._files += 1
         data = await outcome.exhibits.to_file(what, self._reader)
         path = await asyncio.to_thread(
             self._memory.keep, "evidence", f"{what}.json", data
         )
-        return str(path)
+        self._last_place = str(path)
+        return self._last_place
 
     async def _announce(self, signed: SignedCheckpoint) -> None:
         """Copy what the log announces of its keys and its end, as it was followed.

@@ -29,9 +29,8 @@ from provlog.client.rules.remembering import (
     Reenabled,
 )
 from provlog.client.rules.rule import SEVERITIES, Rule
-from provlog.client.rules.spans import parse_span
+from provlog.client.rules.times import parse_span, parse_windows
 from provlog.client.rules.windows import CLOCKS, Outside
-from provlog.client.rules.windows_parsing import parse_windows
 
 MAX_RULES: Final = 200
 MAX_RULES_FILE: Final = 256 << 10

@@ -161,6 +161,8 @@ def _show(
         f"log {log}: quorum {settings.policy.quorum or 'none'}, fails"
         f" {'open' if settings.fail_open else 'closed'}"
     )
+    if state is None:
+        click.echo("nobody has asked them yet: is the log served?")
     rows = [_row(each) for each in _seen(settings, state)]
     print_table(rows, ("WITNESS", "SIZE", "COSIGNED", "STATE", "URL"))
     for each in _seen(settings, state):
@@ -212,5 +214,6 @@ def _json(
         "log": log,
         "quorum": settings.policy.quorum,
         "fail": "open" if settings.fail_open else "closed",
+        "written": None if state is None else int(state.written),
         "witnesses": rows,
     }

@@ -13,7 +13,7 @@ from provlog.merkle.tiles import Tile
 from provlog.server.announced import KINDS, Announced, announcement_id
 from provlog.server.errors import ConfigurationError, DamagedError, ForkError
 from provlog.server.guard import ReleasedHead
-from provlog.server.log import check_params
+from provlog.server.log_opening import check_params
 from provlog.server.moving.chain import Chain
 from provlog.server.moving.checking import Checked
 from provlog.server.moving.digests import digest_of, require_digest

@@ -210,10 +210,10 @@ class Rounds:
             prove = self._reader.consistency
             found = await witness.ask(calls, size, candidate.text, note, prove)
         except WitnessError as error:
-            if await self._claims.hear(witness, error, calls):
-                witness.failed(error)
-            else:
+            if not await self._claims.hear(witness, error, calls):
                 witness.rest(INTERVAL)
+                return "overtaken"
+            witness.failed(error)
             return error.outcome
         candidate.add(found)
         witness.succeeded(found, time.monotonic() - begun)

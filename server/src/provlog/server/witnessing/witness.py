@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE: Final = 1.0
 MOST_RESYNCS: Final = 2
+LIMITED: Final = "limited"
 _REFUSALS: Final = {
     400: "does not understand the request",
     403: "does not take the log's signature: does it know the log's key?",
@@ -68,6 +69,7 @@ class Witness:
     busy: bool = False
     _failures: int = 0
     _due: float = 0.0
+    _limited: bool = False
 
     def is_due(self) -> bool:
         """Tell whether it may be asked: it is not in its pause."""
@@ -115,12 +117,27 @@ class Witness:
         self._tell("slow" if slow else "ok", f"took {seconds:.1f} s" if slow else "")
 
     def failed(self, error: WitnessError) -> None:
-        """Note that it did not cosign: it is left alone, for longer each time."""
+        """Note that it did not cosign: it is left alone, for longer each time.
+
+        One that only asks to be asked less often (429) has done nothing wrong, and is
+        asked again when it said.
+        """
         self.answered = time.time()
+        if error.outcome == LIMITED:
+            self._limit(error)
+            return
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 20), LONGEST_PAUSE)
         self._failures += 1
         self._due = time.monotonic() + max(pause, error.pause or 0.0)
         self._tell(error.outcome, str(error))
+
+    def _limit(self, error: WitnessError) -> None:
+        self.detail = str(error)
+        self.rest(max(error.pause or 0.0, FIRST_PAUSE))
+        if not self._limited:
+            # Once: a busy log meets its limit again and again.
+            self._limited = True
+            logger.info("%s: %s", self._who(), error)
 
     def rest(self, seconds: float) -> None:
         """Do not ask it for so long; nothing is held against it."""
@@ -131,12 +148,15 @@ class Witness:
         before, self.state, self.detail = self.state, state, detail
         if state == before:
             return
-        who = f"witness {self.endpoint.label!a} of log {self.origin}"
+        who = self._who()
         if state == "ok":
             if before != "new":
                 logger.info("%s cosigns again", who)
         else:
             logger.warning("%s: %s: %s", who, state, detail)
+
+    def _who(self) -> str:
+        return f"witness {self.endpoint.label!a} of log {self.origin}"
 
 
 def read_known_size(reply: Reply) -> int:
@@ -155,4 +175,5 @@ def _refusal(reply: Reply) -> WitnessError:
         detail = "answers with a redirect, which is not followed"
     else:
         detail = _REFUSALS.get(status, "refuses")
-    return WitnessError("refused", f"{detail} (HTTP {status})", reply.pause)
+    outcome = LIMITED if status == 429 else "refused"
+    return WitnessError(outcome, f"{detail} (HTTP {status})", reply.pause)

@@ -1,4 +1,4 @@
-"""Change windows as they stand in TOML."""
+"""Spans and change windows as they stand in TOML."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,16 @@ _HOURS: Final = re.compile(
 )
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 _DAY: Final = 24 * 60
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)", re.ASCII)
+_UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def parse_span(value: object) -> tuple[int, str]:
+    """Return the milliseconds of a span such as ``90s`` or ``7d``, and the span."""
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise UsageError("a span such as 90s, 30m, 24h or 7d")
+    return int(found[1]) * _UNITS[found[2]], found[0]
 
 
 def parse_windows(value: object) -> tuple[tuple[Window, ...], object]:
