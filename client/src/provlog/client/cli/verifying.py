@@ -10,7 +10,12 @@ from provlog.client.cli.output import describe_receipt, print_json, receipt_summ
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
 from provlog.client.cli.trusting import explain_stranger, newest_trust
 from provlog.client.errors import UsageError, printable
-from provlog.client.evidence import Conviction, is_evidence, judge_evidence
+from provlog.client.evidence import (
+    MAX_EVIDENCE,
+    Conviction,
+    is_evidence,
+    judge_evidence,
+)
 from provlog.client.freeze_evidence import FreezeConviction
 from provlog.client.issuer_signatures import IssuerCheck, NoTokenError
 from provlog.merkle.encoding import JsonValue, encode_base64
@@ -127,7 +132,7 @@ class _Question:
 
 def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
     """Say whether a file verifies; return the exit code that its case has."""
-    data = read_file(file, MAX_RECEIPT + 1)
+    data = read_file(file, max(MAX_RECEIPT, MAX_EVIDENCE) + 1)
     evidence = asked.leaf is None and is_evidence(data)
     try:
         if evidence:
