@@ -224,6 +224,8 @@ class Witness:
         lines = format_lines(each.cosign(text, now) for each in self.cosigners)
         size, root = checkpoint.size, checkpoint.root
         writing.put(Head(log.origin, size, root, request.note, lines, now))
+        # Somebody may have sent it before, without its proof.
+        writing.drop_unproven(log.origin, size, root)
         return lines
 
     def _has_just_signed(self, head: Head, request: SignedRequest, now: int) -> bool:
