@@ -1,15 +1,18 @@
 """A log that would keep a monitor waiting, busy or silent: it is told all the same."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from provlog.client.cli.output import save
 from provlog.client.cli.settings import read_file
 from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
+from provlog.client.monitoring import reading_on
 from provlog.client.monitoring.full import FullReading
 from provlog.client.monitoring.full_state import FullFile
 from provlog.client.monitoring.judging import MAX_EVIDENCE
@@ -20,6 +23,7 @@ from provlog.merkle.notes import sign_note
 from provlog.merkle.trust import verify_checkpoint
 from support.lying_log import Json, LyingLog, Served, event
 from support.monitored import grown, log_config, monitored
+from support.tiled_logs import event_leaf
 
 
 def later(seconds: str) -> Callable[[web.Request], web.Response]:
@@ -147,3 +151,24 @@ async def test_rules_judge_the_entries_of_the_history_that_is_followed_and_no_ot
     place = str(alert.details["evidence"])
     found = judge_evidence(read_file(Path(place), 1 << 20), log.trust)
     assert found.origin == log.origin
+
+
+async def test_what_was_served_wrongly_takes_no_room_from_what_was_signed(
+    served: Served, log: LyingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_on, "MAX_EVIDENCE", 1)
+    grown(log, 3)
+    async with monitored(tmp_path, [log_config(served, log, full=True)]) as running:
+        await running.first.look()
+        log.tampered["tile/entries/000.p/4"] = b"no entries"
+        assert not await running.first.read()
+        log.tampered.clear()
+        assert await running.first.read()
+        log.leaves.append(event_leaf(77))
+        await running.first.look()
+        running.alerts.clear()
+        await running.first.read()
+        [alert] = running.alerts
+    assert alert.kind == "broken-rules"
+    kept = json.loads(read_file(Path(str(alert.details["evidence"])), 1 << 20))
+    assert kept["what"] == "broken-rules"

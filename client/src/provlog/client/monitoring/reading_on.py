@@ -75,8 +75,9 @@ class ReadingOn:
         self._shown: bytes | None = None
         self._broken_place: str | None = None
         self._kept: str | None = None
-        self._last_place: str | None = None
-        self._files = 0
+        # By what they show: of what anybody who answers can bring about there may be
+        # much, and of what the log signed there is room all the same.
+        self._places: dict[str, list[str]] = {}
 
     @property
     def size(self) -> int:
@@ -164,15 +165,15 @@ class ReadingOn:
         Beyond a few files, so that a log that is wrong again and again fills no disk,
         the last one has to do.
         """
-        if known is not None or self._files >= MAX_EVIDENCE:
-            return known or self._last_place
-        self._files += 1
+        places = self._places.setdefault(what, [])
+        if known is not None or len(places) >= MAX_EVIDENCE:
+            return known or places[-1]
         data = await outcome.exhibits.to_file(what, self._reader)
         path = await asyncio.to_thread(
             self._memory.keep, "evidence", f"{what}.json", data
         )
-        self._last_place = str(path)
-        return self._last_place
+        places.append(str(path))
+        return places[-1]
 
     async def _announce(self, signed: SignedCheckpoint) -> None:
         """Copy what the log announces of its keys and its end, as it was followed.
