@@ -16,6 +16,7 @@ from provlog.client.monitoring import reading_on
 from provlog.client.monitoring.full import FullReading
 from provlog.client.monitoring.full_state import FullFile
 from provlog.client.monitoring.judging import MAX_EVIDENCE
+from provlog.client.monitoring.symptoms import SETTLE
 from provlog.client.transport import Transport
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.encoding import encode_base64
@@ -110,6 +111,29 @@ async def test_whoever_answers_with_wrong_proofs_convicts_nobody_and_hides_nothi
         place = str(alert.details["evidence"])
     found = judge_evidence(read_file(Path(place), 1 << 20), log.trust)
     assert found.origin == log.origin
+
+
+async def test_a_lie_that_was_shown_without_a_proof_convicts_once_it_is_outgrown(
+    served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    grown(log, 4)
+    fork = log.fork()
+    fork.append(event(id="other"))
+    fork.rewrite = wrong_proofs(1)
+    async with monitored(tmp_path, [log_config(served, log)]) as running:
+        await running.first.look()
+        served.switch(fork)
+        running.clock.pass_by(1)
+        await running.first.look()
+        assert running.said() == [("not-proved", "begins")]
+        # It goes on as if nothing had been.
+        served.switch(log)
+        grown(log, 3)
+        await running.first.look()
+        assert running.said() == [("forked", "begins")]
+        running.clock.pass_by(10 * SETTLE)
+        await running.first.look()
+        assert "forked" in running.first.followed.alarms
 
 
 RULES = """
