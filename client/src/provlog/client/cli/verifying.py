@@ -193,7 +193,7 @@ def _print_failure(
         known: dict[str, JsonValue] = {"convicted": False} if evidence else {}
         print_json({"file": str(file), "verified": False, **known, "error": str(error)})
     else:
-        click.echo(f"FAILED  {file}: {printable(str(error))}")
+        click.echo(f"FAILED  {printable(str(file))}: {printable(str(error))}")
         for each in getattr(error, "__notes__", ()):
             click.echo(f"        {printable(each)}")
 
@@ -206,7 +206,7 @@ def _print_conviction(
         print_json({"file": str(file), **judged, **found.to_json(), **_said(found)})
         return
     origin = printable(found.origin)
-    click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
+    click.echo(f"CONVICTED  {printable(str(file))}: {origin} lied: {found.sentence()}")
     if isinstance(found, FreezeConviction):
         larger = found.larger.checkpoint
         root = encode_base64(larger.root)
@@ -259,7 +259,7 @@ def _print_success(
         print_json({"file": str(file), "verified": True, **summary})
         return
     first, *rest = _describe(verified)
-    click.echo(f"ok      {file}: {first}")
+    click.echo(f"ok      {printable(str(file))}: {first}")
     for line in rest:
         click.echo(f"        {line}")
     if signed is not None:
