@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from click.exceptions import Exit
 
+from provlog.client.cli.monitoring_many import UNAVAILABLE, look_at_many
 from provlog.client.cli.output import save
 from provlog.client.cli.settings import read_file
 from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
 from provlog.client.monitoring import reading_on
+from provlog.client.monitoring.config import MonitorConfig
 from provlog.client.monitoring.full import FullReading
 from provlog.client.monitoring.full_state import FullFile
 from provlog.client.monitoring.judging import MAX_EVIDENCE
@@ -58,7 +61,7 @@ async def test_a_log_that_serves_its_head_and_not_its_entries_is_in_alarm(
         running.clock.pass_by(301)
         log.faults += [failing] * 16
         assert not await running.first.read()
-        assert running.said() == [("unread", "begins")]
+        assert running.said() == [("withheld", "begins")]
         log.faults.clear()
         assert await running.first.read()
 
@@ -196,3 +199,17 @@ async def test_what_was_served_wrongly_takes_no_room_from_what_was_signed(
     assert alert.kind == "broken-rules"
     kept = json.loads(read_file(Path(str(alert.details["evidence"])), 1 << 20))
     assert kept["what"] == "broken-rules"
+
+
+def test_a_look_at_a_log_that_withholds_its_entries_is_no_mistake_in_the_call(
+    served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    def busy(request: web.Request) -> web.Response | None:
+        log.faults.append(busy)
+        return failing(request) if "/tile/" in request.path else None
+
+    log.faults.append(busy)
+    config = MonitorConfig((log_config(served, log, full=True),), tmp_path)
+    with pytest.raises(Exit) as info:
+        look_at_many(config, as_json=True)
+    assert info.value.exit_code == UNAVAILABLE

@@ -116,8 +116,8 @@ class ReadingOn:
         except UnavailableError as error:
             # A log that serves its head and not its entries is not unreachable.
             text = f"entries cannot be read: {printable(str(error))}"
-            unread = Symptom("unread", text)
-            return Judgement((unread, *self._broken()), frozenset()), False
+            withheld = Symptom("withheld", text)
+            return Judgement((withheld, *self._broken()), frozenset()), False
         except RefusedError as error:
             text = f"entries cannot be read: {error}"
             return Judgement((Symptom("unread", text),), frozenset()), False
@@ -127,7 +127,9 @@ class ReadingOn:
         except Exception as error:  # one log's trouble is no other log's
             text = f"entries cannot be read: {describe(error)}"
             return Judgement((Symptom("unread", text),), frozenset()), False
-        judged = frozenset({"unread", "rules", "wrong-content", "broken-rules"})
+        judged = frozenset(
+            {"withheld", "unread", "rules", "wrong-content", "broken-rules"}
+        )
         return Judgement((*symptoms, *self._broken()), judged), not symptoms
 
     async def close(self) -> None:
