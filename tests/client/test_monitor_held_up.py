@@ -180,6 +180,33 @@ async def test_rules_judge_the_entries_of_the_history_that_is_followed_and_no_ot
     assert found.origin == log.origin
 
 
+async def test_an_entry_that_is_refused_keeps_no_rule_from_those_behind_it(
+    served: Served, log: LyingLog, tmp_path: Path
+) -> None:
+    save(tmp_path / "rules.toml", RULES.encode())
+    config = log_config(served, log, full=True, rules=tmp_path / "rules.toml")
+    async with monitored(tmp_path, [config]) as running:
+        await running.first.look()
+        assert await running.first.read()
+        grown(log, 1)
+        log.append(by("mallory"))
+        await running.first.look()
+
+        def hiding(request: web.Request) -> web.Response | None:
+            log.faults.append(hiding)
+            gone = web.Response(status=410)
+            return gone if request.path.endswith("/entries/1") else None
+
+        log.faults.append(hiding)
+        assert not await running.first.read()
+        assert running.said() == [("rule", "event")]
+        running.clock.pass_by(301)
+        assert not await running.first.read()
+        assert running.said() == [("rules", "begins")]
+        log.faults.clear()
+        assert await running.first.read()
+
+
 async def test_what_was_served_wrongly_takes_no_room_from_what_was_signed(
     served: Served, log: LyingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
