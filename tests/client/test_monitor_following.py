@@ -353,7 +353,7 @@ def test_a_clock_that_was_set_is_noticed_once_and_time_that_passes_is_not() -> N
 
 
 def test_a_log_that_goes_on_to_lie_does_not_fill_the_disk(tmp_path: Path) -> None:
-    memory = SparingMemory(tmp_path)
+    memory = SparingMemory(tmp_path, lambda: LyingLog().trust)
     places = {
         memory.convict(Evidence("o", b"older", f"newer {n}".encode(), None))
         for n in range(50)

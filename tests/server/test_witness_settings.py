@@ -104,6 +104,20 @@ async def test_plain_http_elsewhere_is_allowed_on_demand(tmp_path: Path) -> None
     assert endpoint.submission == "http://w.example.com"
 
 
+@pytest.mark.parametrize(
+    "name", [b"w\xff", "w\N{CONTROL SEQUENCE INTRODUCER}m".encode()]
+)
+async def test_a_name_that_cannot_be_shown_is_refused(
+    tmp_path: Path, name: bytes
+) -> None:
+    made = await make_instance(tmp_path)
+    policy = some_policy(made).replace(b"witness w1 ", b"witness %b " % name)
+    policy = policy.replace(b" w1\n", b" %b\n" % name)
+    write(made.instance.witnesses, 'policy = "main.policy"', policy)
+    with pytest.raises(ConfigurationError, match="the name of witness 1"):
+        read_witnesses(made.instance.witnesses, "main", ORIGIN)
+
+
 async def test_a_policy_has_to_be_of_this_log_and_within_reach(tmp_path: Path) -> None:
     made = await make_instance(tmp_path)
     one, two = FakeWitness("w1", keys_of(made)), FakeWitness("w2", keys_of(made))

@@ -84,7 +84,9 @@ class Mail:
         try:
             await asyncio.to_thread(self._send, self._message(alert))
         except smtplib.SMTPResponseException as error:
-            raise DeliveryError(f"the mail server answered {error.smtp_code}") from None
+            alone = isinstance(error, smtplib.SMTPDataError)
+            text = f"the mail server answered {error.smtp_code}"
+            raise DeliveryError(text, alone=alone) from None
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise DeliveryError(f"not handed over ({type(error).__name__})") from None
 

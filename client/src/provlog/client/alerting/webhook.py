@@ -21,6 +21,9 @@ from provlog.client.errors import UsageError
 TIMEOUT: Final = 15.0
 SIGNATURE: Final = "X-Provlog-Signature"
 
+# What may be said of one alert, where others are taken.
+_OF_ONE: Final = frozenset({400, 406, 409, 413, 415, 422, 451, 500})
+
 
 class Webhook:
     """A receiver at `url`, told of alerts of severity `least` and worse.
@@ -62,7 +65,8 @@ class Webhook:
         except (aiohttp.ClientError, OSError) as error:
             raise DeliveryError(f"no connection ({type(error).__name__})") from None
         if not 200 <= status < 300:
-            raise DeliveryError(f"answered with HTTP status {status}")
+            alone = status in _OF_ONE
+            raise DeliveryError(f"answered with HTTP status {status}", alone=alone)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -65,7 +65,8 @@ class Follower:
         self._tell = tell
         self._on_report = on_report
         self._reader = LogReader(_transport(config), config.trust)
-        self._watch = Watch(self._reader, config.trust, SparingMemory(memory.folder))
+        self._evidence = SparingMemory(memory.folder, lambda: self._reader.keys.trust)
+        self._watch = Watch(self._reader, config.trust, self._evidence)
         onsets = {"unreachable": config.unreachable_after}
         self._alarms = Alarms(config.origin, repeat, onsets)
         self._file = AlarmFile(
@@ -95,7 +96,9 @@ class Follower:
             report = await self._watch.look(wait)
             judgement = judge_report(report)
         except MisbehaviourError as error:
-            report, judgement = error.report, judge_error(error)
+            report = error.report
+            proved = self._evidence.proves(report.evidence)
+            judgement = judge_error(error, proved=proved)
         except Exception as error:  # one log's trouble is no other log's
             judgement = judge_error(error)
         self._learn(report)
