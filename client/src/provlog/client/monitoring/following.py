@@ -127,9 +127,13 @@ class Follower:
 
     async def _keep_looking(self) -> None:
         backoff = FIRST_BACKOFF
+        # What is remembered is not shown before it was looked at: the first look is
+        # answered at once, even where the log does not grow.
+        wait = 0.0
         while True:
             started = self._clock.steady()
-            report = await self.look(self.config.wait)
+            report = await self.look(wait)
+            wait = self.config.wait
             if self._watch.accepted is not None and self._is_reading_due():
                 self._grown.set()
             if report is None or report.event in ("unreachable", "misbehaves"):
