@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from provlog.client.alerting.alerts import Alert
+from provlog.client.errors import UsageError
 from provlog.client.fetching import LogReader
 from provlog.client.memory import FileMemory
 from provlog.client.monitoring.alarm_file import AlarmFile
@@ -242,11 +243,15 @@ class Follower:
     def _show(self) -> None:
         raised = self._alarms.raised()
         self.followed.alarms = tuple(each.symptom.kind for each in raised)
-        self.followed.present = tuple(self._alarms.present())
+        self.followed.present = self._alarms.present()
         self.followed.troubles = tuple(each.symptom.text for each in raised)
 
 
 def _transport(config: LogConfig) -> Transport:
-    return Transport(
-        config.url, config.log, config.token, PATIENCE, insecure=config.insecure
-    )
+    try:
+        return Transport(
+            config.url, config.log, config.token, PATIENCE, insecure=config.insecure
+        )
+    except UsageError as error:
+        # Of many logs, which.
+        raise UsageError(f"{config.origin}: {error}") from None
