@@ -44,15 +44,15 @@ def print_conviction(file: Path, found: Found, *, as_json: bool) -> None:
         judged: dict[str, JsonValue] = {"verified": True, "convicted": True}
         print_json({"file": str(file), **judged, **found.to_json(), **_said(found)})
         return
-    origin = printable(found.origin)
+    place, origin = printable(str(file)), printable(found.origin)
     if isinstance(found, RuleConviction):
-        click.echo(f"CONVICTED  {file}: {origin} signed what breaks its own rules")
+        click.echo(f"CONVICTED  {place}: {origin} signed what breaks its own rules")
         for breach in found.breaches:
             click.echo(f"        {printable(breach.sentence())}")
         for tree in found.trees():
             _print_signed(tree)
         return
-    click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
+    click.echo(f"CONVICTED  {place}: {origin} lied: {found.sentence()}")
     if isinstance(found, FreezeConviction):
         _print_signed(found.larger.checkpoint)
         return

@@ -193,7 +193,7 @@ def _print_failure(
         known: dict[str, JsonValue] = {"convicted": False} if evidence else {}
         print_json({"file": str(file), "verified": False, **known, "error": str(error)})
     else:
-        click.echo(f"FAILED  {file}: {printable(str(error))}")
+        click.echo(f"FAILED  {printable(str(file))}: {printable(str(error))}")
         for each in getattr(error, "__notes__", ()):
             click.echo(f"        {printable(each)}")
 
@@ -217,7 +217,7 @@ def _print_success(
         print_json({"file": str(file), "verified": True, **summary})
         return
     first, *rest = _describe(verified)
-    click.echo(f"ok      {file}: {first}")
+    click.echo(f"ok      {printable(str(file))}: {first}")
     for line in rest:
         click.echo(f"        {line}")
     if signed is not None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from provlog.client.errors import RefusedError, UsageError, printable
 from provlog.client.evidence import judge_evidence
-from provlog.client.memory import Evidence, FileMemory
+from provlog.client.memory import Evidence, FileMemory, VolatileMemory
 from provlog.client.monitoring.symptoms import Symptom
 from provlog.client.watching import MisbehaviourError, Report
 from provlog.merkle.encoding import JsonValue
@@ -129,3 +129,22 @@ class SparingMemory(FileMemory):
         except MerkleError:
             return False
         return True
+
+
+class PassingMemory(VolatileMemory):
+    """Remembers as long as it lives, and keeps evidence for good.
+
+    `convicting` says where the last is that convicts the log.
+    """
+
+    def __init__(self, folder: Path, trust: Callable[[], Trust]) -> None:
+        super().__init__()
+        self._files = SparingMemory(folder, trust)
+        self.convicting: str | None = None
+
+    def convict(self, evidence: Evidence) -> str:
+        """Keep the evidence in a file."""
+        place = self._files.convict(evidence)
+        if self._files.proves(place):
+            self.convicting = place
+        return place
