@@ -122,9 +122,7 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize(("pair", "problem"), TOGETHER.values(), ids=TOGETHER)
-def test_two_neighbours_convict_and_neither_does_alone(
-    pair: list[bytes], problem: str
-) -> None:
+def test_two_neighbours_convict_and_not_alone(pair: list[bytes], problem: str) -> None:
     log = log_of([*good_leaves(2), *pair, event_leaf(9)])
     (said,) = judged(log, 2, 3)
     assert said.startswith("entry 3: ")
