@@ -7,7 +7,6 @@ has room for one entry of that id.
 """
 
 import asyncio
-import ipaddress
 import os
 import random
 import time
@@ -20,6 +19,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from provlog.client.addresses import is_loopback
 from provlog.client.answers import read_refusal
 from provlog.client.errors import UnavailableError, UsageError
 from provlog.merkle.errors import MalformedError
@@ -239,12 +239,7 @@ def _parse_url(url: str) -> URL:
 
 
 def _is_private(url: URL) -> bool:
-    if url.scheme == "https" or url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host or "").is_loopback
-    except ValueError:
-        return False
+    return url.scheme == "https" or is_loopback(url.host or "")
 
 
 def _headers(token: str | None) -> dict[str, str]:

@@ -6,7 +6,6 @@ the body. Every answer 2xx is a delivery; nothing that is answered is kept or sh
 
 import hashlib
 import hmac
-import ipaddress
 import json
 from importlib.metadata import version
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from provlog.client.addresses import is_loopback
 from provlog.client.alerting.alerts import Alert, Severity
 from provlog.client.alerting.sending import DeliveryError
 from provlog.client.errors import UsageError
@@ -94,13 +94,6 @@ def _parse(url: str) -> URL:
         raise UsageError("webhook: its URL starts with https://")
     if parsed.user is not None or parsed.password is not None or parsed.fragment:
         raise UsageError("webhook: its URL has a name, a password or a fragment")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
         raise UsageError("webhook: alerts would travel unencrypted: use an https URL")
     return parsed
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
