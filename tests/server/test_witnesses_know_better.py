@@ -12,7 +12,7 @@ from provlog.merkle.notes import sign_note
 from provlog.server.errors import ForkError, HaltedError
 from provlog.server.keyring import Keyring
 from provlog.server.service import Service
-from provlog.server.storage.base import Incarnation
+from provlog.server.storage.base import Incarnation, StorageError
 from provlog.server.witnessing import judging, rounds, witness
 from provlog.server.witnessing.calls import Calls, WitnessError
 from provlog.server.witnessing.claims import Claims
@@ -99,7 +99,10 @@ async def test_an_old_database_is_refused_even_if_the_guard_is_gone(
                 pass
 
 
-async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["main.checkpoint", "main.open"])
+async def test_what_was_published_here_is_proof_as_well(
+    tmp_path: Path, name: str
+) -> None:
     made = await make_instance(tmp_path)
     [one] = several(made, 1)
     folder = made.instance.witnessed
@@ -108,7 +111,7 @@ async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
         await set_back(tmp_path, made, guard=True)
         one.lie, one.hidden = unknowing, True
         folder.mkdir(mode=0o700)
-        kept = folder / "main.checkpoint"
+        kept = folder / name
         assert one.note is not None
         # Of another log's key it proves nothing.
         stranger = SigningKey(made.record.origin, bytes(32))
@@ -117,7 +120,40 @@ async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
         async with Service.of(made.instance) as service:
             assert service.open_logs()[0].halted is None
         kept.write_bytes(one.note)
-        with pytest.raises(ForkError, match=r"main\.checkpoint holds .* size 20"):
+        with pytest.raises(ForkError, match=f"{name} holds .* size 20"):
+            async with Service.of(made.instance):
+                pass
+
+
+async def test_a_witness_that_is_silent_holds_up_one_log_and_not_each(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    [one] = several(made, 1)
+    one.lie = silent
+    async with serving(one):
+        configure(made, policy_of(one))
+        async with asking(made, follow=False) as served:
+            assert len(one.sizes) == 1
+            head = await served.service.storage.head(served.log.id)
+            await served.service.witnessing.examine_again(served.log, head)
+    assert len(one.sizes) == 1
+
+
+async def test_a_proof_that_cannot_be_judged_now_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_instance(tmp_path)
+    [one] = several(made, 1)
+    claim(one, made, 1, signing_key(made))
+
+    async def away(*_: object) -> bytes:
+        raise StorageError("the database is away")
+
+    async with serving(one):
+        configure(made, policy_of(one))
+        monkeypatch.setattr(judging.Ground, "proven", away)
+        with pytest.raises(StorageError):
             async with Service.of(made.instance):
                 pass
 

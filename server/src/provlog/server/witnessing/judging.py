@@ -9,7 +9,7 @@ published any more, and going on would most likely fork the log.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,7 +25,8 @@ from provlog.server.announced import Announced
 from provlog.server.errors import ServiceError
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.keyring import LogKeys
-from provlog.server.witnessing.calls import Calls, WitnessError
+from provlog.server.storage.base import StorageError
+from provlog.server.witnessing.calls import TIMEOUT, Calls, WitnessError
 from provlog.server.witnessing.settings import Endpoint, WitnessSettings
 from provlog.server.witnessing.witness import read_known_size
 
@@ -197,11 +198,12 @@ class Inquiry:
     """What the witnesses of a log said before it signs.
 
     `known` are the sizes they know, by label; `objection` is why the log must not sign,
-    None where it may.
+    None where it may; `silent` are the submission prefixes of those that took too long.
     """
 
     known: Mapping[str, int]
     objection: Objection | None = None
+    silent: Collection[str] = ()
 
 
 async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inquiry:
@@ -209,26 +211,33 @@ async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inq
 
     They are asked with the checkpoint of no leaves, `note`: whoever knows a larger tree
     refuses it and names the size (409). Witnesses that do not answer say nothing, and
-    hold nobody up for longer than `START_SECONDS`.
+    hold nobody up for longer than `START_SECONDS`. Raises `StorageError` where what one
+    proves cannot be held against the database.
     """
     async with Calls(min(START_SECONDS, settings.timeout)) as calls:
         known: dict[str, int] = {}
         proofs: list[Objection] = []
-        tasks = [
-            asyncio.create_task(_question(calls, each, ground, note, known, proofs))
+        silent: set[str] = set()
+        tasks = {
+            asyncio.create_task(
+                _question(calls, each, ground, note, known, proofs, silent)
+            ): each.submission
             for each in settings.endpoints
-        ]
+        }
         _, late = await asyncio.wait(tasks, timeout=START_SECONDS)
         for task in late:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            silent.add(tasks[task])
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, StorageError):
+                raise result
     largest = sorted(proofs, key=_size_of)
     objection = largest[-1] if largest else None
     if objection is None:
         policy, ends = settings.policy, settings.endpoints
         objection = overruled(known, ends, policy, ground.size)
     _warn(ground, known, objection is not None)
-    return Inquiry(known, objection)
+    return Inquiry(known, objection, silent)
 
 
 def _size_of(objection: Objection) -> int:
@@ -242,6 +251,7 @@ async def _question(
     note: bytes,
     known: dict[str, int],
     proofs: list[Objection],
+    silent: set[str],
 ) -> None:
     """Note which size a witness knows, and what it proves against the database."""
     body = AddCheckpoint(0, (), note).format()
@@ -257,6 +267,8 @@ async def _question(
             if proof is not None:
                 proofs.append(proof)
     except WitnessError as error:
+        if error.outcome == TIMEOUT:
+            silent.add(endpoint.submission)
         logger.warning(
             "witness %a of log %s could not be asked for its size: %s",
             endpoint.label,

@@ -107,11 +107,14 @@ class Rounds:
         try:
             head = await self._log.refresh()
             await self._publication.look()
+            if self._candidate is not None:
+                # Before a newer head takes its place: a log that grows all the time
+                # has one in each turn.
+                await self._publish(self._candidate)
             candidate = await self._choose(head)
             for witness in self.witnesses:
                 if witness.endpoint.label in candidate.wanted and witness.is_due():
                     self._start(witness, candidate, calls)
-            await self._publish(candidate)
         except (ServiceError, StorageError, MerkleError, OSError) as error:
             why = error.strerror or "" if isinstance(error, OSError) else str(error)
             self._tell(why)
@@ -146,8 +149,14 @@ class Rounds:
         return self._candidate
 
     def _is_done(self, candidate: Candidate) -> bool:
-        """Tell whether a newer head may take its place."""
-        return self._has_quorum(candidate) or self._is_exhausted(candidate)
+        """Tell whether a newer head may take its place.
+
+        One that has its quorum is published first, however long that took.
+        """
+        if not self._has_quorum(candidate):
+            return self._is_exhausted(candidate)
+        witnessed = self._publication.witnessed
+        return witnessed is not None and witnessed.head.size >= candidate.head.size
 
     def _has_quorum(self, candidate: Candidate) -> bool:
         policy = self._settings.policy
@@ -232,12 +241,27 @@ class Rounds:
             return
         if not quorum and not self._may_be_open(candidate):
             return
+        await self._keep_up(candidate)
         times, note = candidate.times(), candidate.note(self._log.note(candidate.head))
         await self._publication.publish(note, quorum=quorum)
         candidate.mark_shown(times)
         self._shown = time.monotonic()
-        if quorum and self._log.released.size <= candidate.head.size:
-            self._behind = None
+        if quorum and self._behind is not None:
+            # What is newer still has come since this candidate was chosen.
+            caught_up = self._log.released.size <= candidate.head.size
+            self._behind = None if caught_up else max(self._behind, self._begun)
+
+    async def _keep_up(self, candidate: Candidate) -> None:
+        """Before the first publication, publish a larger head that was served bare.
+
+        Failing open every process has served the newest head so far.
+        """
+        publication = self._publication
+        if not self._settings.fail_open or publication.published() is not None:
+            return
+        newest = await self._log.refresh()
+        if newest.size > candidate.head.size:
+            await publication.publish(self._log.note(newest).encode(), quorum=False)
 
     def _may_be_open(self, candidate: Candidate) -> bool:
         """Tell whether a head may be served that falls short of the quorum."""

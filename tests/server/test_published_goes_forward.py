@@ -1,0 +1,225 @@
+"""What a log with witnesses serves goes forward, whatever is slow, full or changed."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp.web import Response as Answer
+
+from provlog.merkle.checkpoints import parse_checkpoint_text
+from provlog.merkle.witness_messages import AddCheckpoint
+from provlog.server.witnessing import folder, following, rounds, witness
+from provlog.server.witnessing.published import Publication
+from provlog.server.witnessing.settings import read_witnesses
+from provlog.server.witnessing.writing import remove_witnesses
+from support.asking import asking, configure, keys_of, metric, until
+from support.events import event_json
+from support.fake_witnesses import FakeWitness, policy_of, serving, unknowing
+from support.instances import Made, Served, make_instance
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "INTERVAL", 0.05)
+    monkeypatch.setattr(witness, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(witness, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(following, "SETTINGS_SECONDS", 0.05)
+
+
+@asynccontextmanager
+async def one_witness(
+    tmp_path: Path, **members: str | bool
+) -> AsyncIterator[tuple[Made, FakeWitness]]:
+    """Make an instance with a witness that is served."""
+    made = await make_instance(tmp_path)
+    one = FakeWitness("w1", keys_of(made))
+    async with serving(one):
+        configure(made, policy_of(one), **members)
+        yield made, one
+
+
+def witnessed(served: Served) -> int:
+    published = served.log.published
+    found = None if published is None else published.witnessed
+    return 0 if found is None else found.head.size
+
+
+async def size_served(served: Served) -> int:
+    reply = await served.get("checkpoint")
+    assert reply.status == 200
+    return int(reply.body.split(b"\n")[1])
+
+
+def delaying(gate: asyncio.Event, seconds: float = 0.0) -> object:
+    """Return how a witness answers truthfully once a gate is open, and after a while.
+
+    Which size it knows it says at once.
+    """
+
+    async def answer(self: FakeWitness, asked: AddCheckpoint, text: str) -> Answer:
+        point = parse_checkpoint_text(text)
+        if point.size:
+            await gate.wait()
+            await asyncio.sleep(seconds)
+        return self.honest(asked, text, point)
+
+    return answer
+
+
+async def test_a_log_that_never_rests_is_published_though_its_quorum_takes_long(
+    tmp_path: Path,
+) -> None:
+    async with one_witness(tmp_path) as (made, one):
+        gate = asyncio.Event()
+        gate.set()
+        # Longer than a round.
+        one.lie = delaying(gate, 0.1)  # type: ignore[assignment]
+        async with asking(made) as served:
+            behind, since = 1, 0.0
+            for number in range(2000):
+                await served.post(event_json(id=f"e{number}"))
+                if since and witnessed(served) > behind:
+                    break
+                if not since and witnessed(served) > 1:
+                    behind, since = served.log.released.size, time.monotonic()
+            assert witnessed(served) > behind
+            # What waits now came after the head was chosen that is published.
+            waiting = metric(served, "provlog_witnessed_waiting_seconds", log="main")
+            assert waiting <= time.monotonic() - since
+
+
+async def test_failing_open_the_first_cosigned_head_does_not_go_back(
+    tmp_path: Path,
+) -> None:
+    async with one_witness(tmp_path, fail="open") as (made, one):
+        gate = asyncio.Event()
+        one.lie = delaying(gate)  # type: ignore[assignment]
+        async with asking(made) as served, asking(made, follow=False) as other:
+            await until(lambda: (0, 1) in one.sizes)
+            await served.fill(4)
+            assert [await size_served(each) for each in (served, other)] == [4, 4]
+            one.lie = unknowing
+            gate.set()
+            await until(lambda: witnessed(served) == 1)
+            assert [await size_served(each) for each in (served, other)] == [4, 4]
+            one.lie = None
+            await until(lambda: witnessed(served) == 4)
+            assert await size_served(served) == 4
+
+
+async def test_what_was_published_before_the_witnesses_were_unset_is_gone(
+    tmp_path: Path,
+) -> None:
+    async with one_witness(tmp_path) as (made, one):
+        async with asking(made) as served:
+            await until(lambda: witnessed(served) == 1)
+            remove_witnesses(made.instance.witnesses, "main")
+            await until(lambda: served.log.published is None)
+            await served.fill(4)
+            assert await size_served(served) == 4
+            one.lie = unknowing
+            configure(made, policy_of(one))
+            await until(lambda: served.log.published is not None)
+            assert (await served.get("checkpoint")).slug == "unwitnessed"
+            one.lie = None
+            await until(lambda: witnessed(served) == 4)
+        # And where no server ran meanwhile.
+        remove_witnesses(made.instance.witnesses, "main")
+        async with asking(made, follow=False):
+            assert not (made.instance.witnessed / "main.checkpoint").exists()
+
+
+async def test_a_process_that_takes_up_witnesses_later_does_not_go_back(
+    tmp_path: Path,
+) -> None:
+    """Another one has published a head already that is smaller than what it served."""
+    async with one_witness(tmp_path) as (made, one):
+        async with asking(made) as served:
+            await until(lambda: witnessed(served) == 1)
+            one.lie = unknowing
+            await served.fill(4)
+        async with asking(made, follow=False) as served:
+            place, log = made.instance.witnesses, served.log
+            settings = read_witnesses(place, "main", log.origin)
+            assert settings is not None
+            state = made.instance.witnessed
+            fresh = Publication(log, state, settings)
+            found = await fresh.serve()
+            assert found is not None
+            assert found.head.size == 1
+            assert await Publication(log, state, settings, log.released).serve() is None
+
+
+async def test_settings_that_cannot_be_looked_at_stop_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with one_witness(tmp_path) as (made, _), asking(made) as served:
+        await until(lambda: witnessed(served) == 1)
+        looked = 0
+
+        def fail(_: Path) -> object:
+            nonlocal looked
+            looked += 1
+            raise OSError(24, "Too many open files")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "iterdir", fail)
+            await until(lambda: looked > 1)
+        await served.fill(4)
+        await until(lambda: witnessed(served) == 4)
+    said = [each for each in caplog.messages if "Too many open files" in each]
+    assert len(said) == 1
+
+
+async def test_settings_that_could_not_be_read_once_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They did not change since; nothing else would have them taken up."""
+    async with one_witness(tmp_path, wait="1s") as (made, one), asking(made) as served:
+        await until(lambda: witnessed(served) == 1)
+        failed = 0
+
+        def fail(*_: object) -> object:
+            nonlocal failed
+            failed += 1
+            raise OSError(24, "Too many open files")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(following, "read_witnesses", fail)
+            configure(made, policy_of(one), wait="2s")
+            await until(lambda: failed)
+        published = served.log.published
+        assert published is not None
+        await until(lambda: published.settings.wait == 2)
+
+
+async def test_a_publication_that_is_cancelled_is_not_left_half_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks next publishes a larger head, and it must not be written over."""
+    async with one_witness(tmp_path) as (made, _):
+        async with asking(made) as served:
+            await until(lambda: witnessed(served) == 1)
+            published = served.log.published
+            assert published is not None
+            assert published.witnessed is not None
+            note = published.witnessed.note.encode()
+        begun, gate, done = threading.Event(), threading.Event(), threading.Event()
+
+        def slow(*_: object, **__: object) -> None:
+            begun.set()
+            gate.wait(20)
+            done.set()
+
+        monkeypatch.setattr(folder, "replace", slow)
+        task = asyncio.create_task(published.publish(note, quorum=True))
+        await until(begun.is_set)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert done.is_set()
