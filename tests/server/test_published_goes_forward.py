@@ -92,6 +92,51 @@ async def test_a_log_that_never_rests_is_published_though_its_quorum_takes_long(
             assert waiting <= time.monotonic() - since
 
 
+async def limited(self: FakeWitness, asked: AddCheckpoint, text: str) -> Answer:
+    """Cosign a head only when it is asked for it for the third time."""
+    point = parse_checkpoint_text(text)
+    if point.size and self.sizes.count((asked.old_size, point.size)) < 3:
+        return Answer(status=429)
+    return self.honest(asked, text, point)
+
+
+async def test_a_head_that_lacks_a_witness_with_a_limit_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    """Two that have one would never cosign the same head of a log that never rests."""
+    made = await make_instance(tmp_path)
+    pair = [FakeWitness(name, keys_of(made)) for name in ("w1", "w2")]
+    pair[1].lie = limited
+    async with serving(*pair):
+        configure(made, policy_of(*pair, quorum=2))
+        async with asking(made) as served:
+            for number in range(1000):
+                await served.post(event_json(id=f"e{number}"))
+                if witnessed(served) > 1:
+                    break
+            assert witnessed(served) > 1
+
+
+async def test_failing_open_nobody_waits_for_limits_beyond_the_grace(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    pair = [FakeWitness(name, keys_of(made)) for name in ("w1", "w2")]
+
+    async def never(*_: object) -> Answer:
+        return Answer(status=429)
+
+    pair[1].lie = never
+    async with serving(*pair):
+        configure(made, policy_of(*pair, quorum=2), fail="open", grace="1s")
+        async with asking(made) as served:
+            published = served.log.published
+            assert published is not None
+            await until(lambda: published.open is not None)
+            await served.fill(4)
+            await until(lambda: published.open and published.open.head.size == 4)
+
+
 async def test_failing_open_the_first_cosigned_head_does_not_go_back(
     tmp_path: Path,
 ) -> None:

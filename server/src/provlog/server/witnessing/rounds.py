@@ -154,7 +154,7 @@ class Rounds:
         One that has its quorum is published first, however long that took.
         """
         if not self._has_quorum(candidate):
-            return self._is_exhausted(candidate)
+            return self._is_exhausted(candidate) and not self._is_held(candidate)
         witnessed = self._publication.witnessed
         return witnessed is not None and witnessed.head.size >= candidate.head.size
 
@@ -169,6 +169,23 @@ class Rounds:
             for each in self.witnesses
             if each.endpoint.label in candidate.wanted
         )
+
+    def _is_held(self, candidate: Candidate) -> bool:
+        """Tell whether only limits keep a candidate from its quorum.
+
+        Of a log that grows, two witnesses that cosign now and then would else never
+        cosign the same head.
+        """
+        there, policy = (
+            candidate.witnesses(self._settings.policy),
+            self._settings.policy,
+        )
+        if not there or (self._settings.fail_open and not self._is_patient()):
+            return False
+        later = (
+            each.endpoint.names.values() for each in self.witnesses if each.limited
+        )
+        return policy.satisfied_by(there.union(*later))
 
     def _is_old(self, candidate: Candidate) -> bool:
         """Tell whether its cosignatures are so old that it has to be cosigned anew.
@@ -265,10 +282,11 @@ class Rounds:
 
     def _may_be_open(self, candidate: Candidate) -> bool:
         """Tell whether a head may be served that falls short of the quorum."""
-        patient = self.waiting < self._settings.grace
-        return (
-            self._settings.fail_open and not patient and self._is_exhausted(candidate)
-        )
+        is_open = self._settings.fail_open and not self._is_patient()
+        return is_open and self._is_exhausted(candidate)
+
+    def _is_patient(self) -> bool:
+        return self.waiting < self._settings.grace
 
     async def _pause(self) -> None:
         """Wait until there may be something to do, a second at most."""
