@@ -160,7 +160,9 @@ class Liar:
         app.router.add_route("*", "/logs/{log}/{path:.*}", self._answer)
         app.router.add_route("*", "/elsewhere", self._steal)
         # Nobody waits for the end of what a lie began.
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
+        )
         await runner.setup()
         try:
             async with aiohttp.ClientSession(auto_decompress=False) as self._session:

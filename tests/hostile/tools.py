@@ -179,7 +179,8 @@ def _handed_out(desk: Desk) -> bytes | None:
     """Return whatever the log says is the receipt of an entry, None for no answer."""
     host, _, port = desk.liar.url.removeprefix("http://").partition(":")
     token = desk.liar.world.tokens["auditor"]
-    asking = HTTPConnection(host, int(port), timeout=HURRIED)
+    seconds = HURRIED if desk.liar.lie.hurried else PATIENT
+    asking = HTTPConnection(host, int(port), timeout=seconds)
     try:
         asking.request(
             "GET",

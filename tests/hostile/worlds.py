@@ -115,6 +115,8 @@ async def open_world(folder: Path, logs: Sequence[FalseLog]) -> AsyncIterator[Wo
     notes = {PAST: await _grow(made, PAST, "event")}
     for size in (OLD, KNOWN):
         notes[size] = await _grow(made, size, "event")
+    # So that everybody who remembers that head asks how the newest one is related.
+    await _grow(made, KNOWN + 1, "event")
     await _grow(copies["fork"], FORKED, "other")
     keys = await _write_false_logs(made.instance, logs)
     key = Keyring(made.instance.keys).load("main").signing
