@@ -117,6 +117,36 @@ async def test_a_head_that_lacks_a_witness_with_a_limit_waits_for_it(
             assert witnessed(served) > 1
 
 
+async def test_a_head_that_a_witness_is_beyond_waits_for_nobody(
+    tmp_path: Path,
+) -> None:
+    """Another server had it cosign a larger one, while it had a limit for us."""
+    made = await make_instance(tmp_path)
+    pair = [FakeWitness(name, keys_of(made)) for name in ("w1", "w2")]
+    async with serving(*pair):
+        configure(made, policy_of(*pair, quorum=2))
+        async with asking(made) as served:
+            await until(lambda: witnessed(served) == 1)
+            refused: list[int] = []
+
+            async def beyond(
+                self: FakeWitness, asked: AddCheckpoint, text: str
+            ) -> Answer:
+                size = parse_checkpoint_text(text).size
+                refused.append(size)
+                if len(refused) == 1:
+                    return Answer(status=429)
+                if size == refused[0]:
+                    return Answer(status=409, text=f"{size + 1}\n")
+                return self.honest(asked, text, parse_checkpoint_text(text))
+
+            pair[1].lie = beyond
+            await served.post(event_json(id="a"))
+            await until(lambda: refused)
+            await served.post(event_json(id="b"))
+            await until(lambda: witnessed(served) == 3)
+
+
 async def test_failing_open_nobody_waits_for_limits_beyond_the_grace(
     tmp_path: Path,
 ) -> None:

@@ -124,18 +124,18 @@ class Witness:
         asked again when it said.
         """
         self.answered = time.time()
-        self.limited = error.outcome == LIMITED
-        if self.limited:
+        if error.outcome == LIMITED:
             self._limit(error)
             return
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 20), LONGEST_PAUSE)
         self._failures += 1
-        self._due = time.monotonic() + max(pause, error.pause or 0.0)
+        self.rest(max(pause, error.pause or 0.0))
         self._tell(error.outcome, str(error))
 
     def _limit(self, error: WitnessError) -> None:
         self.detail = str(error)
         self.rest(max(error.pause or 0.0, FIRST_PAUSE))
+        self.limited = True
         if not self._told_limit:
             # Once: a busy log meets its limit again and again.
             self._told_limit = True
@@ -144,6 +144,7 @@ class Witness:
     def rest(self, seconds: float) -> None:
         """Do not ask it for so long; nothing is held against it."""
         self._due = time.monotonic() + seconds
+        self.limited = False
 
     def _tell(self, state: str, detail: str) -> None:
         """Log a change of state: not each second what is known already."""
