@@ -12,8 +12,9 @@ from aiohttp.web import Response as Answer
 
 from provlog.merkle.checkpoints import parse_checkpoint_text
 from provlog.merkle.witness_messages import AddCheckpoint
+from provlog.server.errors import MissingKeyError
 from provlog.server.witnessing import folder, following, rounds, witness
-from provlog.server.witnessing.published import Publication
+from provlog.server.witnessing.published import Publication, Published
 from provlog.server.witnessing.settings import read_witnesses
 from provlog.server.witnessing.writing import remove_witnesses
 from support.asking import asking, configure, keys_of, metric, until
@@ -227,6 +228,28 @@ async def test_a_process_that_takes_up_witnesses_later_does_not_go_back(
             assert found is not None
             assert found.head.size == 1
             assert await Publication(log, state, settings, log.released).serve() is None
+
+
+async def test_a_head_that_cannot_be_published_does_not_hold_up_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the only key that signed it was retired meanwhile."""
+    async with one_witness(tmp_path) as (made, _), asking(made) as served:
+        await until(lambda: witnessed(served) == 1)
+        publish, refused = Publication.publish, 0
+
+        async def fail(self: Publication, note: bytes, *, quorum: bool) -> Published:
+            nonlocal refused
+            if b"\n2\n" in note:
+                refused += 1
+                raise MissingKeyError("the key is retired here")
+            return await publish(self, note, quorum=quorum)
+
+        monkeypatch.setattr(Publication, "publish", fail)
+        await served.post(event_json(id="a"))
+        await until(lambda: refused)
+        await served.post(event_json(id="b"))
+        await until(lambda: witnessed(served) == 3)
 
 
 async def test_settings_that_cannot_be_looked_at_stop_nobody(

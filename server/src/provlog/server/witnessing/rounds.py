@@ -17,7 +17,7 @@ from typing import Final
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.errors import MerkleError
-from provlog.server.errors import ServiceError, describe
+from provlog.server.errors import MissingKeyError, ServiceError, describe
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
@@ -107,10 +107,7 @@ class Rounds:
         try:
             head = await self._log.refresh()
             await self._publication.look()
-            if self._candidate is not None:
-                # Before a newer head takes its place: a log that grows all the time
-                # has one in each turn.
-                await self._publish(self._candidate)
+            await self._finish()
             candidate = await self._choose(head)
             for witness in self.witnesses:
                 if witness.endpoint.label in candidate.wanted and witness.is_due():
@@ -120,6 +117,21 @@ class Rounds:
             self._tell(why)
         else:
             self._tell(None)
+
+    async def _finish(self) -> None:
+        """Publish the candidate before a newer head takes its place.
+
+        A log that grows all the time has one in each turn.
+        """
+        if self._candidate is None:
+            return
+        try:
+            await self._publish(self._candidate)
+        except (MissingKeyError, MerkleError):
+            # Signed by a key that was retired meanwhile, it could never be published;
+            # a newer head is signed by another one.
+            self._candidate = None
+            raise
 
     async def _choose(self, head: ReleasedHead) -> Candidate:
         """Return the head to work on: the newest, once that of before is done with."""
