@@ -13,7 +13,7 @@ from aiohttp.web import Response as Answer
 from provlog.merkle.checkpoints import parse_checkpoint_text
 from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.errors import MissingKeyError
-from provlog.server.witnessing import folder, following, rounds, witness
+from provlog.server.witnessing import folder, following, published, rounds, witness
 from provlog.server.witnessing.published import Publication, Published
 from provlog.server.witnessing.settings import read_witnesses
 from provlog.server.witnessing.writing import remove_witnesses
@@ -43,9 +43,13 @@ async def one_witness(
         yield made, one
 
 
+def no_more_files(*_: object) -> bytes:
+    raise OSError(24, "Too many open files")
+
+
 def witnessed(served: Served) -> int:
-    published = served.log.published
-    found = None if published is None else published.witnessed
+    publication = served.log.published
+    found = None if publication is None else publication.witnessed
     return 0 if found is None else found.head.size
 
 
@@ -161,11 +165,11 @@ async def test_failing_open_nobody_waits_for_limits_beyond_the_grace(
     async with serving(*pair):
         configure(made, policy_of(*pair, quorum=2), fail="open", grace="1s")
         async with asking(made) as served:
-            published = served.log.published
-            assert published is not None
-            await until(lambda: published.open is not None)
+            publication = served.log.published
+            assert publication is not None
+            await until(lambda: publication.open is not None)
             await served.fill(4)
-            await until(lambda: published.open and published.open.head.size == 4)
+            await until(lambda: publication.open and publication.open.head.size == 4)
 
 
 async def test_failing_open_the_first_cosigned_head_does_not_go_back(
@@ -252,6 +256,19 @@ async def test_a_head_that_cannot_be_published_does_not_hold_up_the_next(
         await until(lambda: witnessed(served) == 3)
 
 
+async def test_a_publication_that_could_not_be_read_once_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with one_witness(tmp_path) as (made, _):
+        async with asking(made) as served:
+            await until(lambda: witnessed(served) == 1)
+        async with asking(made, follow=False) as other:
+            with monkeypatch.context() as patched:
+                patched.setattr(published, "_content", no_more_files)
+                assert (await other.get("checkpoint")).slug == "unwitnessed"
+            assert await size_served(other) == 1
+
+
 async def test_settings_that_cannot_be_looked_at_stop_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -290,9 +307,9 @@ async def test_settings_that_could_not_be_read_once_are_read_again(
             patched.setattr(following, "read_witnesses", fail)
             configure(made, policy_of(one), wait="2s")
             await until(lambda: failed)
-        published = served.log.published
-        assert published is not None
-        await until(lambda: published.settings.wait == 2)
+        publication = served.log.published
+        assert publication is not None
+        await until(lambda: publication.settings.wait == 2)
 
 
 async def test_a_publication_that_is_cancelled_is_not_left_half_way(
@@ -302,10 +319,10 @@ async def test_a_publication_that_is_cancelled_is_not_left_half_way(
     async with one_witness(tmp_path) as (made, _):
         async with asking(made) as served:
             await until(lambda: witnessed(served) == 1)
-            published = served.log.published
-            assert published is not None
-            assert published.witnessed is not None
-            note = published.witnessed.note.encode()
+            publication = served.log.published
+            assert publication is not None
+            assert publication.witnessed is not None
+            note = publication.witnessed.note.encode()
         begun, gate, done = threading.Event(), threading.Event(), threading.Event()
 
         def slow(*_: object, **__: object) -> None:
@@ -314,7 +331,7 @@ async def test_a_publication_that_is_cancelled_is_not_left_half_way(
             done.set()
 
         monkeypatch.setattr(folder, "replace", slow)
-        task = asyncio.create_task(published.publish(note, quorum=True))
+        task = asyncio.create_task(publication.publish(note, quorum=True))
         await until(begun.is_set)
         task.cancel()
         asyncio.get_running_loop().call_later(0.05, gate.set)

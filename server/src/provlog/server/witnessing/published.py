@@ -78,6 +78,7 @@ class Publication:
         self.open: Published | None = None
         self.missing = tuple(each.name for each in settings.policy.witnesses)
         self._seen: dict[Path, tuple[int, ...] | None] = {}
+        self._unread: tuple[int, ...] | None = None
 
     async def serve(self) -> Published | None:
         """Return what `/checkpoint` answers, None where nothing may be shown yet."""
@@ -185,9 +186,14 @@ class Publication:
             published = self._verify(_content(path), policy)
             if not await self._is_ours(published.head):
                 raise ValueError("of another tree than the log's")
-        except (OSError, MerkleError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            logger.warning("%s is not served: %s", path, why)
+        except OSError as error:
+            # Not its fault: it is read again at the next look.
+            if self._unread != stamp:
+                logger.warning("%s cannot be read: %s", path, error.strerror)
+            self._unread = stamp
+            return None
+        except (MerkleError, ValueError) as error:
+            logger.warning("%s is not served: %s", path, error)
             self._seen[path] = stamp
             return None
         self._seen[path] = stamp
