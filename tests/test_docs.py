@@ -105,6 +105,12 @@ def anchors(page: Path) -> set[str]:
     return {each.replace(" ", "-") for each in words}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_no_page_holds_two_versions_of_a_line(page: Path) -> None:
+    marks = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert not marks.search(page.read_text())
+
+
 def test_every_decision_has_a_number_of_its_own() -> None:
     numbers = [path.name[:4] for path in sorted(DOCS.glob("adr/*.md"))]
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]

@@ -1,6 +1,7 @@
 """Alerts on their way: kept while nobody takes them, signed, and encrypted."""
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import json
@@ -20,6 +21,7 @@ from provlog.client.alerting import (
     Sender,
     Severity,
     Webhook,
+    backlog,
     trial_alert,
 )
 from provlog.client.alerting.webhook import SIGNATURE
@@ -195,9 +197,9 @@ def test_alerts_wait_on_disk_across_restarts(tmp_path: Path) -> None:
     backlog.put([ALERT, *numbered(2)])
     assert (tmp_path / "w.json").stat().st_mode & 0o777 == 0o600
     again = Backlog(tmp_path / "w.json")
-    assert (len(again), again.first()) == (3, ALERT)
+    assert (len(again), again.next()) == (3, ALERT)
     again.take(ALERT)
-    assert Backlog(tmp_path / "w.json").first() == numbered(1)[0]
+    assert Backlog(tmp_path / "w.json").next() == numbered(1)[0]
 
 
 def test_a_full_backlog_loses_the_oldest_of_the_least_severe(tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_a_full_backlog_loses_the_oldest_of_the_least_severe(tmp_path: Path) -> 
     backlog.put(numbered(2, "warning"))
     assert backlog.dropped == 2
     kept = []
-    while (each := backlog.first()) is not None:
+    while (each := backlog.next()) is not None:
         kept.append(each.severity)
         backlog.take(each)
     assert kept == ["critical", "warning", "warning"]
@@ -238,6 +240,48 @@ async def test_what_was_not_delivered_is_tried_again_and_in_order(
     # Said once, however often it fails.
     assert troubles == ["alert not delivered by recorder: not now"]
     assert sender.state()["recorder"].failed == 3
+
+
+async def test_an_alert_that_is_refused_alone_does_not_hold_up_those_behind_it(
+    tmp_path: Path,
+) -> None:
+    poisoned = Alert("rule", "o", "warning", "what a filter refuses", 1)
+    async with webhook() as hook:
+        hook.statuses = [400]
+        way = Webhook(hook.url)
+        sender = Sender([way], tmp_path)
+        await sender.put([poisoned, ALERT])
+        assert not await sender.flush(10)
+        assert [loads_json(each)["kind"] for each in hook.bodies] == ["rule", "forked"]  # type: ignore[index, call-overload]
+        assert sender.state()["webhook"].waiting == 1
+        assert await sender.flush(10)
+        await sender.close()
+
+
+async def test_a_receiver_that_is_away_gets_alerts_in_order(tmp_path: Path) -> None:
+    async with webhook() as hook:
+        hook.statuses = [503]
+        sender = Sender([Webhook(hook.url)], tmp_path)
+        await sender.put(numbered(2))
+        assert not await sender.flush(10)
+        assert len(hook.bodies) == 1
+        await sender.close()
+
+
+async def test_a_full_disk_does_not_end_the_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way, troubles = Recorder(), list[str]()
+    sender = Sender([way], tmp_path, on_trouble=troubles.append)
+    await sender.put(numbered(2))
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(backlog, "write_private", full)
+    assert await sender.flush(10)
+    assert way.taken == numbered(2)
+    assert "No space left" in troubles[0]
 
 
 async def test_a_monitor_that_is_killed_delivers_when_it_is_started_again(

@@ -6,10 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provlog.client import AsyncClient, VolatileMemory
+from provlog.client import AsyncClient, FileMemory, VolatileMemory
+from provlog.client.cli import cli
 from provlog.client.comparing import Board
 from provlog.client.comparing_files import FileSource, read_source
 from provlog.client.errors import UsageError
@@ -248,3 +250,27 @@ async def test_a_spool_shows_the_receipts_it_keeps(
         spool.close()
     found = read_source(path, log.trust)
     assert sizes(found) == [2, 3, 4]
+
+
+def test_names_of_files_that_somebody_else_chose_drive_no_terminal(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "sent\udcff"
+    folder.mkdir()
+    (folder / "\x1b[2J\x9b1m\udcff.receipt.json").write_text("{}")
+    (folder / "1.checkpoint").write_bytes(FORK.note(5))
+    found = read_source(folder, TRUST)
+    [refused] = found.refused
+    assert refused.isprintable()
+    board = Board()
+    board.add(found.place, found.sightings[0])
+    board.add("there", Fork.of("b", 3, 12).sighting(5))
+    board.settle()
+    [split] = board.splits
+    # It is kept whatever the places are called.
+    path = Path(FileMemory(tmp_path / "state").convict(split.evidence(ORIGIN)))
+    assert judge_evidence(path.read_bytes(), TRUST).origin == ORIGIN
+    call = ["verify", "--log-key", TRUST.log_keys[0].vkey()]
+    done = CliRunner().invoke(cli, [*call, *map(str, folder.glob("*.json"))])
+    assert "FAILED" in done.stdout
+    assert done.stdout.replace("\n", "").isprintable()

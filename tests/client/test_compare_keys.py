@@ -71,6 +71,28 @@ def test_a_fork_under_the_newer_key_convicts_in_the_hands_of_who_knew_the_first(
     assert "CONVICTED" in judged.stdout, (judged, state)
 
 
+@pytest.mark.parametrize("keys", [1, 3])
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_stole_a_replaced_key_makes_no_split_view(
+    user: Comparer, log: RotatingLog, keys: int, heard: bool
+) -> None:
+    thief = RotatingLog()
+    thief.append(event(id="a0"))
+    for number in range(keys):
+        thief.rotate(20 + number, retire=True)
+    thief.append(event(id="theirs"))
+    with serving(log) as served, serving(thief) as other:
+        if heard:
+            user.compare("--url", served.url)
+        theirs = f"{other.url}logs/main"
+        done = user.compare("--url", served.url, theirs)
+    assert done.exit_code == 1, done.output
+    assert "SPLIT" not in done.stderr
+    assert "REFUSED" in done.stderr
+    assert f"{theirs}: announcements" in done.stdout
+    assert user.evidence() == []
+
+
 def test_a_checkpoint_from_behind_the_end_is_refused_and_kept(
     user: Comparer, log: RotatingLog
 ) -> None:

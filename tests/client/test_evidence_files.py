@@ -1,6 +1,7 @@
 """The file that convicts a log: judged offline, by anybody who has the log's key."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from provlog.client import FileMemory
 from provlog.client.answers import read_inclusion
 from provlog.client.cli import cli
 from provlog.client.evidence import verify_evidence
+from provlog.client.freeze_evidence import FreezeEvidence
 from provlog.client.heads import Heads
+from provlog.merkle.announcements import format_announcements
 from provlog.merkle.consistency import build_consistency
 from provlog.merkle.encoding import encode_base64
 from provlog.merkle.errors import (
@@ -24,9 +27,12 @@ from provlog.merkle.errors import (
     SignatureError,
 )
 from provlog.merkle.hashing import leaf_hash
+from provlog.merkle.notes import SignatureLine, add_signatures
+from provlog.merkle.receipts import MAX_RECEIPT
 from provlog.merkle.trust import verify_checkpoint
 from support.commands import verify_alone
 from support.lying_log import LyingLog, event
+from support.rotating_logs import RotatingLog
 
 
 def two_histories(old: int, new: int) -> tuple[LyingLog, LyingLog]:
@@ -224,3 +230,28 @@ def test_judging_takes_no_network(tmp_path: Path) -> None:
     done = verify_alone(log.vkey, path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "CONVICTED" in done.stdout
+
+
+def test_announcements_as_long_as_can_be_do_not_save_a_log_that_went_on(
+    tmp_path: Path,
+) -> None:
+    log = RotatingLog()
+    for number in range(1, 8):
+        log.rotate(number)
+    log.freeze()
+    padded = [
+        SignatureLine(f"w{number}.example", bytes(4), bytes(7_000))
+        for number in range(90)
+    ]
+    announced = []
+    for each in log.announcements():
+        head, empty, note = each.proof.partition(b"\n\n")
+        proof = head + empty + add_signatures(note, padded)
+        announced.append(replace(each, proof=proof))
+    document = format_announcements(log.origin, announced)
+    assert len(document) > MAX_RECEIPT
+    log.append(event(id="after the end"))
+    kept = FreezeEvidence.of(log.origin, log.note(9), log.note(), document)
+    path = FileMemory(tmp_path).convict(kept)
+    done = CliRunner().invoke(cli, ["verify", "--log-key", log.vkey, path])
+    assert (done.exit_code, "CONVICTED" in done.stdout) == (1, True), done.output

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from provlog.client import AsyncClient, FileMemory, Receipt, VolatileMemory
+from provlog.client import AsyncClient, FileMemory, Receipt, VolatileMemory, log_keys
 from provlog.client.errors import UnavailableError, UsageError
 from provlog.client.kept_announcements import is_older
 from provlog.merkle.announcements import format_announcements
@@ -21,6 +21,7 @@ from provlog.merkle.errors import (
     ReplacedKeyError,
     SignatureError,
 )
+from provlog.merkle.notes import MAX_SIGNATURES, SignatureLine, add_signatures
 from provlog.merkle.trust import Trust, verify_checkpoint
 from support.lying_log import Served, event, serving
 from support.outboxes import SOURCE, sending, until
@@ -133,6 +134,34 @@ async def test_an_unknown_key_that_nothing_announces_is_not_believed(
         with pytest.raises(SignatureError, match="no signature by a trusted key"):
             await client.checkpoint()
     assert log.asked == 1
+
+
+async def test_a_key_that_was_not_announced_when_it_was_asked_about_is_found_later(
+    client: AsyncClient, log: RotatingLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.rotate(1, retire=True)
+    log.document = format_announcements(log.origin, [])
+    with pytest.raises(SignatureError):
+        await client.checkpoint()
+    log.document = None
+    monkeypatch.setattr(log_keys, "REST_SECONDS", 0.0)
+    assert (await client.checkpoint()).log_key == log.newest().verifier()
+
+
+async def test_lines_of_keys_that_are_none_do_not_keep_a_true_one_from_being_found(
+    client: AsyncClient, log: RotatingLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_keys, "REST_SECONDS", 0.0)
+    lines = [
+        SignatureLine(log.origin, bytes([1, 2, 3, number]), bytes(64))
+        for number in range(MAX_SIGNATURES - 1)
+    ]
+    with monkeypatch.context() as patch:
+        flooded = add_signatures(log.note(), lines)
+        patch.setattr(log, "note", lambda size=None, keys=(): flooded)
+        await client.checkpoint()
+    log.rotate(1, retire=True)
+    assert (await client.checkpoint()).log_key == log.newest().verifier()
 
 
 async def test_a_line_of_anothers_name_is_no_reason_to_ask(

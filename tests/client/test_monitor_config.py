@@ -207,6 +207,17 @@ def test_once_over_all_logs_exits_as_the_worst_of_them(
     ]
     assert (alert["kind"], alert["phase"]) == ("wrong-content", "begins")
     assert Path(alert["details"]["evidence"]).is_file()
+    # It was told; but an exit code without a word helps nobody.
+    again = run("--once", "--json")
+    assert again.exit_code == 1
+    assert "log.example/main: wrong-content: " in again.stderr
+
+
+def test_of_many_logs_the_one_with_the_mistake_is_named(run: Run) -> None:
+    other = LyingLog(origin="other.example/main")
+    refused = run("--once", logs=f'[[log]]\nurl = "x"\nlog_key = "{other.vkey}"\n')
+    assert refused.exit_code == 2
+    assert "other.example/main: the URL of the server starts with" in refused.stderr
 
 
 async def test_a_test_alert_reaches_everybody(run: Run) -> None:

@@ -16,6 +16,7 @@ from provlog.client.monitoring.freshness import Freshness
 from provlog.client.monitoring.judging import MAX_EVIDENCE, SparingMemory
 from provlog.client.monitoring.listening import Listener, parse_address
 from provlog.client.monitoring.symptoms import SETTLE
+from provlog.client.watching import Report
 from provlog.merkle.trust import Trust
 from provlog.merkle.witness_messages import origin_hash
 from support.cosigners import Cosigner
@@ -247,6 +248,29 @@ async def test_fifty_logs_are_followed_and_the_trouble_of_some_is_theirs_alone(
     assert running.troubles == []
 
 
+async def test_what_is_known_after_a_restart_does_not_wait_for_the_log_to_grow(
+    served: Served, log: LyingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = log_config(served, log, wait=30.0)
+    async with monitored(tmp_path, [config]) as running:
+        waits: list[float] = []
+        look, again = running.first.look, asyncio.Event()
+
+        async def counted(wait: float = 0.0) -> Report | None:
+            waits.append(wait)
+            if len(waits) > 1:
+                again.set()
+            return await look()
+
+        monkeypatch.setattr(running.first, "look", counted)
+        task = asyncio.create_task(running.first.run())
+        async with asyncio.timeout(10):
+            await again.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert waits[:2] == [0.0, 30.0]
+
+
 async def test_a_follower_that_breaks_is_begun_anew(
     watched: Monitored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +348,9 @@ async def test_the_listener_shows_the_newest_checkpoint_byte_for_byte_and_all_el
         assert code == 200
         assert "1 of 1 logs in alarm" in page
         assert "<script" not in page
+        # On a phone there are no columns: each figure says what it is.
+        assert "@media (max-width" in page
+        assert "data-is='entries'>5<" in page
         figures = (await get("/metrics"))[1].splitlines()
         label = 'kind="not-believed",origin="log.example/main",severity="critical"'
         assert f"provlog_monitor_alarm{{{label}}} 1.0" in figures
@@ -353,7 +380,7 @@ def test_a_clock_that_was_set_is_noticed_once_and_time_that_passes_is_not() -> N
 
 
 def test_a_log_that_goes_on_to_lie_does_not_fill_the_disk(tmp_path: Path) -> None:
-    memory = SparingMemory(tmp_path)
+    memory = SparingMemory(tmp_path, lambda: LyingLog().trust)
     places = {
         memory.convict(Evidence("o", b"older", f"newer {n}".encode(), None))
         for n in range(50)

@@ -93,7 +93,7 @@ async def test_entries_that_cannot_be_had_wait_and_that_is_said(
 
     log.receipt = receipt  # type: ignore[method-assign,assignment]
     assert await judged(watched) == [4]
-    assert watched.first.followed.present == ("rules",)
+    assert watched.first.followed.present.keys() == {"rules"}
     watched.clock.pass_by(PATIENCE)
     assert await judged(watched) == []
     [alert] = watched.alerts

@@ -30,11 +30,11 @@ class Operator:
         made = self.run("init", "--guard", str(folder / "guard"), "--dev")
         self.log_key = str(made["log_key"])
 
-    def said(self, *arguments: str) -> Result:
-        """Run a command; return what it printed."""
+    def said(self, *arguments: str, typed: str | None = None) -> Result:
+        """Run a command, and type what is asked for; return what it printed."""
         name, *others = arguments
         words = [name, *others, "--dir", str(self.folder)]
-        return CliRunner().invoke(commands, words)
+        return CliRunner().invoke(commands, words, input=typed)
 
     def run(self, *arguments: str) -> dict[str, object]:
         """Run a command that has to succeed; return what it said in JSON."""
@@ -82,6 +82,9 @@ def test_a_log_is_ended_only_by_somebody_who_means_it(tmp_path: Path) -> None:
     asked = operator.said("log", "freeze", "main")
     assert asked.exit_code == 1
     assert "End the log main for ever?" in asked.stderr
+    said_no = operator.said("log", "freeze", "main", typed="n\n")
+    assert said_no.exit_code == 2
+    assert "not confirmed; nothing was changed" in said_no.stderr
     half = ("log", "freeze", "main", "--yes", "--successor-origin", "log.example.com/b")
     assert exit_code(lambda: operator.said(*half).exception or 0) == 0
     assert "has both" in str(operator.said(*half).exception)

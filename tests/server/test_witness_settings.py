@@ -14,6 +14,7 @@ from provlog.server.service import Service
 from provlog.server.witnessing import rounds
 from provlog.server.witnessing.folder import Lease
 from provlog.server.witnessing.settings import read_witnesses
+from provlog.server.witnessing.writing import Wanted, write_witnesses
 from support.asking import asking, configure, following, keys_of, until
 from support.events import event_json
 from support.fake_witnesses import FakeWitness, policy_of, serving
@@ -102,6 +103,20 @@ async def test_plain_http_elsewhere_is_allowed_on_demand(tmp_path: Path) -> None
     assert settings is not None
     [endpoint] = settings.endpoints
     assert endpoint.submission == "http://w.example.com"
+
+
+@pytest.mark.parametrize(
+    "name", [b"w\xff", "w\N{CONTROL SEQUENCE INTRODUCER}m".encode()]
+)
+async def test_a_name_that_cannot_be_shown_is_refused(
+    tmp_path: Path, name: bytes
+) -> None:
+    made = await make_instance(tmp_path)
+    policy = some_policy(made).replace(b"witness w1 ", b"witness %b " % name)
+    policy = policy.replace(b" w1\n", b" %b\n" % name)
+    write(made.instance.witnesses, 'policy = "main.policy"', policy)
+    with pytest.raises(ConfigurationError, match="the name of witness 1"):
+        read_witnesses(made.instance.witnesses, "main", ORIGIN)
 
 
 async def test_a_policy_has_to_be_of_this_log_and_within_reach(tmp_path: Path) -> None:
@@ -226,3 +241,14 @@ async def test_the_command_sets_shows_and_removes_them(
         code, out, _ = await command("show")
         assert "no witnesses" in out
     assert not list(made.instance.witnesses.iterdir())
+
+
+async def test_a_mistake_in_an_option_names_it_and_no_passing_file(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    given = tmp_path / "given.policy"
+    given.write_bytes(some_policy(made))
+    wanted = Wanted(given, {"timeout": "2h"})
+    with pytest.raises(ConfigurationError, match=r"^timeout is at most 60s$"):
+        write_witnesses(made.instance.witnesses, "main", ORIGIN, wanted)

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.cosigners import Cosigner
 from provlog.merkle.keys import KeyType
+from provlog.merkle.notes import sign_note
 from provlog.merkle.policy import parse_policy
 from provlog.merkle.trust import SignedCheckpoint, Trust
 from provlog.server.key_changes import retire_keys
+from provlog.server.keyring import Keyring
 from provlog.server.witnessing import rounds, witness
 from support.asking import (
     asking,
@@ -115,3 +118,26 @@ async def test_a_witness_s_key_changes_by_two_lines_of_the_policy(
             assert await cosigners_of(served, trust) == {"new"}
     # One question a round all the while.
     assert [size for _, size in one.sizes] == [0, 1, 2, 3]
+
+
+async def test_who_stole_a_replaced_key_and_runs_a_witness_stops_no_log(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    stolen = Keyring(made.instance.keys).load("main").signing
+    liar, other = FakeWitness("w1", keys_of(made)), FakeWitness("w2", keys_of(made))
+    async with serving(liar, other):
+        configure(made, policy_of(liar, other))
+        async with asking(made) as served:
+            await grown(served, "before")
+            second = await rotate(served.service, served.log)
+            liar.log_keys = other.log_keys = (*keys_of(made), second)
+            await grown(served, "after")
+            await retire_keys(served.log, destroy=True)
+        point = Checkpoint(made.record.origin, 2, bytes(32))
+        forged = sign_note(point.text(), [stolen])
+        liar.take(forged, point.text(), point)
+        # Neither at its start nor while it runs.
+        async with asking(made) as served:
+            await grown(served, "again")
+            assert served.log.halted is None

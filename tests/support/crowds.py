@@ -93,6 +93,17 @@ class Crowd:
                     watcher.cancel()
                 await asyncio.gather(*watchers, return_exceptions=True)
 
+    async def until_nothing_is_taken(self) -> None:
+        """Return once 50 answers in a row were refusals; to be awaited while `busy`.
+
+        What is taken before only begins the count anew: it is judged with the rest.
+        """
+        async with asyncio.timeout(20):
+            while self.statuses[503] < 50 or set(self.statuses) != {503}:
+                if set(self.statuses) - {503}:
+                    self.statuses.clear()
+                await asyncio.sleep(0.02)
+
     async def settle(self, session: aiohttp.ClientSession, attempts: int = 1) -> int:
         """Send again all that nobody acknowledged; return how much the log had.
 

@@ -135,6 +135,15 @@ def test_an_init_that_fails_leaves_nothing_behind(idle: Server, tmp_path: Path) 
     assert not folder.exists()
 
 
+def test_the_env_file_may_stand_beside_the_new_folder(tmp_path: Path) -> None:
+    # As in the quick start, where the folder of both is not there yet.
+    data = tmp_path / "data"
+    command = ("init", "--dir", data / "a", "--guard", tmp_path / "guard", "--dev")
+    done = run_server_command(*command, "--env-file", data / "a.env")
+    assert done.returncode == 0, done.stderr
+    assert "PROVLOG_TOKEN" in (data / "a.env").read_text()
+
+
 def test_tokens_that_cannot_be_written_are_printed(tmp_path: Path) -> None:
     folder, env_file = tmp_path / "data", tmp_path / "data" / "none" / "env"
     guard = tmp_path / "guard"

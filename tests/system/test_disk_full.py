@@ -37,12 +37,9 @@ async def _require_refusals(crowd: Crowd) -> None:
     commit: it counts from the last that was taken.
     """
     crowd.statuses.clear()
-    async with crowd.busy(), asyncio.timeout(20):
-        while crowd.statuses[503] < 50:
-            if crowd.statuses[201]:
-                crowd.statuses.clear()
-            await asyncio.sleep(0.05)
-        assert set(crowd.statuses) == {503}
+    async with crowd.busy():
+        await crowd.until_nothing_is_taken()
+    assert set(crowd.statuses) == {503}
     crowd.judge()
 
 

@@ -110,9 +110,7 @@ async def test_nothing_is_acknowledged_that_cannot_be_kept(
         crowd, *fault.wrapper(crowd.server, trace, f"error={error}")
     ) as session:
         async with crowd.busy():
-            await asyncio.sleep(0.4)
-            crowd.statuses.clear()
-            await asyncio.sleep(0.2)
+            await crowd.until_nothing_is_taken()
         assert set(crowd.statuses) == {503}
         crowd.judge()
         # What was acknowledged can be read all the while.

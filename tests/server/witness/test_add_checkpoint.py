@@ -207,6 +207,11 @@ async def test_a_log_that_signs_with_ml_dsa_is_cosigned(asking: Asking) -> None:
     text = Checkpoint("pq.example.com", 4, LOG.tree(4).root()).text()
     body = AddCheckpoint(0, (), signer.sign_alone(text)).format()
     assert await asking.status(body) == 200
+    # Its signature does not cover extension lines, which anybody may have added.
+    added = signer.sign_alone(text).replace(b"\n\n", b"\nadded by anybody\n\n", 1)
+    assert await asking.status(AddCheckpoint(4, (), added).format()) == 403
+    _, kept = await asking.get(f"/{origin_hash('pq.example.com')}/checkpoint")
+    assert b"added" not in kept
 
 
 async def test_a_log_grows_no_more_often_than_it_may(

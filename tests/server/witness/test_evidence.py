@@ -94,6 +94,9 @@ async def test_what_may_be_the_sender_s_mistake_convicts_nobody(
     assert write_evidence([found], tmp_path / "found") == []
     witness_command("evidence", "--dir", f"{tmp_path}/witness")  # ends with 0
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+    # Once the log itself asks, with the proof, nothing is left of it.
+    assert await asking.status(LOG.request(5, 8)) == 200
+    assert kept(asking) == []
 
 
 async def test_what_the_log_did_not_sign_is_not_kept(asking: Asking) -> None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from provlog.client.answers import prefix_roots
 from provlog.client.cosigned import GossipedCheckpoint
 from provlog.client.differences import MAX_REMARKS
+from provlog.client.errors import printable
 from provlog.client.memory import Evidence, LeafPath
 from provlog.merkle.errors import MalformedError
 from provlog.merkle.keys import VerifierKey
@@ -115,7 +116,8 @@ class Split:
     def evidence(self, origin: str) -> Evidence:
         """Return what is to be kept: `provlog verify` judges it without any network."""
         places = tuple(
-            tuple(each.places[:MAX_REMARKS]) for each in (self.older, self.newer)
+            tuple(map(printable, each.places[:MAX_REMARKS]))
+            for each in (self.older, self.newer)
         )
         return Evidence(
             origin,

@@ -112,6 +112,8 @@ def _files_in(folder: Path) -> list[Path]:
 def _add(
     found: FileSource, reader: "_Reader", name: str, data: bytes, *, alone: bool
 ) -> None:
+    # A folder from somebody else has names that somebody else chose.
+    name = printable(name)
     try:
         found.sightings += reader.read(data)
     except OtherLogError:

@@ -10,6 +10,7 @@ from provlog.client.comparing_files import FileSource
 from provlog.client.comparing_mirrors import FolderMirror
 from provlog.client.comparing_places import MANY, Caller, Place, look
 from provlog.client.comparing_proofs import Connector, Unproved
+from provlog.client.cosigned import verify_gossip
 from provlog.client.errors import ClientError, printable
 from provlog.merkle.errors import MerkleError
 from provlog.merkle.trust import Trust
@@ -133,19 +134,44 @@ async def _look_at_all(
 ) -> tuple[list[tuple[Place | None, Source]], Trust]:
     """Look at all places; anew at some, where others announced further keys."""
     looked = await asyncio.gather(*(_look(url, caller) for url in urls))
-    keys = [place.keys for place, _ in looked if place is not None]
-    newest = max(keys, key=lambda each: len(each.log_keys), default=caller.trust)
-    trust = replace(newest, policy=caller.trust.policy)
+    trust = _newest([place for place, _ in looked if place is not None], caller)
     if len(trust.log_keys) <= len(caller.trust.log_keys):
         return looked, caller.trust
     knowing = replace(caller, trust=trust)
-    again = [
-        _look(url, knowing)
-        for url, (_, source) in zip(urls, looked, strict=True)
-        if source.refused
-    ]
-    further = iter(await asyncio.gather(*again))
-    return [next(further) if each[1].refused else each for each in looked], trust
+
+    async def again(
+        url: str, place: Place | None, source: Source
+    ) -> tuple[Place | None, Source]:
+        if not source.refused and (place is None or _is_believed(place, trust)):
+            return place, source
+        if place is not None:
+            await place.close()
+        return await _look(url, knowing)
+
+    every = zip(urls, looked, strict=True)
+    return list(
+        await asyncio.gather(*(again(url, *each) for url, each in every))
+    ), trust
+
+
+def _newest(places: Sequence[Place], caller: Caller) -> Trust:
+    """Return the newest keys that any place announced, beyond those of the log itself.
+
+    Whoever stole a key that the log replaced can announce others in its place.
+    """
+    own = next((each.keys for each in places if each.is_log), caller.trust)
+    known = set(own.replaced)
+    later = [each.keys for each in places if known <= set(each.keys.replaced)]
+    newest = max(later, key=lambda each: len(each.log_keys), default=caller.trust)
+    return replace(newest, policy=caller.trust.policy)
+
+
+def _is_believed(place: Place, trust: Trust) -> bool:
+    try:
+        verify_gossip(place.sighting.gossiped.signed.note, trust)
+    except MerkleError:
+        return False
+    return True
 
 
 async def _look(url: str, caller: Caller) -> tuple[Place | None, Source]:

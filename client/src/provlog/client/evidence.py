@@ -16,6 +16,7 @@ from provlog.client.differences import (
     parse_remarks,
 )
 from provlog.client.freeze_evidence import FreezeConviction, verify_freeze
+from provlog.merkle.announcements import MAX_DOCUMENT
 from provlog.merkle.consistency import roots_from_consistency, verify_consistency
 from provlog.merkle.encoding import (
     JsonValue,
@@ -28,7 +29,8 @@ from provlog.merkle.inclusion import MAX_PROOF_HASHES
 from provlog.merkle.notes import MAX_NOTE_SIZE
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 
-MAX_EVIDENCE = 2 * MAX_NOTE_SIZE + (64 << 10)
+MAX_EVIDENCE = 2 * (MAX_DOCUMENT + MAX_NOTE_SIZE) + (64 << 10)
+"""Bytes: whatever a log announces and signs, the file that convicts it can be read."""
 
 _MEMBERS = ("v", "origin", "older", "newer", "consistency")
 _OPTIONAL = ("inclusion", "older_inclusion", "shown_by", "announcements")
@@ -99,7 +101,7 @@ def judge_evidence(data: bytes, trust: Trust) -> Conviction | FreezeConviction:
     """
     body = _read(data)
     if "announcements" in body:
-        document = json.dumps(body["announcements"]).encode()
+        document = json.dumps(body["announcements"], ensure_ascii=False).encode()
         return verify_freeze(document, _note(body["newer"]), trust)
     return _convict(body, trust)
 

@@ -13,12 +13,19 @@ from provlog.client.answers import ClaimedInclusion, prefix_roots
 from provlog.client.errors import ClientError, UsageError
 from provlog.client.memory import Evidence, LeafPath, Memory
 from provlog.merkle.consistency import verify_consistency
-from provlog.merkle.errors import InconsistencyError, MerkleError, ProofError
+from provlog.merkle.errors import (
+    InconsistencyError,
+    MerkleError,
+    ProofError,
+    VerificationError,
+)
 from provlog.merkle.keys import VerifierKey
 from provlog.merkle.trust import SignedCheckpoint, Trust, verify_checkpoint
 
 MAX_KNOWN = 4096
 SAVE_SECONDS = 1.0
+MAX_OWED = 16
+"""Signed checkpoints that are held against the history once it has come to them."""
 
 Prove = Callable[[int, int], Awaitable[tuple[bytes, ...]]]
 ProveLeaf = Callable[[int, int], Awaitable[ClaimedInclusion]]
@@ -56,6 +63,8 @@ class Heads:
         self._saved_at = float("-inf")
         # Checkpoints that led to new keys, and are to be of this history.
         self._due: list[SignedCheckpoint] = []
+        # Those that the log signed, and did not prove: a lie may be found out later.
+        self._owed: list[SignedCheckpoint] = []
 
     @property
     def newest(self) -> SignedCheckpoint | None:
@@ -161,7 +170,7 @@ class Heads:
         head, new = self._head, signed.checkpoint
         if head is None or new.size > head.checkpoint.size:
             if head is not None:
-                await self._require_prefix(head, signed, prefixes)
+                await self._require_growth(head, signed, prefixes)
             self._head = signed
             self._learn({**prefixes, new.size: new.root})
             return True
@@ -170,15 +179,32 @@ class Heads:
         self._learn({**prefixes, new.size: new.root})
         return False
 
+    async def _require_growth(
+        self,
+        head: SignedCheckpoint,
+        signed: SignedCheckpoint,
+        prefixes: Mapping[int, bytes],
+    ) -> None:
+        try:
+            await self._require_prefix(head, signed, prefixes)
+        except VerificationError:
+            # A wrong proof, or none, is of whoever answered; the signature is not.
+            owed = {(e.checkpoint.size, e.checkpoint.root) for e in self._owed}
+            new = signed.checkpoint.size, signed.checkpoint.root
+            if new not in owed and len(owed) < MAX_OWED:
+                self._owed.append(signed)
+            raise
+
     async def _settle(self) -> None:
-        """Hold what led to new keys against the head that they sign."""
-        for signed in list(self._due):
-            point = signed.checkpoint
-            if self._head is None or point.size > self._head.checkpoint.size:
-                continue
-            if self._known.get(point.size) != point.root:
-                await self._require_prefix(signed, self._head, {})
-            self._due.remove(signed)
+        """Hold what led to new keys, and what is owed, against the head."""
+        for waiting in (self._due, self._owed):
+            for signed in list(waiting):
+                point = signed.checkpoint
+                if self._head is None or point.size > self._head.checkpoint.size:
+                    continue
+                if self._known.get(point.size) != point.root:
+                    await self._require_prefix(signed, self._head, {})
+                waiting.remove(signed)
 
     async def _require_prefix(
         self,

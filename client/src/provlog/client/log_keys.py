@@ -32,8 +32,12 @@ from provlog.merkle.errors import (
 from provlog.merkle.trust import SignedCheckpoint, Trust
 
 MAX_ASKED: Final = 32
-"""For how many unknown keys one process asks; a log has one in years."""
+"""Unknown keys after which it is asked once in `REST_SECONDS`; a log has one in years.
+"""
 REST_SECONDS: Final = 60.0
+"""How long it is not asked again about a key without which nothing is believed."""
+LONG_REST_SECONDS: Final = 3600.0
+"""The same of a key that signs beside one that is known."""
 
 Fetch = Callable[[], Awaitable[bytes]]
 OnFollowed = Callable[[Trust, tuple[SignedCheckpoint, ...]], Awaitable[None]]
@@ -75,7 +79,9 @@ class LogKeys:
         self._untold: list[OnFollowed] = []
         self._lock = asyncio.Lock()
         self._recalled = False
-        self._asked: set[bytes] = set()
+        # Keys that were asked about, and when. Never for good: what was announced then
+        # may have been an older document, and anybody can put lines under a note.
+        self._asked: dict[bytes, float] = {}
         self._rests_until = float("-inf")
 
     def remember_in(self, memory: Memory, shelf: object = None) -> None:
@@ -156,11 +162,10 @@ class LogKeys:
         """Look for these keys; tell whether there is another trust than `before`."""
         async with self._lock:
             # Another task may have been here while this one waited.
-            new = set(ids) - self._asked
-            if self.trust is not before or not new or len(self._asked) >= MAX_ASKED:
+            now = time.monotonic()
+            new = self._to_ask(ids, now, needed=needed)
+            if self.trust is not before or not new:
                 return self.trust is not before
-            if not needed and time.monotonic() < self._rests_until:
-                return False
             try:
                 document = await self._fetch()
             except RefusedError:
@@ -168,12 +173,27 @@ class LogKeys:
             except UnavailableError:
                 if needed:
                     raise
-                self._rests_until = time.monotonic() + REST_SECONDS
+                self._rests_until = now + REST_SECONDS
                 return False
-            self._asked |= new
+            self._asked |= dict.fromkeys(new, now)
+            if len(self._asked) >= MAX_ASKED:
+                self._rests_until = now + REST_SECONDS
             if document is not None:
                 await self._adopt(document, None)
             return self.trust is not before
+
+    def _to_ask(
+        self, ids: Iterable[bytes], now: float, *, needed: bool
+    ) -> frozenset[bytes]:
+        """Return the keys to ask about now, none while it has to rest."""
+        rests, many = now < self._rests_until, len(self._asked) >= MAX_ASKED
+        if rests and (many or not needed):
+            return frozenset()
+        if many:
+            self._asked.clear()
+        rest = REST_SECONDS if needed else LONG_REST_SECONDS
+        known = {each for each, at in self._asked.items() if now - at < rest}
+        return frozenset(ids) - known
 
     async def _adopt(self, document: bytes, size: int | None) -> None:
         """Follow a document from all that is remembered, and remember it.

@@ -7,7 +7,6 @@ has room for one entry of that id.
 """
 
 import asyncio
-import ipaddress
 import os
 import random
 import time
@@ -20,6 +19,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from provlog.client.addresses import is_loopback
 from provlog.client.answers import read_refusal
 from provlog.client.errors import UnavailableError, UsageError
 from provlog.merkle.errors import MalformedError
@@ -28,6 +28,9 @@ MAX_PROBLEM: Final = 64 << 10
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
+LONGEST_WAIT: Final = 300.0
+"""What a server that asks to come back later gets at most, in seconds: whoever follows
+a log would else be silenced by it for years."""
 
 _CHUNK = 64 << 10
 
@@ -202,12 +205,12 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Return the seconds of a `Retry-After`; the form with a date counts as 1 s."""
+    """Return the seconds of a `Retry-After`, within bounds; with a date it is 1 s."""
     value = response.headers.get("Retry-After")
     if value is None:
         return None
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return float(value)
+    if value.isascii() and value.isdigit():
+        return min(float(value[:10]), LONGEST_WAIT)
     return 1.0
 
 
@@ -236,12 +239,7 @@ def _parse_url(url: str) -> URL:
 
 
 def _is_private(url: URL) -> bool:
-    if url.scheme == "https" or url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host or "").is_loopback
-    except ValueError:
-        return False
+    return url.scheme == "https" or is_loopback(url.host or "")
 
 
 def _headers(token: str | None) -> dict[str, str]:

@@ -270,10 +270,12 @@ async def follow(
     answers at once makes this a load. While the log cannot be reached, the time between
     two attempts doubles up to a minute.
     """
-    backoff = FIRST_BACKOFF
+    # The first look is answered at once, also where the log does not grow.
+    backoff, held = FIRST_BACKOFF, 0.0
     while True:
         started = time.monotonic()
-        report = await watch.look(wait)
+        report = await watch.look(held)
+        held = wait
         on_report(report)
         if report.event == "unreachable":
             # Half of it is chance, so that many monitors do not come back as one.

@@ -36,9 +36,9 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def first(self) -> Alert | None:
-        """Return the one that is next, None if none waits."""
-        return self._waiting[0] if self._waiting else None
+    def next(self, passed: int = 0) -> Alert | None:
+        """Return the one that is next behind those that are passed, None if none is."""
+        return self._waiting[passed] if passed < len(self._waiting) else None
 
     def put(self, alerts: Sequence[Alert]) -> None:
         """Keep more alerts; they are on disk when this returns."""

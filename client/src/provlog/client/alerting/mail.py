@@ -6,7 +6,6 @@ is sent over an encrypted connection only.
 """
 
 import asyncio
-import ipaddress
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final, Literal
 
+from provlog.client.addresses import is_loopback
 from provlog.client.alerting.alerts import Alert, Severity
 from provlog.client.alerting.sending import DeliveryError
 from provlog.client.errors import UsageError
@@ -54,7 +54,7 @@ class MailSettings:
             return
         if self.user is not None:
             raise UsageError("mail: a password is not sent without encryption")
-        if not _is_loopback(self.host):
+        if not is_loopback(self.host):
             raise UsageError(
                 "mail: alerts would travel unencrypted; leave out encryption = 'none'"
             )
@@ -84,7 +84,9 @@ class Mail:
         try:
             await asyncio.to_thread(self._send, self._message(alert))
         except smtplib.SMTPResponseException as error:
-            raise DeliveryError(f"the mail server answered {error.smtp_code}") from None
+            alone = isinstance(error, smtplib.SMTPDataError)
+            text = f"the mail server answered {error.smtp_code}"
+            raise DeliveryError(text, alone=alone) from None
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise DeliveryError(f"not handed over ({type(error).__name__})") from None
 
@@ -122,10 +124,3 @@ class Mail:
             if self._settings.encryption == "starttls":
                 server.starttls(context=context)
             yield server
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,15 +10,25 @@ from typing import Final, Protocol
 
 from provlog.client.alerting.alerts import Alert, Severity, at_least
 from provlog.client.alerting.backlog import Backlog
+from provlog.client.errors import UsageError
 
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 600.0
+MAX_PASSED: Final = 20
+"""Alerts of which each was refused alone: so many do not hold those behind them up."""
 
 OnTrouble = Callable[[str], None]
 
 
 class DeliveryError(Exception):
-    """An alert was not delivered; it may be tried again. The text names no secret."""
+    """An alert was not delivered; it may be tried again. The text names no secret.
+
+    `alone`: the receiver answers, and it is this one alert that it does not take.
+    """
+
+    def __init__(self, text: str, *, alone: bool = False) -> None:
+        super().__init__(text)
+        self.alone = alone
 
 
 class Channel(Protocol):
@@ -149,8 +159,13 @@ class Sender:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _drain(self, way: _Way) -> bool:
-        """Deliver until nothing waits, or something fails; tell whether nothing did."""
-        while (alert := way.backlog.first()) is not None:
+        """Deliver until nothing waits, or something fails; tell whether nothing did.
+
+        What is in an alert may be what a receiver, or a filter before it, refuses; and
+        a log has a say in that. Such a one is passed, and tried again in its turn.
+        """
+        passed = 0
+        while (alert := way.backlog.next(passed)) is not None:
             try:
                 await way.channel.deliver(alert)
             except DeliveryError as error:
@@ -160,9 +175,19 @@ class Sender:
                         f"alert not delivered by {way.channel.name}: {error}"
                     )
                 way.trouble = str(error)
+                passed += 1
+                if error.alone and passed < MAX_PASSED:
+                    continue
                 return False
             way.delivered += 1
-            way.trouble = ""
+            way.trouble = "" if not passed else way.trouble
+            await self._take(way, alert)
+        return not passed
+
+    async def _take(self, way: _Way, alert: Alert) -> None:
+        try:
             async with way.lock:
                 await asyncio.to_thread(way.backlog.take, alert)
-        return True
+        except UsageError as error:
+            # A full disk ends nothing; after a restart it is delivered once more.
+            self._on_trouble(str(error))

@@ -6,7 +6,6 @@ the body. Every answer 2xx is a delivery; nothing that is answered is kept or sh
 
 import hashlib
 import hmac
-import ipaddress
 import json
 from importlib.metadata import version
 from typing import Final
@@ -14,12 +13,16 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from provlog.client.addresses import is_loopback
 from provlog.client.alerting.alerts import Alert, Severity
 from provlog.client.alerting.sending import DeliveryError
 from provlog.client.errors import UsageError
 
 TIMEOUT: Final = 15.0
 SIGNATURE: Final = "X-Provlog-Signature"
+
+# What may be said of one alert, where others are taken.
+_OF_ONE: Final = frozenset({400, 406, 409, 413, 415, 422, 451, 500})
 
 
 class Webhook:
@@ -62,7 +65,8 @@ class Webhook:
         except (aiohttp.ClientError, OSError) as error:
             raise DeliveryError(f"no connection ({type(error).__name__})") from None
         if not 200 <= status < 300:
-            raise DeliveryError(f"answered with HTTP status {status}")
+            alone = status in _OF_ONE
+            raise DeliveryError(f"answered with HTTP status {status}", alone=alone)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -90,13 +94,6 @@ def _parse(url: str) -> URL:
         raise UsageError("webhook: its URL starts with https://")
     if parsed.user is not None or parsed.password is not None or parsed.fragment:
         raise UsageError("webhook: its URL has a name, a password or a fragment")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
         raise UsageError("webhook: alerts would travel unencrypted: use an https URL")
     return parsed
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

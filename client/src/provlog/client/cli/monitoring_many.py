@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +44,12 @@ class Teller:
         self._always = always
         self.on_lie = on_lie
         self._last: dict[str, tuple[str, int | None]] = {}
+        self._said: set[tuple[str, str]] = set()
 
     def report(self, report: "Report") -> None:
         """Print what a look showed."""
         said = report.event, report.size
+        self._said.add((report.origin, report.event))
         before, self._last[report.origin] = self._last.get(report.origin), said
         if not self._always and (
             said == before or said == ("unchanged", (before or said)[1])
@@ -63,6 +65,7 @@ class Teller:
         """Print an alert, whoever else is told."""
         from provlog.client.monitoring.symptoms import LIES
 
+        self._said.add((alert.origin, alert.kind))
         if self._as_json:
             print_json({"event": "alert", **alert.to_json()})
         else:
@@ -75,6 +78,15 @@ class Teller:
                 click.echo(f"what shows it is kept: {alert.details['evidence']}")
         if alert.kind in LIES and alert.phase == "begins":
             self.on_lie()
+
+    def standing(self, origin: str, present: Mapping[str, str]) -> None:
+        """Note what is wrong with a log and was not printed yet.
+
+        It was told by an earlier run, or has not lasted long enough for an alert.
+        """
+        for kind, text in present.items():
+            if (origin, kind) not in self._said:
+                note(f"{printable(origin)}: {kind}: {printable(text)}")
 
 
 def one_log(
@@ -207,6 +219,8 @@ async def _look(config: "MonitorConfig", *, as_json: bool) -> int:
         on_trouble=lambda text: note(printable(text)),
     ) as daemon:
         await daemon.once()
+        for each in daemon.followed:
+            teller.standing(each.origin, each.present)
         present = {kind for each in daemon.followed for kind in each.present}
         present.discard("frozen")
     if LIES & present:

@@ -10,7 +10,12 @@ from provlog.client.cli.output import describe_receipt, print_json, receipt_summ
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
 from provlog.client.cli.trusting import explain_stranger, newest_trust
 from provlog.client.errors import UsageError, printable
-from provlog.client.evidence import Conviction, is_evidence, judge_evidence
+from provlog.client.evidence import (
+    MAX_EVIDENCE,
+    Conviction,
+    is_evidence,
+    judge_evidence,
+)
 from provlog.client.freeze_evidence import FreezeConviction
 from provlog.client.issuer_signatures import IssuerCheck, NoTokenError
 from provlog.merkle.encoding import JsonValue, encode_base64
@@ -127,7 +132,7 @@ class _Question:
 
 def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
     """Say whether a file verifies; return the exit code that its case has."""
-    data = read_file(file, MAX_RECEIPT + 1)
+    data = read_file(file, max(MAX_RECEIPT, MAX_EVIDENCE) + 1)
     evidence = asked.leaf is None and is_evidence(data)
     try:
         if evidence:
@@ -188,7 +193,7 @@ def _print_failure(
         known: dict[str, JsonValue] = {"convicted": False} if evidence else {}
         print_json({"file": str(file), "verified": False, **known, "error": str(error)})
     else:
-        click.echo(f"FAILED  {file}: {printable(str(error))}")
+        click.echo(f"FAILED  {printable(str(file))}: {printable(str(error))}")
         for each in getattr(error, "__notes__", ()):
             click.echo(f"        {printable(each)}")
 
@@ -201,7 +206,7 @@ def _print_conviction(
         print_json({"file": str(file), **judged, **found.to_json(), **_said(found)})
         return
     origin = printable(found.origin)
-    click.echo(f"CONVICTED  {file}: {origin} lied: {found.sentence()}")
+    click.echo(f"CONVICTED  {printable(str(file))}: {origin} lied: {found.sentence()}")
     if isinstance(found, FreezeConviction):
         larger = found.larger.checkpoint
         root = encode_base64(larger.root)
@@ -254,7 +259,7 @@ def _print_success(
         print_json({"file": str(file), "verified": True, **summary})
         return
     first, *rest = _describe(verified)
-    click.echo(f"ok      {file}: {first}")
+    click.echo(f"ok      {printable(str(file))}: {first}")
     for line in rest:
         click.echo(f"        {line}")
     if signed is not None:

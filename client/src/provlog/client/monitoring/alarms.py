@@ -60,9 +60,13 @@ class Alarms:
         alarms = [each for each in self._alarms.values() if each.raised]
         return sorted(alarms, key=lambda each: each.since)
 
-    def present(self) -> list[str]:
-        """Return the kinds of all symptoms that are there, alarms or not yet."""
-        return [kind for kind, each in self._alarms.items() if each.gone is None]
+    def present(self) -> dict[str, str]:
+        """Return the text of each symptom that is there, alarm or not yet, by kind."""
+        return {
+            kind: each.symptom.text
+            for kind, each in self._alarms.items()
+            if each.gone is None
+        }
 
     def observe(
         self, symptoms: Iterable[Symptom], judged: Collection[str], now: float

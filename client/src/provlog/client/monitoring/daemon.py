@@ -144,7 +144,11 @@ class Daemon:
                     "by it from now on"
                 )
                 at = int(self._clock.now() * 1000)
-                await self._tell([Alert("clock", "", "warning", text, at, {}, "event")])
+                alert = Alert("clock", "", "warning", text, at, {}, "event")
+                try:
+                    await self._tell([alert])
+                except UsageError as error:
+                    self._on_trouble(str(error))
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """What is known of one followed log at a moment: for metrics, pages and gossip."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,9 +15,9 @@ class Followed:
     """The figures of one log; times are POSIX seconds, None for never.
 
     `signed` is the newest checkpoint that was verified, the one with the newest
-    cosignatures of those of its size. `present` are the kinds of what is wrong now,
-    `alarms` those that are on, and `troubles` their texts. `looked_at` is when a look
-    ended last, whatever it showed.
+    cosignatures of those of its size. `present` is what is wrong now, texts by kind,
+    `alarms` the kinds that are on, and `troubles` their texts. `looked_at` is when a
+    look ended last, whatever it showed.
     """
 
     origin: str
@@ -31,7 +32,7 @@ class Followed:
     mirror_size: int | None = None
     findings: int = 0
     looked_at: float | None = None
-    present: tuple[str, ...] = ()
+    present: Mapping[str, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
     looks: dict[str, int] = field(default_factory=dict)

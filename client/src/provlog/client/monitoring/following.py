@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from provlog.client.alerting.alerts import Alert
+from provlog.client.errors import UsageError
 from provlog.client.fetching import LogReader
 from provlog.client.memory import FileMemory
 from provlog.client.monitoring.alarm_file import AlarmFile
@@ -65,7 +66,8 @@ class Follower:
         self._tell = tell
         self._on_report = on_report
         self._reader = LogReader(_transport(config), config.trust)
-        self._watch = Watch(self._reader, config.trust, SparingMemory(memory.folder))
+        self._evidence = SparingMemory(memory.folder, lambda: self._reader.keys.trust)
+        self._watch = Watch(self._reader, config.trust, self._evidence)
         onsets = {"unreachable": config.unreachable_after}
         self._alarms = Alarms(config.origin, repeat, onsets)
         self._file = AlarmFile(
@@ -95,7 +97,9 @@ class Follower:
             report = await self._watch.look(wait)
             judgement = judge_report(report)
         except MisbehaviourError as error:
-            report, judgement = error.report, judge_error(error)
+            report = error.report
+            proved = self._evidence.proves(report.evidence)
+            judgement = judge_error(error, proved=proved)
         except Exception as error:  # one log's trouble is no other log's
             judgement = judge_error(error)
         self._learn(report)
@@ -127,9 +131,13 @@ class Follower:
 
     async def _keep_looking(self) -> None:
         backoff = FIRST_BACKOFF
+        # What is remembered is not shown before it was looked at: the first look is
+        # answered at once, even where the log does not grow.
+        wait = 0.0
         while True:
             started = self._clock.steady()
-            report = await self.look(self.config.wait)
+            report = await self.look(wait)
+            wait = self.config.wait
             if self._watch.accepted is not None and self._is_reading_due():
                 self._grown.set()
             if report is None or report.event in ("unreachable", "misbehaves"):
@@ -238,11 +246,15 @@ class Follower:
     def _show(self) -> None:
         raised = self._alarms.raised()
         self.followed.alarms = tuple(each.symptom.kind for each in raised)
-        self.followed.present = tuple(self._alarms.present())
+        self.followed.present = self._alarms.present()
         self.followed.troubles = tuple(each.symptom.text for each in raised)
 
 
 def _transport(config: LogConfig) -> Transport:
-    return Transport(
-        config.url, config.log, config.token, PATIENCE, insecure=config.insecure
-    )
+    try:
+        return Transport(
+            config.url, config.log, config.token, PATIENCE, insecure=config.insecure
+        )
+    except UsageError as error:
+        # Of many logs, which.
+        raise UsageError(f"{config.origin}: {error}") from None

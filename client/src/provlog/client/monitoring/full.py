@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from provlog.client.auditing import Auditor
-from provlog.client.auditing_parts import Finding, Part
+from provlog.client.auditing_parts import MAX_LISTED, Finding, Part
 from provlog.client.auditing_run import downloads
 from provlog.client.chain import split_entries
 from provlog.client.fetching import LogReader, Served
@@ -33,6 +33,8 @@ from provlog.merkle.tiles import TILE_WIDTH, Bundle
 from provlog.merkle.trust import SignedCheckpoint
 
 SAVE_SECONDS: Final = 5.0
+MAX_WRONG: Final = 100
+"""Parts that are not as they must be; then a pass ends, whatever size was signed."""
 
 Note = Callable[[Todo, int, Sequence[bytes]], Todo]
 
@@ -93,8 +95,9 @@ class FullReading:
         auditor = await asyncio.to_thread(self._begin, signed)
         exhibits = Exhibits(signed)
         snapshot = await self._read(auditor, signed, exhibits)
-        exhibits.note(auditor.finish())
-        exhibits.note(auditor.require_signer(signed))
+        if auditor.done == signed.checkpoint.size:
+            exhibits.note(auditor.finish())
+            exhibits.note(auditor.require_signer(signed))
         broken = [each for each in auditor.findings if each.index is not None]
         if not auditor.matches or len(broken) < auditor.total:
             await self._save(replace(self.state, progress=None))
@@ -147,7 +150,7 @@ class FullReading:
         """Feed all that remains; return the state before the last bundle."""
         last = -(-signed.checkpoint.size // TILE_WIDTH) - 1
         snapshot: JsonValue = None
-        saved = time.monotonic()
+        saved, wrong = time.monotonic(), 0
         parts = downloads(auditor.remaining(), self._reader, self._parallel)
         async with aclosing(parts):
             async for part, served in parts:
@@ -156,12 +159,16 @@ class FullReading:
                 elif isinstance(part, Bundle) and _is_due(saved) and not auditor.total:
                     await self._save(self.state.under_way(auditor, self._todo))
                     saved = time.monotonic()
-                await self._feed(auditor, part, served, exhibits)
+                wrong += await self._feed(auditor, part, served, exhibits)
+                if wrong >= MAX_WRONG or auditor.total > MAX_LISTED:
+                    # Of 2^60 entries that are not there the end is never reached.
+                    break
         return snapshot
 
     async def _feed(
         self, auditor: Auditor, part: Part, served: Served, exhibits: Exhibits
-    ) -> None:
+    ) -> int:
+        """Feed one part; return how much was found that is of no single entry."""
         done = auditor.done
         exhibits.hold(part, served.data)
         findings = auditor.feed(part, served.data, served.trouble)
@@ -172,6 +179,7 @@ class FullReading:
         if self._note is not None and isinstance(part, Bundle):
             leaves = list(split_entries(served.data or b"", part.width))
             self._todo = self._note(self._todo, done, leaves)
+        return sum(each.index is None for each in findings)
 
     async def _publish(self, signed: SignedCheckpoint) -> None:
         if self._mirror is None:

@@ -12,12 +12,12 @@ Nothing can be changed here, and nothing that a caller sends is shown or kept.
 """
 
 import contextlib
-import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
 
+from provlog.client.addresses import parse_listen
 from provlog.client.alerting.sending import Delivery
 from provlog.client.errors import UsageError
 from provlog.client.monitoring.clocks import Clock
@@ -131,20 +131,10 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 def parse_address(text: str, *, insecure: bool) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT``; other than loopback only if `insecure`."""
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError("listen: HOST:PORT, such as 127.0.0.1:9470")
-    if not insecure and not _is_loopback(host):
-        raise UsageError(
-            "listen: origins, sizes and alarms would be shown to other machines, "
-            "unencrypted: listen on 127.0.0.1 behind a proxy, or set insecure_listen"
-        )
-    return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parse_listen(
+        text,
+        insecure=insecure,
+        example="127.0.0.1:9470",
+        danger="origins, sizes and alarms would be shown to other machines, "
+        "unencrypted: listen on 127.0.0.1 behind a proxy, or set insecure_listen",
+    )

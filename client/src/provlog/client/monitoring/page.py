@@ -24,6 +24,12 @@ th.number { text-align: right; }
 .starting, .ended { background: #667085; }
 .origin { overflow-wrap: anywhere; } small { opacity: .75; }
 ul { margin: .3rem 0 0; padding-left: 1.2rem; }
+@media (max-width: 48rem) {
+  table, tbody, tr, td { display: block; } thead { display: none; }
+  tr { border-bottom: 1px solid #8886; padding: .5rem 0; }
+  td, td.number { border: 0; padding: .1rem 0; text-align: left; }
+  td[data-is]::before { content: attr(data-is) ": "; opacity: .75; }
+}
 """
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -68,10 +74,11 @@ def _row(log: Followed, now: float) -> str:
     return (
         f"<tr><td class='origin'>{escape(printable(log.origin))}{listed}</td>"
         f"<td><span class='state {log.state}'>{log.state}</span></td>"
-        f"<td class='number'>{_number(log.size)}</td>"
-        f"<td class='number'>{_number(log.read_size)}</td>"
-        f"<td>{_ago(log.verified_at, now)}</td><td>{_ago(log.grown_at, now)}</td>"
-        f"<td>{_ago(log.quorum_time, now)}</td></tr>"
+        f"<td class='number' data-is='entries'>{_number(log.size)}</td>"
+        f"<td class='number' data-is='read'>{_number(log.read_size)}</td>"
+        f"<td data-is='verified'>{_ago(log.verified_at, now)}</td>"
+        f"<td data-is='grown'>{_ago(log.grown_at, now)}</td>"
+        f"<td data-is='witnessed'>{_ago(log.quorum_time, now)}</td></tr>"
     )
 
 
@@ -79,8 +86,10 @@ def _deliveries(deliveries: Mapping[str, Delivery]) -> str:
     if not deliveries:
         return "<p>Nobody is told: no webhook and no mail are configured.</p>"
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td class='number'>{each.delivered}</td>"
-        f"<td class='number'>{each.waiting}</td><td>{escape(each.trouble)}</td></tr>"
+        f"<tr><td data-is='alerts by'>{escape(name)}</td>"
+        f"<td class='number' data-is='delivered'>{each.delivered}</td>"
+        f"<td class='number' data-is='waiting'>{each.waiting}</td>"
+        f"<td data-is='trouble'>{escape(each.trouble)}</td></tr>"
         for name, each in deliveries.items()
     )
     return (

@@ -7,26 +7,31 @@ from typing import Final
 
 from provlog.client.alerting.alerts import Alert
 from provlog.client.auditing_parts import Finding
-from provlog.client.entry_rules import read_rules
 from provlog.client.errors import RefusedError, UnavailableError, printable
 from provlog.client.fetching import LogReader
-from provlog.client.memory import FileMemory, VolatileMemory
+from provlog.client.memory import FileMemory
 from provlog.client.monitoring.clocks import Clock
 from provlog.client.monitoring.config import LogConfig
 from provlog.client.monitoring.followed import Followed
 from provlog.client.monitoring.full import FullReading, Outcome
 from provlog.client.monitoring.full_state import FullFile
-from provlog.client.monitoring.judging import MAX_EVIDENCE, Judgement, describe
+from provlog.client.monitoring.judging import (
+    MAX_EVIDENCE,
+    Judgement,
+    PassingMemory,
+    describe,
+)
 from provlog.client.monitoring.mirror import Mirror
-from provlog.client.monitoring.ruling import Ruling
+from provlog.client.monitoring.ruling import open_ruling
 from provlog.client.monitoring.symptoms import Symptom
-from provlog.client.reading import Reader
 from provlog.merkle.announcements import follow
 from provlog.merkle.encoding import JsonValue
-from provlog.merkle.errors import MerkleError
+from provlog.merkle.errors import InconsistencyError, MerkleError
 from provlog.merkle.trust import SignedCheckpoint
 
 SAVE_EVERY: Final = 20
+MAX_REFUSED: Final = 20
+"""Entries that a log does not give, or gives wrongly, before the rest has to wait."""
 
 Tell = Callable[[Sequence[Alert]], Awaitable[None]]
 
@@ -57,7 +62,8 @@ class ReadingOn:
         if config.mirror is not None:
             self._mirror = Mirror(config.mirror, config.log, config.origin)
             self._mirror.published()
-        self._entries, self._ruling = _ruling(config)
+        self._evidence = PassingMemory(memory.folder, lambda: reader.keys.trust)
+        self._entries, self._ruling = open_ruling(config, self._evidence)
         path = memory.path("monitor", config.origin, "full.json")
         self._full = FullReading(
             reader,
@@ -66,11 +72,13 @@ class ReadingOn:
             note=None if self._ruling is None else self._ruling.note,
             parallel=parallel,
         )
+        self._judging = 0
         self._shown: bytes | None = None
         self._broken_place: str | None = None
         self._kept: str | None = None
-        self._last_place: str | None = None
-        self._files = 0
+        # By what they show: of what anybody who answers can bring about there may be
+        # much, and of what the log signed there is room all the same.
+        self._places: dict[str, list[str]] = {}
 
     @property
     def size(self) -> int:
@@ -105,9 +113,12 @@ class ReadingOn:
         try:
             async with self._limit:
                 symptoms = await self._read(signed)
-            symptoms += await self._rule()
-        except UnavailableError:
-            return Judgement(self._broken(), frozenset()), False
+            symptoms += await self._rule(signed)
+        except UnavailableError as error:
+            # A log that serves its head and not its entries is not unreachable.
+            text = f"entries cannot be read: {printable(str(error))}"
+            withheld = Symptom("withheld", text)
+            return Judgement((withheld, *self._broken()), frozenset()), False
         except RefusedError as error:
             text = f"entries cannot be read: {error}"
             return Judgement((Symptom("unread", text),), frozenset()), False
@@ -117,7 +128,9 @@ class ReadingOn:
         except Exception as error:  # one log's trouble is no other log's
             text = f"entries cannot be read: {describe(error)}"
             return Judgement((Symptom("unread", text),), frozenset()), False
-        judged = frozenset({"unread", "rules", "wrong-content", "broken-rules"})
+        judged = frozenset(
+            {"withheld", "unread", "rules", "wrong-content", "broken-rules"}
+        )
         return Judgement((*symptoms, *self._broken()), judged), not symptoms
 
     async def close(self) -> None:
@@ -155,15 +168,15 @@ class ReadingOn:
         Beyond a few files, so that a log that is wrong again and again fills no disk,
         the last one has to do.
         """
-        if known is not None or self._files >= MAX_EVIDENCE:
-            return known or self._last_place
-        self._files += 1
+        places = self._places.setdefault(what, [])
+        if known is not None or len(places) >= MAX_EVIDENCE:
+            return known or places[-1]
         data = await outcome.exhibits.to_file(what, self._reader)
         path = await asyncio.to_thread(
             self._memory.keep, "evidence", f"{what}.json", data
         )
-        self._last_place = str(path)
-        return self._last_place
+        places.append(str(path))
+        return places[-1]
 
     async def _announce(self, signed: SignedCheckpoint) -> None:
         """Copy what the log announces of its keys and its end, as it was followed.
@@ -178,27 +191,28 @@ class ReadingOn:
         if all(e.checkpoint.size <= signed.checkpoint.size for e in proofs):
             await asyncio.to_thread(self._mirror.announce, document)
 
-    async def _rule(self) -> list[Symptom]:
-        """Judge the entries that rules concern; what stays is judged next time."""
-        if self._ruling is None:
+    async def _rule(self, signed: SignedCheckpoint) -> list[Symptom]:
+        """Judge the entries that rules concern; what stays is judged next time.
+
+        A receipt proves itself in a tree of its own: that has to be of the history that
+        was read here, or rules would judge what is shown to nobody else.
+        """
+        if self._ruling is None or self._entries is None:
             return []
-        todo, done = self._full.state.todo, 0
+        todo = self._full.state.todo
         try:
-            for index in todo.pending:
-                alerts = await self._ruling.judge(index, self._clock.now())
-                if alerts:
-                    await self._tell(alerts)
-                done += 1
-                if done % SAVE_EVERY == 0:
-                    await self._judged_until(todo.pending[done:])
+            if todo.pending:
+                self._judging = todo.pending[0]
+                await self._entries.hold_to(signed)
+            refused = await self._judge_all(todo.pending)
         except (RefusedError, MerkleError) as error:
-            text = f"entry {todo.pending[done]} cannot be judged: {error}"
-            return [Symptom("rules", printable(text))]
-        finally:
-            # Each entry is judged once, whatever ends this; if we crash here, the last
-            # few are judged, and told, once more.
-            if done:
-                await self._judged_until(todo.pending[done:])
+            place = self._evidence.convicting
+            if isinstance(error, InconsistencyError) and place is not None:
+                text = printable(f"receipts are of another history: {error}")
+                return [Symptom("forked", text, {"evidence": place})]
+            return [_unjudged(self._judging, str(error))]
+        for index, trouble in refused.items():
+            return [_unjudged(index, trouble)]
         if not todo.skipped:
             return []
         return [
@@ -209,27 +223,56 @@ class ReadingOn:
             )
         ]
 
+    async def _judge_all(self, pending: tuple[int, ...]) -> dict[int, str]:
+        """Judge entries; return those that are refused alone, and why."""
+        done, refused = 0, dict[int, str]()
+        try:
+            for index in pending:
+                trouble = await self._judge(index)
+                done += 1
+                if trouble is not None:
+                    refused[index] = trouble
+                if len(refused) >= MAX_REFUSED:
+                    break
+                if done % SAVE_EVERY == 0:
+                    await self._judged_until((*refused, *pending[done:]))
+        finally:
+            # Each entry is judged once, whatever ends this; if we crash here, the last
+            # few are judged, and told, once more.
+            if done:
+                await self._judged_until((*refused, *pending[done:]))
+        return refused
+
+    async def _judge(self, index: int) -> str | None:
+        """Judge one entry; return why it alone is refused, which stops no others.
+
+        Raises where others would fare no better.
+        """
+        self._judging = index
+        if self._ruling is None:
+            return None
+        try:
+            alerts = await self._ruling.judge(index, self._clock.now())
+        except InconsistencyError:
+            raise
+        except MerkleError as error:
+            return str(error)
+        except RefusedError as error:
+            if error.status in (401, 403):
+                raise
+            return str(error)
+        if alerts:
+            await self._tell(alerts)
+        return None
+
     async def _judged_until(self, pending: tuple[int, ...]) -> None:
         state = self._full.state
         todo = replace(state.todo, pending=pending)
         await self._full.keep(replace(state, todo=todo))
 
 
-def _ruling(config: LogConfig) -> tuple[Reader | None, Ruling | None]:
-    if config.rules is None:
-        return None, None
-    rules = read_rules(config.rules)
-    reader = Reader(
-        config.url,
-        config.trust,
-        log=config.log,
-        token=config.token,
-        # The watch holds the log to its history; receipts prove themselves.
-        memory=VolatileMemory(),
-        patience=2.0,
-        insecure=config.insecure,
-    )
-    return reader, Ruling(rules, reader.entry, config.origin)
+def _unjudged(index: int, why: str) -> Symptom:
+    return Symptom("rules", printable(f"entry {index} cannot be judged: {why}"))
 
 
 def _symptom(kind: str, findings: Sequence[Finding], place: str | None) -> Symptom:

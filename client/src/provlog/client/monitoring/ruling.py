@@ -10,8 +10,11 @@ from typing import Final, cast
 
 from provlog.client.alerting.alerts import SEVERITIES, Alert, Severity
 from provlog.client.answers import Receipt
-from provlog.client.entry_rules import Finding, Rules
+from provlog.client.entry_rules import Finding, Rules, read_rules
+from provlog.client.memory import Memory
+from provlog.client.monitoring.config import LogConfig
 from provlog.client.monitoring.full_state import MAX_PENDING, Todo
+from provlog.client.reading import Reader
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
 
@@ -77,3 +80,26 @@ class Ruling:
 def _severity(finding: Finding) -> Severity:
     known = finding.severity in SEVERITIES
     return cast("Severity", finding.severity) if known else DEFAULT
+
+
+def open_ruling(
+    config: LogConfig, memory: Memory
+) -> tuple[Reader | None, Ruling | None]:
+    """Return what fetches entries, and the rules; None for both without rules.
+
+    `memory` is what holds receipts to the log's history.
+    """
+    if config.rules is None:
+        return None, None
+    rules = read_rules(config.rules)
+    reader = Reader(
+        config.url,
+        config.trust,
+        log=config.log,
+        token=config.token,
+        # The watch remembers the log's history; receipts are held to that.
+        memory=memory,
+        patience=2.0,
+        insecure=config.insecure,
+    )
+    return reader, Ruling(rules, reader.entry, config.origin)

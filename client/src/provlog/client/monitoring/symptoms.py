@@ -40,6 +40,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "stale": Kind("warning", onset=PATIENCE),
     "unreachable": Kind("warning", onset=PATIENCE),
     "refused": Kind("warning"),
+    "withheld": Kind("warning", onset=PATIENCE),
     "unread": Kind("warning", onset=PATIENCE),
     "rules": Kind("warning", onset=PATIENCE),
     "frozen": Kind("info", lasting=True),

@@ -18,11 +18,8 @@ sent. Pages in a browser are refused: they could reach this port without anybody
 import asyncio
 import contextlib
 import hmac
-import ipaddress
 import json
-import os
 import re
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +27,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from provlog.client.addresses import parse_listen
 from provlog.client.errors import (
     ClientError,
     OutboxFullError,
@@ -41,6 +39,7 @@ from provlog.client.outbox.items import Item, event_item, record_items
 from provlog.client.outbox.metrics import SpoolMetrics
 from provlog.client.outbox.spool import Spool
 from provlog.client.outbox.views import read_status
+from provlog.client.secret_files import read_private
 
 MAX_BODY: Final = MAX_BATCH_BYTES
 MAX_IN_HAND: Final = 16
@@ -197,43 +196,24 @@ class Listener:
 
 def parse_address(text: str, *, insecure: bool) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT``; other than loopback only if `insecure`."""
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError("--listen takes HOST:PORT, such as 127.0.0.1:8480")
-    if not insecure and not _is_loopback(host):
-        raise UsageError(
-            "events would be taken from other machines, unencrypted: listen on "
-            "127.0.0.1, or allow it with --insecure on a network you trust"
-        )
-    return host, int(port)
+    return parse_listen(
+        text,
+        insecure=insecure,
+        example="127.0.0.1:8480",
+        danger="events would be taken from other machines, unencrypted: listen on "
+        "127.0.0.1, or allow it with --insecure on a network you trust",
+    )
 
 
 def read_token(path: Path) -> str:
     """Return the token in a file that nobody else may read; one line."""
-    try:
-        mode = path.stat().st_mode
-        with path.open("rb") as file:
-            token = file.read(MAX_TOKEN + 1).decode("ascii", "replace").strip()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    if stat.S_IMODE(mode) & (0o037 if _is_handed(path) else 0o077):
-        raise UsageError(f"{path}: others may read it; chmod 600 it")
+    token = read_private(path, MAX_TOKEN + 1).decode("ascii", "replace").strip()
     if not MIN_TOKEN <= len(token) <= MAX_TOKEN or not _TOKEN.fullmatch(token):
         raise UsageError(
             f"{path}: not a token of {MIN_TOKEN} to {MAX_TOKEN} characters: letters, "
             "digits and -._~+/="
         )
     return token
-
-
-def _is_handed(path: Path) -> bool:
-    """Tell whether systemd hands a file to this service alone.
-
-    Where an access list says so, its mode shows the right to read as the group's.
-    """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return folder is not None and path.absolute().is_relative_to(folder)
 
 
 async def _read_body(request: web.Request) -> bytes:
@@ -256,15 +236,6 @@ def _read_items(body: bytes, kind: str) -> list[Item]:
     if kind in _SINGLE and len(events) != 1:
         raise UsageError(f"several events are sent as {_BATCH} or {_LINES}")
     return [event_item(each) for each in events]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _retry(seconds: int) -> dict[str, str]:

@@ -152,8 +152,10 @@ def _require_writable(path: Path, folder: Path) -> None:
     """Refuse a file that is there, or whose own folder will not be."""
     if path.exists():
         raise ConfigurationError(f"{path} exists; nothing was changed")
-    inside = path.absolute().is_relative_to(folder.absolute())
-    if not inside and not path.parent.is_dir():
+    beside, made = path.absolute().parent, folder.absolute()
+    # The instance's folder and those above it are made on the way.
+    comes = beside.is_relative_to(made) or made.is_relative_to(beside)
+    if not comes and not beside.is_dir():
         raise ConfigurationError(f"{path.parent} is no folder; nothing was changed")
 
 

@@ -207,8 +207,8 @@ def log_freeze(
     provlog-server log freeze --dir data main --successor-origin log.example.com/next \\
         --successor-key log.example.com/next+0f1e2d3c+AXu…
     """
-    if not yes:
-        click.confirm(f"End the log {name} for ever?", abort=True, err=True)
+    if not yes and not click.confirm(f"End the log {name} for ever?", err=True):
+        raise click.UsageError("not confirmed; nothing was changed")
 
     async def end() -> None:
         async with opened(instance) as service:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.cosigners import Cosigner
 from provlog.merkle.errors import MalformedError, SignatureError
-from provlog.merkle.keys import VerifierKey
+from provlog.merkle.keys import KeyType, VerifierKey
 from provlog.merkle.notes import (
     OpenNote,
     SignatureLine,
@@ -197,6 +197,10 @@ class Witness:
             return Refusal(
                 403, "no valid signature by a key of the log, or a false one"
             )
+        types = {each.key.key_type for each in opened.signatures}
+        if checkpoint.extensions and KeyType.ED25519 not in types:
+            # ML-DSA-44 does not cover them: anybody can have added any.
+            return Refusal(403, "extension lines that the log did not sign")
         return SignedRequest(message, checkpoint, opened, log)
 
     def _settle(self, request: SignedRequest) -> Answer:
@@ -225,6 +229,8 @@ class Witness:
         lines = format_lines(each.cosign(text, now) for each in self.cosigners)
         size, root = checkpoint.size, checkpoint.root
         writing.put(Head(log.origin, size, root, request.note, lines, now))
+        # Somebody may have sent it before, without its proof.
+        writing.drop_unproven(log.origin, size, root)
         return lines
 
     def _has_just_signed(self, head: Head, request: SignedRequest, now: int) -> bool:

@@ -88,6 +88,14 @@ class Writing:
         )
         return self._connection.total_changes() > before
 
+    def drop_unproven(self, origin: str, size: int, root: bytes) -> None:
+        """Forget that a checkpoint was not shown to be consistent: now it was."""
+        self._run(
+            "DELETE FROM evidence WHERE origin = ? AND convicts = 0 AND size = ?"
+            " AND root = ?",
+            *(origin, size, root),
+        )
+
     def add_log(self, origin: str, vkey: str, rate: int | None, contact: str) -> None:
         """Add a key to a log, which is new or known; None leaves a known rate."""
         self._run(

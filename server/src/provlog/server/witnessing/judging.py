@@ -94,11 +94,15 @@ class Ground:
     async def objection(self, who: str, note: bytes) -> Objection | None:
         """Return what a note proves against the database, None where it proves nothing.
 
-        `who` shows it. What the log's own key did not sign proves nothing.
+        `who` shows it. What the log's own key did not sign proves nothing; nor does
+        what only a key signed that the log has replaced: it may be in anybody's hands,
+        who can sign small trees with it as long as there are such.
         """
         try:
             signed = verify_checkpoint(note, self.trust)
         except MerkleError:
+            return None
+        if all(self.trust.replacement_of(each) for each in signed.signers):
             return None
         point = signed.checkpoint
         if point.size > self.size:

@@ -144,6 +144,12 @@ def read_policy(path: Path, text: bytes, origin: str) -> Policy:
         raise ConfigurationError(f"{path}: {error}") from None
     if policy.logs and all(each.key.name != origin for each in policy.logs):
         raise ConfigurationError(f"{path}: names other logs, and not {origin}")
+    for number, each in enumerate(policy.witnesses, 1):
+        # A policy's names are any octets; metrics, JSON and terminals show them.
+        if not (each.name.isprintable() and each.key.name.isprintable()):
+            raise ConfigurationError(
+                f"{path}: the name of witness {number} is not printable text"
+            )
     reached = [each.name for each in policy.witnesses if each.url is not None]
     if not reached:
         raise ConfigurationError(

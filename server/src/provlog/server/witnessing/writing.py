@@ -48,6 +48,7 @@ def write_witnesses(
             read_witnesses(draft, log, origin)
         except ConfigurationError as error:
             why = str(error).replace(str(draft / name), str(wanted.policy))
+            why = why.removeprefix(f"{settings_path(draft, log)}: ")
             raise ConfigurationError(why) from None
     finally:
         for path in (draft / name, settings_path(draft, log)):
