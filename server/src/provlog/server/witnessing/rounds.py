@@ -204,10 +204,11 @@ class Rounds:
 
         Not again before the same time has passed here, too: a witness's clock may lag.
         """
-        refresh, newest = self._settings.refresh, candidate.newest
-        if newest is None or time.monotonic() - self._renewed < refresh:
+        refresh, policy = self._settings.refresh, self._settings.policy
+        if time.monotonic() - self._renewed < refresh:
             return False
-        return time.time() - newest >= refresh and self._has_quorum(candidate)
+        since = candidate.cosigned_since(policy)
+        return since is not None and time.time() - since >= refresh
 
     def _start(self, witness: Witness, candidate: Candidate, calls: Calls) -> None:
         witness.busy = True
