@@ -1,14 +1,17 @@
 """A log that is behind what its witnesses have seen signs nothing."""
 
+import asyncio
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from aiohttp.web import Response as Answer
 
-from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.keys import SigningKey
-from provlog.merkle.notes import sign_note
+from provlog.merkle.notes import parse_text_unverified, sign_note
+from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.errors import ForkError, HaltedError
 from provlog.server.keyring import Keyring
 from provlog.server.service import Service
@@ -16,8 +19,9 @@ from provlog.server.storage.base import Incarnation, StorageError
 from provlog.server.witnessing import judging, rounds, witness
 from provlog.server.witnessing.calls import Calls, WitnessError
 from provlog.server.witnessing.claims import Claims
+from provlog.server.witnessing.settings import Endpoint
 from provlog.server.witnessing.witness import AheadError, Witness
-from support.asking import asking, configure, keys_of, until
+from support.asking import asking, configure, following, keys_of, until
 from support.events import event_json
 from support.fake_witnesses import (
     FakeWitness,
@@ -156,6 +160,68 @@ async def test_a_proof_that_cannot_be_judged_now_is_not_passed_over(
         with pytest.raises(StorageError):
             async with Service.of(made.instance):
                 pass
+
+
+async def take_newest(each: FakeWitness, served: Served) -> None:
+    """Let a witness know the newest head of a log, as the log signed it."""
+    note = served.log.note(await served.log.refresh()).encode()
+    text = parse_text_unverified(note)
+    each.take(note, text, parse_checkpoint_text(text))
+
+
+async def test_a_log_that_grows_while_its_witnesses_are_asked_is_not_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where another server appends, while one starts or finds another database."""
+    made = await make_instance(tmp_path)
+    witnesses = several(made, 2)
+    async with asking(made, follow=False) as served, serving(*witnesses):
+
+        async def meanwhile(each: FakeWitness, _: AddCheckpoint, __: str) -> Answer:
+            await served.fill(served.log.released.size + 3)
+            await take_newest(each, served)
+            return Answer(status=409, text=f"{each.size}\n")
+
+        for each in witnesses:
+            each.lie = meanwhile
+        configure(made, policy_of(*witnesses, quorum=2))
+        # They prove it, and where they do not there are two that say so.
+        for hidden in (False, True):
+            for each in witnesses:
+                each.hidden = hidden
+            async with Service.of(made.instance) as service:
+                assert service.open_logs()[0].halted is None
+    assert not [each for each in caplog.messages if "not believed" in each]
+
+
+async def test_one_that_shows_what_was_published_since_it_was_asked_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_instance(tmp_path)
+    [liar] = several(made, 1)
+
+    async def rejecting(_: FakeWitness, asked: AddCheckpoint, __: str) -> Answer:
+        return Answer(status=422 if asked.old_size or asked.proof else 409, text="1\n")
+
+    async with serving(liar):
+        configure(made, policy_of(liar))
+        async with asking(made, follow=False) as served:
+            newest, shown = Calls.newest, asyncio.Event()
+
+            async def late(self: Calls, endpoint: Endpoint, origin: str) -> object:
+                await served.fill(served.log.released.size + 3)
+                await take_newest(liar, served)
+                note = await newest(self, endpoint, origin)
+                shown.set()
+                return note
+
+            monkeypatch.setattr(Calls, "newest", late)
+            liar.lie = rejecting
+            async with following(served.service):
+                await asyncio.wait_for(shown.wait(), 20)
+                shown.clear()
+                await asyncio.wait_for(shown.wait(), 20)
+                assert served.log.halted is None
 
 
 async def test_a_forked_tree_of_the_same_size_is_refused(tmp_path: Path) -> None:

@@ -56,7 +56,11 @@ class Examiner:
         announced = await read_announced(self._storage, record.id, first, head.size)
         tree = Tree(self._storage, record.id, TileCache(0))
         trust = own_trust(record.origin, announced, keys)
-        ground = Ground(trust, head.size, tree)
+
+        async def stored() -> int:
+            return (await self._storage.head(record.id)).size
+
+        ground = Ground(trust, head.size, tree, stored)
         known: Mapping[str, int] = {}
         objection = await self._published_objection(ground, record.name)
         note = empty_note(record.origin, announced, keys, head.size)

@@ -9,7 +9,7 @@ published any more, and going on would most likely fork the log.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -79,12 +79,15 @@ class Objection:
 class Ground:
     """What a log's database holds: `size` leaves, in a tree.
 
-    `trust` is in the log's own keys, announced or held.
+    `trust` is in the log's own keys, announced or held. `stored` says how many leaves
+    there are by now: while a witness is asked the log may grow, here or on another
+    server, and be cosigned.
     """
 
     trust: Trust
     size: int
     tree: Roots
+    stored: Callable[[], Awaitable[int]]
 
     @property
     def origin(self) -> str:
@@ -105,10 +108,11 @@ class Ground:
         if all(self.trust.replacement_of(each) for each in signed.signers):
             return None
         point = signed.checkpoint
-        if point.size > self.size:
+        size = await self.size_beyond(point.size)
+        if point.size > size:
             return Objection(
                 f"{who} holds a checkpoint of size {point.size} that the log's own key"
-                f" signed, and the database ends at size {self.size}: it is older than"
+                f" signed, and the database ends at size {size}: it is older than"
                 " what others have seen",
                 ReleasedHead(point.size, point.root),
             )
@@ -118,6 +122,10 @@ class Ground:
                 " signed, and the stored tree of that size is another one"
             )
         return None
+
+    async def size_beyond(self, size: int) -> int:
+        """Return how many leaves there are, read anew where `size` is more."""
+        return self.size if size <= self.size else await self.stored()
 
     async def proven(self, calls: Calls, endpoint: Endpoint) -> Objection | None:
         """Return what a witness proves with the checkpoint it shows, None if nothing.
@@ -239,8 +247,10 @@ async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inq
     objection = largest[-1] if largest else None
     if objection is None:
         policy, ends = settings.policy, settings.endpoints
-        objection = overruled(known, ends, policy, ground.size)
-    _warn(ground, known, objection is not None)
+        size = await ground.size_beyond(max(known.values(), default=0))
+        objection = overruled(known, ends, policy, size)
+        if objection is None:
+            _warn(ground.origin, known, size)
     return Inquiry(known, objection, silent)
 
 
@@ -281,16 +291,14 @@ async def _question(
         )
 
 
-def _warn(ground: Ground, known: Mapping[str, int], stopped: bool) -> None:
-    if stopped:
-        return
+def _warn(origin: str, known: Mapping[str, int], ends: int) -> None:
     for label, size in known.items():
-        if size > ground.size:
+        if size > ends:
             logger.warning(
                 "witness %a of log %s says that it cosigned size %d, and the database"
                 " ends at %d: it proves nothing, and is not believed",
                 label,
-                ground.origin,
+                origin,
                 size,
-                ground.size,
+                ends,
             )
