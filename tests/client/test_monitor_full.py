@@ -18,12 +18,10 @@ from provlog.client.monitoring import full
 from provlog.client.monitoring.full import FullReading, Outcome
 from provlog.client.monitoring.full_state import FullFile
 from provlog.client.monitoring.mirror import Mirror
+from provlog.client.rule_evidence import is_rule_evidence, judge_rule_evidence
 from provlog.client.transport import Transport
 from provlog.client.watching import Watch
-from provlog.merkle.encoding import decode_base64
 from provlog.merkle.errors import ProofError
-from provlog.merkle.hashing import leaf_hash
-from provlog.merkle.proof_file import verify_proof
 from provlog.merkle.trust import verify_checkpoint
 from support.lying_log import LyingLog, Served, event
 from support.monitored import grown
@@ -155,28 +153,29 @@ async def test_what_is_served_and_not_signed_is_kept_and_not_copied(
     assert reading.shown() == 600
 
 
+@pytest.mark.parametrize("index", [10, 256])
 async def test_signed_entries_that_break_the_rules_are_found_for_good_and_proved(
-    reading: Reading, log: LyingLog
+    index: int, reading: Reading, log: LyingLog
 ) -> None:
-    grown(log, 9)
+    grown(log, index - 1)
     # Its n is wrong, and it is recorded before its predecessor.
-    log.leaves.append(event_leaf(77, at=-(10**11)))
+    log.leaves.append(event_leaf(7, at=-(10**11)))
     outcome = await reading.catch_up()
     assert outcome.wrong == ()
-    assert {each.index for each in outcome.fresh} == {10}
+    assert {each.index for each in outcome.fresh} == {index}
     assert any("recorded" in each.problem for each in outcome.fresh)
-    kept = json.loads(await outcome.exhibits.to_file("broken-rules", reading.reader))
-    leaves = {each["index"]: each for each in kept["leaves"]}
-    assert leaves.keys() == {9, 10}
-    for index, each in leaves.items():
-        hashed = leaf_hash(decode_base64(each["leaf"]))
-        assert verify_proof(each["proof"].encode(), hashed, log.trust).index == index
+    data = await outcome.exhibits.to_file("broken-rules", reading.reader)
+    # The one before it is proved too, be it of another bundle: anybody can judge.
+    assert [each["index"] for each in json.loads(data)["leaves"]] == [index - 1, index]
+    assert is_rule_evidence(data)
+    convicted = judge_rule_evidence(data, log.trust).breaches
+    assert [each.index for each in convicted] == [index, index]
     # They are not found a second time, and not forgotten.
     grown(log, 2)
     reading.again()
     assert (await reading.catch_up()).fresh == ()
-    assert {each.index for each in reading.full.state.broken} == {10}
-    assert reading.shown() == 13
+    assert {each.index for each in reading.full.state.broken} == {index}
+    assert reading.shown() == index + 3
 
 
 async def test_a_pass_that_was_broken_off_goes_on(

@@ -14,7 +14,7 @@ from provlog.client.cli.output import save
 from provlog.client.cli.settings import read_file
 from provlog.client.evidence import judge_evidence
 from provlog.client.fetching import LogReader
-from provlog.client.monitoring import reading_on
+from provlog.client.monitoring import full, reading_on
 from provlog.client.monitoring.config import MonitorConfig
 from provlog.client.monitoring.full import FullReading
 from provlog.client.monitoring.full_state import FullFile
@@ -64,6 +64,22 @@ async def test_a_log_that_serves_its_head_and_not_its_entries_is_in_alarm(
         assert running.said() == [("withheld", "begins")]
         log.faults.clear()
         assert await running.first.read()
+
+
+async def test_a_log_that_is_read_for_long_leaves_its_place_to_others_and_goes_on(
+    served: Served, log: LyingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(full, "PASS_SECONDS", 0.0)
+    grown(log, 600)
+    config = log_config(served, log, full=True)
+    async with monitored(tmp_path, [config], passes=1) as running:
+        await running.first.look()
+        assert not await running.first.read()
+        assert await running.first.read()
+        assert running.first.followed.read_size == 601
+        assert running.said() == []
+    bundles = [each for each in log.paths() if "entries" in each]
+    assert len(bundles) < 6
 
 
 async def test_of_a_size_that_no_log_can_have_the_reading_comes_to_an_end(

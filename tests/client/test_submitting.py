@@ -79,6 +79,29 @@ async def test_a_retry_sends_the_same_id_and_makes_no_second_entry(
     assert len(log.leaves) == 2
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"detail": "missing: \'w1\'"}', "(HTTP 503): missing: 'w1'"),
+        (b'{"detail": 7}', "(HTTP 503)"),
+        (b"<html>", "(HTTP 503)"),
+        (b"x" * 70_000, "(HTTP 503)"),
+    ],
+)
+async def test_why_to_come_back_later_is_said_if_the_server_says_it(
+    body: bytes, said: str, served: Served, log: LyingLog
+) -> None:
+    def later(request: web.Request) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "9"}, body=body)
+
+    log.faults.append(later)
+    async with AsyncClient(served.url, log.trust, patience=1) as client:
+        with pytest.raises(UnavailableError) as raised:
+            await client.submit(event())
+    assert str(raised.value) == f"the server asks to come back later {said}"
+    assert raised.value.retry_after == 9
+
+
 async def test_an_answer_lost_on_the_way_is_asked_for_again(
     client: AsyncClient, log: LyingLog
 ) -> None:

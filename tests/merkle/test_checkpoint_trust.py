@@ -181,8 +181,9 @@ def test_a_policy_of_several_logs_is_trust_in_the_one_that_is_meant() -> None:
 
 
 def test_a_policy_without_logs_is_no_trust() -> None:
-    with pytest.raises(ContentError):
-        Trust.from_policy("quorum none\n")
+    for origin in (None, ORIGIN):
+        with pytest.raises(ContentError, match="write a line log VKEY"):
+            Trust.from_policy("quorum none\n", origin)
 
 
 def test_one_public_key_as_log_and_witness_gives_two_kinds_of_signature() -> None:

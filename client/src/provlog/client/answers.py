@@ -305,6 +305,15 @@ def read_refusal(status: int, data: bytes) -> RefusedError:
     return read_problem(status, value)
 
 
+def read_detail(data: bytes) -> str | None:
+    """Return what a problem details object says is the matter, if it is one."""
+    try:
+        value = loads_json(data, "answer")
+    except MalformedError:
+        return None
+    return _shown(value.get("detail")) if isinstance(value, dict) else None
+
+
 def read_problem(status: int, value: JsonValue) -> RefusedError:
     """Return the error that a problem details object (RFC 9457) stands for."""
     problem: JsonObject = value if isinstance(value, dict) else {}

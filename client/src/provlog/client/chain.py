@@ -63,9 +63,11 @@ class LeafChain:
         named = {} if self._successor is None else {"successor": self._successor}
         return {"size": self._frozen + 1, **named}
 
-    def skip(self) -> None:
-        """Go past a leaf of which nothing is known."""
-        self._counts = [(low, high + 1) for low, high in self._counts]
+    def skip(self, count: int = 1) -> None:
+        """Go past leaves of which nothing is known, one unless told otherwise."""
+        if not count:
+            return
+        self._counts = [(low, high + count) for low, high in self._counts]
         self._epoch_known = False
         self._key = None
 

@@ -128,14 +128,6 @@ class Reader:
         await self._heads.accept(signed)
         return signed
 
-    async def hold_to(self, signed: SignedCheckpoint) -> None:
-        """Hold all that is read to a checkpoint that was verified by somebody else.
-
-        Raises as `checkpoint`: what was read before may be of another history.
-        """
-        await self._recall()
-        await self._heads.accept(signed)
-
     async def entry(
         self,
         index: int | None = None,

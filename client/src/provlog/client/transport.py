@@ -20,7 +20,7 @@ import aiohttp
 from yarl import URL
 
 from provlog.client.addresses import is_loopback
-from provlog.client.answers import read_refusal
+from provlog.client.answers import read_detail, read_refusal
 from provlog.client.errors import UnavailableError, UsageError
 from provlog.merkle.errors import MalformedError
 
@@ -178,7 +178,9 @@ async def _receive(response: aiohttp.ClientResponse, request: Request) -> Answer
         )
     pause = _retry_after(response)
     if status == 429 or (status == 503 and pause is not None):
-        raise _TryAgain(f"the server asks to come back later (HTTP {status})", pause)
+        later = f"the server asks to come back later (HTTP {status})"
+        why = await _read_why(response)
+        raise _TryAgain(f"{later}: {why}" if why else later, pause)
     if status >= 500 or status < 400 or status == 408:
         raise UnavailableError(
             f"the server failed to answer (HTTP {status})", status=status
@@ -188,6 +190,15 @@ async def _receive(response: aiohttp.ClientResponse, request: Request) -> Answer
     except MalformedError:
         problem = b""
     raise read_refusal(status, problem)
+
+
+async def _read_why(response: aiohttp.ClientResponse) -> str | None:
+    """Return what the server says is the matter, None where it says nothing."""
+    try:
+        return read_detail(await _read(response, MAX_PROBLEM))
+    except (MalformedError, aiohttp.ClientError, TimeoutError):
+        # Whatever becomes of the words, when to come back was said.
+        return None
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

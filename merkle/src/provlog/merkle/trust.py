@@ -87,6 +87,9 @@ class Trust:
         policy, and `ContentError` if it does not name the log.
         """
         policy = parse_policy(text)
+        if not policy.logs:
+            # As the policy by which a log asks its witnesses may be.
+            raise ContentError("policy: names no log: write a line log VKEY, its key")
         origins = {log.key.name for log in policy.logs}
         if origin is None and len(origins) == 1:
             origin = origins.pop()

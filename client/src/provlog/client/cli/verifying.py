@@ -6,19 +6,13 @@ from pathlib import Path
 
 import click
 
+from provlog.client.cli.convicting import MAX_KEPT, judge_of, print_conviction
 from provlog.client.cli.output import describe_receipt, print_json, receipt_summary
 from provlog.client.cli.settings import Settings, json_option, read_file, trusting
 from provlog.client.cli.trusting import explain_stranger, newest_trust
 from provlog.client.errors import UsageError, printable
-from provlog.client.evidence import (
-    MAX_EVIDENCE,
-    Conviction,
-    is_evidence,
-    judge_evidence,
-)
-from provlog.client.freeze_evidence import FreezeConviction
 from provlog.client.issuer_signatures import IssuerCheck, NoTokenError
-from provlog.merkle.encoding import JsonValue, encode_base64
+from provlog.merkle.encoding import JsonValue
 from provlog.merkle.entries import MAX_ENTRY
 from provlog.merkle.errors import MalformedError, MerkleError
 from provlog.merkle.event_tokens import VerifiedSet
@@ -88,6 +82,11 @@ def verify(
     has failed. With --json, "convicted" tells that from a file that proves nothing.
     With --policy, witnesses that cosigned both are named as well: they lied, too.
 
+    A .broken-rules.json file, which monitor --full keeps, holds entries with proofs. If
+    an entry that the log signed breaks a rule of the log, by itself or against the one
+    before it, the log is CONVICTED as well. What is in a .wrong-content.json file was
+    served and not signed: it convicts nobody.
+
     The log's first key is enough where it was replaced since: what other commands of
     this user saw the log announce is followed, or a file given with --announcements.
 
@@ -100,6 +99,7 @@ def verify(
       provlog verify --policy policy.txt --json 17.receipt.json
       provlog verify --log-key "$LOG_KEY" --leaf entry.bin entry.tlog-proof
       provlog verify --log-key "$LOG_KEY" 5e0c….inconsistency.json
+      provlog verify --log-key "$LOG_KEY" 91ab….broken-rules.json
       provlog verify --log-key "$LOG_KEY" --issuer-keys jwks.json 17.receipt.json
 
     Exit code 0 if all verify, 1 if any does not or a log is convicted, 2 if a file
@@ -132,12 +132,12 @@ class _Question:
 
 def _judge(file: Path, asked: _Question, *, as_json: bool, show: bool) -> int:
     """Say whether a file verifies; return the exit code that its case has."""
-    data = read_file(file, max(MAX_RECEIPT, MAX_EVIDENCE) + 1)
-    evidence = asked.leaf is None and is_evidence(data)
+    data = read_file(file, max(MAX_RECEIPT, MAX_KEPT) + 1)
+    judge = None if asked.leaf is not None else judge_of(data)
+    evidence = judge is not None
     try:
-        if evidence:
-            conviction = judge_evidence(data, asked.trust)
-            _print_conviction(file, conviction, as_json=as_json)
+        if judge is not None:
+            print_conviction(file, judge(data, asked.trust), as_json=as_json)
             return 1
         verified = _verify(data, asked.leaf, asked.trust)
         signed = None if asked.check is None else _signed(verified, asked.check)
@@ -196,48 +196,6 @@ def _print_failure(
         click.echo(f"FAILED  {printable(str(file))}: {printable(str(error))}")
         for each in getattr(error, "__notes__", ()):
             click.echo(f"        {printable(each)}")
-
-
-def _print_conviction(
-    file: Path, found: Conviction | FreezeConviction, *, as_json: bool
-) -> None:
-    if as_json:
-        judged: dict[str, JsonValue] = {"verified": True, "convicted": True}
-        print_json({"file": str(file), **judged, **found.to_json(), **_said(found)})
-        return
-    origin = printable(found.origin)
-    click.echo(f"CONVICTED  {printable(str(file))}: {origin} lied: {found.sentence()}")
-    if isinstance(found, FreezeConviction):
-        larger = found.larger.checkpoint
-        root = encode_base64(larger.root)
-        click.echo(f"        signed: {larger.size} leaves, root {root}")
-        return
-    for signed in (found.older, found.newer):
-        size, root = signed.checkpoint.size, encode_base64(signed.checkpoint.root)
-        click.echo(f"        signed: {size} leaves, root {root}")
-    if found.older.checkpoint.size < found.newer.checkpoint.size:
-        begins, root = encode_base64(found.begins), encode_base64(found.root)
-        click.echo(f"        shown:  the larger has root {begins} at {found.at} leaves")
-        if found.at < found.older.checkpoint.size:
-            click.echo(f"        shown:  the smaller has root {root} there")
-    for each in found.witnesses:
-        click.echo(f"        and:    witness {printable(each.witness)} cosigned both")
-    for named, size in zip(found.shown_by, _sizes(found), strict=True):
-        for who in named:
-            said = f"{printable(who)} showed the one of {size}"
-            click.echo(f"        said, and not signed: {said}")
-
-
-def _said(found: Conviction | FreezeConviction) -> dict[str, JsonValue]:
-    """Return who is said to have shown either checkpoint; nobody signed that."""
-    if isinstance(found, FreezeConviction):
-        return {}
-    older, newer = (list[JsonValue](each) for each in found.shown_by)
-    return {"said": {"older": older, "newer": newer}}
-
-
-def _sizes(found: Conviction) -> tuple[int, int]:
-    return found.older.checkpoint.size, found.newer.checkpoint.size
 
 
 def _print_success(

@@ -33,10 +33,16 @@ from provlog.merkle.tiles import TILE_WIDTH, Bundle
 from provlog.merkle.trust import SignedCheckpoint
 
 SAVE_SECONDS: Final = 5.0
+PASS_SECONDS: Final = 600.0
+"""How long a pass goes on while other logs may wait for its place."""
 MAX_WRONG: Final = 100
 """Parts that are not as they must be; then a pass ends, whatever size was signed."""
 
 Note = Callable[[Todo, int, Sequence[bytes]], Todo]
+
+
+class PassOverError(Exception):
+    """A pass has left its place to others; the next one goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class FullReading:
         mirror: Mirror | None = None,
         note: Note | None = None,
         parallel: int = 4,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reader = reader
         self._file = file
@@ -75,6 +82,7 @@ class FullReading:
         self._note = note
         self._todo = Todo()
         self._parallel = parallel
+        self._crowded = crowded
         self.state = file.load()
 
     def due(self, signed: SignedCheckpoint) -> bool:
@@ -89,8 +97,9 @@ class FullReading:
     async def catch_up(self, signed: SignedCheckpoint) -> Outcome:
         """Read all that is new up to a verified checkpoint, and copy it if asked to.
 
-        Raises `UnavailableError` if the log went away meanwhile; what was read until
-        then is not lost. Raises `UsageError` where files cannot be written.
+        Raises `UnavailableError` if the log went away meanwhile, `PassOverError` if it
+        took long while it was `crowded`; what was read until then is not lost. Raises
+        `UsageError` where files cannot be written.
         """
         auditor = await asyncio.to_thread(self._begin, signed)
         exhibits = Exhibits(signed)
@@ -150,20 +159,34 @@ class FullReading:
         """Feed all that remains; return the state before the last bundle."""
         last = -(-signed.checkpoint.size // TILE_WIDTH) - 1
         snapshot: JsonValue = None
-        saved, wrong = time.monotonic(), 0
+        first, wrong = auditor.done, 0
+        begun = saved = time.monotonic()
         parts = downloads(auditor.remaining(), self._reader, self._parallel)
         async with aclosing(parts):
             async for part, served in parts:
                 if isinstance(part, Bundle) and part.index == last:
                     snapshot = without_findings(auditor)
-                elif isinstance(part, Bundle) and _is_due(saved) and not auditor.total:
-                    await self._save(self.state.under_way(auditor, self._todo))
-                    saved = time.monotonic()
+                elif isinstance(part, Bundle):
+                    over = auditor.done > first and self._is_over(begun)
+                    saved = await self._between(auditor, saved, over=over)
                 wrong += await self._feed(auditor, part, served, exhibits)
                 if wrong >= MAX_WRONG or auditor.total > MAX_LISTED:
                     # Of 2^60 entries that are not there the end is never reached.
                     break
         return snapshot
+
+    def _is_over(self, begun: float) -> bool:
+        # Whoever answers slowly must not keep those of other logs from being read.
+        return self._crowded() and time.monotonic() - begun > PASS_SECONDS
+
+    async def _between(self, auditor: Auditor, saved: float, *, over: bool) -> float:
+        """Save, between two bundles, what is worth it; return when that was last."""
+        if (over or _is_due(saved)) and not auditor.total:
+            await self._save(self.state.under_way(auditor, self._todo))
+            saved = time.monotonic()
+        if over:
+            raise PassOverError
+        return saved
 
     async def _feed(
         self, auditor: Auditor, part: Part, served: Served, exhibits: Exhibits

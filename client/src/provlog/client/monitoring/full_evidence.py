@@ -25,6 +25,7 @@ MAX_FINDINGS: Final = 20
 MAX_PART: Final = 1 << 20
 MAX_PARTS: Final = 4
 MAX_PROOFS: Final = 5
+MAX_BEFORE: Final = 2
 
 
 class Exhibits:
@@ -65,6 +66,7 @@ class Exhibits:
 
     async def to_file(self, what: str, reader: LogReader) -> bytes:
         """Return the file; leaves come with proofs as far as the log gives them."""
+        await self._add_predecessors(reader)
         checkpoint = self._signed.checkpoint
         parts = {**self._edge, **self._parts}
         value: dict[str, JsonValue] = {
@@ -90,6 +92,23 @@ class Exhibits:
             for index in (each.index, None if each.index is None else each.index - 1):
                 if index is not None and 0 <= index - first < len(leaves):
                     self._leaves[index] = leaves[index - first]
+
+    async def _add_predecessors(self, reader: LogReader) -> None:
+        """Ask for the last entries of the bundles before those that begin wrong.
+
+        Most rules relate a leaf to the one before it, which a pass may not have read.
+        """
+        found = {each.index for each in self._findings if each.index}
+        firsts = [each for each in sorted(found) if each % TILE_WIDTH == 0]
+        for index in firsts[:MAX_BEFORE]:
+            before = Bundle(index // TILE_WIDTH - 1, TILE_WIDTH)
+            try:
+                data = (await reader.part(before)).data
+            except (ClientError, MerkleError):
+                continue
+            leaves = list(split_entries(data or b"", TILE_WIDTH))
+            if len(leaves) == TILE_WIDTH and index in self._leaves:
+                self._leaves[index - 1] = leaves[-1]
 
     async def _leaf(
         self, index: int, data: bytes, reader: LogReader, proved: bool

@@ -13,7 +13,7 @@ from provlog.client.memory import FileMemory
 from provlog.client.monitoring.clocks import Clock
 from provlog.client.monitoring.config import LogConfig
 from provlog.client.monitoring.followed import Followed
-from provlog.client.monitoring.full import FullReading, Outcome
+from provlog.client.monitoring.full import FullReading, Outcome, PassOverError
 from provlog.client.monitoring.full_state import FullFile
 from provlog.client.monitoring.judging import (
     MAX_EVIDENCE,
@@ -71,6 +71,7 @@ class ReadingOn:
             mirror=self._mirror,
             note=None if self._ruling is None else self._ruling.note,
             parallel=parallel,
+            crowded=limit.locked,
         )
         self._judging = 0
         self._shown: bytes | None = None
@@ -114,6 +115,8 @@ class ReadingOn:
             async with self._limit:
                 symptoms = await self._read(signed)
             symptoms += await self._rule(signed)
+        except PassOverError:
+            return Judgement(self._broken(), frozenset()), False
         except UnavailableError as error:
             # A log that serves its head and not its entries is not unreachable.
             text = f"entries cannot be read: {printable(str(error))}"

@@ -17,10 +17,23 @@ from provlog.client.monitoring.full_state import MAX_PENDING, Todo
 from provlog.client.reading import Reader
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
+from provlog.merkle.trust import SignedCheckpoint
 
 DEFAULT: Final[Severity] = "warning"
 
 Fetch = Callable[[int], Awaitable[Receipt]]
+
+
+class HeldReader(Reader):
+    """Reads entries of the history that somebody else follows."""
+
+    async def hold_to(self, signed: SignedCheckpoint) -> None:
+        """Hold all that is read to a checkpoint that was verified by somebody else.
+
+        Raises as `checkpoint`: what was read before may be of another history.
+        """
+        await self._recall()
+        await self._heads.accept(signed)
 
 
 class Ruling:
@@ -84,7 +97,7 @@ def _severity(finding: Finding) -> Severity:
 
 def open_ruling(
     config: LogConfig, memory: Memory
-) -> tuple[Reader | None, Ruling | None]:
+) -> tuple[HeldReader | None, Ruling | None]:
     """Return what fetches entries, and the rules; None for both without rules.
 
     `memory` is what holds receipts to the log's history.
@@ -92,7 +105,7 @@ def open_ruling(
     if config.rules is None:
         return None, None
     rules = read_rules(config.rules)
-    reader = Reader(
+    reader = HeldReader(
         config.url,
         config.trust,
         log=config.log,
