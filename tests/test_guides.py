@@ -186,7 +186,6 @@ async def test_a_guide_s_commands_print_what_it_says(page: str, tmp_path: Path) 
 def run_guide(page: str, tmp_path: Path, hosts: Mapping[str, str]) -> None:
     port = free_port()
     checkout = make_checkout(tmp_path / "checkout")
-    (checkout / "data").mkdir()
     home = tmp_path / "home"
     home.mkdir()
     variables = make_variables(home)

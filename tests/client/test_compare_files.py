@@ -274,3 +274,16 @@ def test_names_of_files_that_somebody_else_chose_drive_no_terminal(
     done = CliRunner().invoke(cli, [*call, *map(str, folder.glob("*.json"))])
     assert "FAILED" in done.stdout
     assert done.stdout.replace("\n", "").isprintable()
+
+
+def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checkpoint").write_bytes(FORK.note(3))
+
+    def denied(path: object = ".") -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", denied)
+    with pytest.raises(UsageError, match="Permission denied"):
+        read_source(tmp_path, TRUST)

@@ -258,6 +258,8 @@ def test_without_anybody_to_tell_a_test_alert_is_a_mistake(
 def test_options_that_would_be_passed_over_are_refused(
     run: Run, served: Served, log: LyingLog, tmp_path: Path
 ) -> None:
+    mistaken = run("--once", "--url", served.url, "--state", str(tmp_path))
+    assert (mistaken.exit_code, "--url, --state:" in mistaken.stderr) == (2, True)
     for option in (["--full"], ["--listen", "127.0.0.1:0"], ["--metrics", "x:1"]):
         refused = run("--once", *option)
         assert (refused.exit_code, "stands in" in refused.stderr) == (2, True)

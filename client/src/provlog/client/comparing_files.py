@@ -7,6 +7,7 @@ what the log signed counts, and what proofs in it show.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,11 @@ def count_files(paths: Iterable[Path]) -> int:
 
 
 def _files_in(folder: Path) -> list[Path]:
+    try:
+        # A pattern finds nothing in a folder that may not be read, and does not say so.
+        os.scandir(folder).close()
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from None
     found = {each for pattern in _PATTERNS for each in folder.glob(pattern)}
     files = sorted(each for each in found if each.is_file())
     if len(files) > MAX_FILES:

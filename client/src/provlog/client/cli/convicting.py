@@ -69,11 +69,12 @@ def _print_histories(found: Conviction) -> None:
             click.echo(f"        shown:  the smaller has root {root} there")
     for each in found.witnesses:
         click.echo(f"        and:    witness {printable(each.witness)} cosigned both")
-    sizes = found.older.checkpoint.size, found.newer.checkpoint.size
-    for named, size in zip(found.shown_by, sizes, strict=True):
+    trees = found.older.checkpoint, found.newer.checkpoint
+    for named, tree in zip(found.shown_by, trees, strict=True):
+        # The root as `provlog compare` shows it: both may be of one size.
+        shown = f"showed the one of {tree.size}, root {encode_base64(tree.root)[:8]}"
         for who in named:
-            said = f"{printable(who)} showed the one of {size}"
-            click.echo(f"        said, and not signed: {said}")
+            click.echo(f"        said, and not signed: {printable(who)} {shown}")
 
 
 def _print_signed(tree: Checkpoint) -> None:

@@ -14,6 +14,7 @@ from provlog.client.cli.settings import (
     Settings,
     connecting,
     json_option,
+    typed_options,
 )
 from provlog.client.cli.spans import Span
 from provlog.client.errors import UnavailableError, UsageError, printable
@@ -27,6 +28,8 @@ OnReport = Callable[["Report"], None]
 
 # While a log is followed the next look comes anyway.
 FOLLOWING_PATIENCE = 2.0
+
+_OF_MANY = {"config", "once", "test_alert", "as_json"}
 
 
 @click.command()
@@ -144,8 +147,9 @@ def monitor(
 
 
 def _require_sense(many: Path | None, metrics: str | None, *, in_full: bool) -> None:
-    if many is not None and (in_full or metrics):
-        raise UsageError(f"what is done with many logs stands in {many} alone")
+    if many is not None and (typed := typed_options(_OF_MANY)):
+        why = f"what is done with many logs stands in {many} alone"
+        raise UsageError(f"{', '.join(typed)}: {why}")
     if in_full and metrics:
         raise UsageError("--listen shows metrics too: leave --metrics out")
 

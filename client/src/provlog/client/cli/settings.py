@@ -7,12 +7,13 @@ configuration file: TOML with the options' names, ``log_key`` for ``--log-key``.
 import functools
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from provlog.client.errors import UsageError
 from provlog.client.memory import FileMemory
@@ -268,3 +269,14 @@ def _with_options(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, one object a line."
 )
+
+
+def typed_options(known: Collection[str]) -> list[str]:
+    """Return the options that were given on the command line itself, beside `known`."""
+    context = click.get_current_context()
+    return [
+        each.opts[0]
+        for each in context.command.params
+        if each.name not in known
+        and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
+    ]

@@ -7,15 +7,12 @@ which those who cosigned since then are a quorum.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from provlog.client.errors import printable
 from provlog.client.monitoring.symptoms import Symptom
 from provlog.merkle.encoding import format_time
 from provlog.merkle.policy import Policy
 from provlog.merkle.trust import Cosignature, SignedCheckpoint
-
-KINDS_JUDGED: Final = ("stale-witnesses", "recorded-ahead", "cosignature-ahead")
 
 # The largest time that can be written; cosigners may claim any.
 _LAST = 253_402_300_799

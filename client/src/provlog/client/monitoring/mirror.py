@@ -16,6 +16,7 @@ from typing import Final
 
 from provlog.client.auditing_parts import Part
 from provlog.client.errors import UsageError
+from provlog.client.outbox.files import sync_folder
 from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.edge import edge_shape
 from provlog.merkle.errors import MalformedError
@@ -116,7 +117,7 @@ class Mirror:
             source.replace(target)
             folders.update((target.parent, *self._above(target.parent)))
         for folder in folders:
-            _flush(folder)
+            sync_folder(folder)
 
     def _above(self, folder: Path) -> Iterator[Path]:
         while folder != self.path:
@@ -131,7 +132,7 @@ class Mirror:
             os.fsync(file.fileno())
         made.chmod(0o644)
         made.replace(self.path / name)
-        _flush(self.path)
+        sync_folder(self.path)
 
     def _clear_partial(self, before: int, size: int) -> None:
         """Take away partial forms that became full; clients ask for those then.
@@ -164,14 +165,6 @@ def _files(folder: Path) -> Iterator[Path]:
     for root, _, names in os.walk(folder):
         for name in names:
             yield Path(root) / name
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
