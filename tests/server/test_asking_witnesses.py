@@ -8,10 +8,14 @@ from aiohttp.web import Response as Answer
 
 from provlog.merkle.checkpoints import parse_checkpoint_text
 from provlog.merkle.keys import KeyType
-from provlog.merkle.notes import parse_note_unverified
+from provlog.merkle.notes import SignatureLine, parse_note_unverified
+from provlog.merkle.policy import parse_policy
 from provlog.merkle.trust import Trust, verify_checkpoint
 from provlog.merkle.witness_messages import AddCheckpoint
+from provlog.server.guard import ReleasedHead
 from provlog.server.witnessing import rounds, witness
+from provlog.server.witnessing.answers import Cosigned
+from provlog.server.witnessing.candidate import Candidate
 from support.asking import (
     asking,
     configure,
@@ -178,6 +182,22 @@ async def test_an_unchanged_head_is_cosigned_anew_only_when_it_gets_old(
             # The file is written when there is something new, and not each second.
             assert writes == [written, published.path.stat().st_mtime_ns]
     assert one.sizes == [(0, 0), (0, 1), (1, 1)]
+
+
+def test_a_head_is_as_old_as_its_quorum_and_not_as_its_newest_cosignature() -> None:
+    """Whoever follows the log counts so: one that came late makes nothing fresh."""
+    trio = [FakeWitness(name, ()) for name in ("w1", "w2", "w3")]
+    for each in trio:
+        each.url = "http://127.0.0.1:9"
+    policy = parse_policy(policy_of(*trio, quorum=2))
+    head = ReleasedHead(1, bytes(32))
+    candidate = Candidate(head, "", ())
+    for each, at in zip(trio, (100, 105, 3_000), strict=True):
+        assert candidate.cosigned_since(policy) == (None if at < 3_000 else 100)
+        key = each.cosigners[0].verifier()
+        line = SignatureLine(key.name, key.key_id, b"")
+        candidate.add([Cosigned(key, line, at)])
+    assert candidate.cosigned_since(policy) == 105
 
 
 async def test_after_a_restart_nobody_is_asked_for_what_is_there(

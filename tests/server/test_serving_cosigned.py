@@ -45,7 +45,7 @@ def one_of(made: Made) -> FakeWitness:
 def size_is(served: Served, size: int) -> Callable[[], bool]:
     def holds() -> bool:
         published = served.log.published
-        found = None if published is None else published.served()
+        found = None if published is None else published.published()
         return found is not None and found.head.size == size
 
     return holds

@@ -1,23 +1,27 @@
 """A log that is behind what its witnesses have seen signs nothing."""
 
+import asyncio
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from aiohttp.web import Response as Answer
 
-from provlog.merkle.checkpoints import Checkpoint
+from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.keys import SigningKey
-from provlog.merkle.notes import sign_note
+from provlog.merkle.notes import parse_text_unverified, sign_note
+from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.errors import ForkError, HaltedError
 from provlog.server.keyring import Keyring
 from provlog.server.service import Service
-from provlog.server.storage.base import Incarnation
+from provlog.server.storage.base import Incarnation, StorageError
 from provlog.server.witnessing import judging, rounds, witness
 from provlog.server.witnessing.calls import Calls, WitnessError
 from provlog.server.witnessing.claims import Claims
+from provlog.server.witnessing.settings import Endpoint
 from provlog.server.witnessing.witness import AheadError, Witness
-from support.asking import asking, configure, keys_of, until
+from support.asking import asking, configure, following, keys_of, until
 from support.events import event_json
 from support.fake_witnesses import (
     FakeWitness,
@@ -99,7 +103,10 @@ async def test_an_old_database_is_refused_even_if_the_guard_is_gone(
                 pass
 
 
-async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["main.checkpoint", "main.open"])
+async def test_what_was_published_here_is_proof_as_well(
+    tmp_path: Path, name: str
+) -> None:
     made = await make_instance(tmp_path)
     [one] = several(made, 1)
     folder = made.instance.witnessed
@@ -108,7 +115,7 @@ async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
         await set_back(tmp_path, made, guard=True)
         one.lie, one.hidden = unknowing, True
         folder.mkdir(mode=0o700)
-        kept = folder / "main.checkpoint"
+        kept = folder / name
         assert one.note is not None
         # Of another log's key it proves nothing.
         stranger = SigningKey(made.record.origin, bytes(32))
@@ -117,9 +124,104 @@ async def test_what_was_published_here_is_proof_as_well(tmp_path: Path) -> None:
         async with Service.of(made.instance) as service:
             assert service.open_logs()[0].halted is None
         kept.write_bytes(one.note)
-        with pytest.raises(ForkError, match=r"main\.checkpoint holds .* size 20"):
+        with pytest.raises(ForkError, match=f"{name} holds .* size 20"):
             async with Service.of(made.instance):
                 pass
+
+
+async def test_a_witness_that_is_silent_holds_up_one_log_and_not_each(
+    tmp_path: Path,
+) -> None:
+    made = await make_instance(tmp_path)
+    [one] = several(made, 1)
+    one.lie = silent
+    async with serving(one):
+        configure(made, policy_of(one))
+        async with asking(made, follow=False) as served:
+            assert len(one.sizes) == 1
+            head = await served.service.storage.head(served.log.id)
+            await served.service.witnessing.examine_again(served.log, head)
+    assert len(one.sizes) == 1
+
+
+async def test_a_proof_that_cannot_be_judged_now_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_instance(tmp_path)
+    [one] = several(made, 1)
+    claim(one, made, 1, signing_key(made))
+
+    async def away(*_: object) -> bytes:
+        raise StorageError("the database is away")
+
+    async with serving(one):
+        configure(made, policy_of(one))
+        monkeypatch.setattr(judging.Ground, "proven", away)
+        with pytest.raises(StorageError):
+            async with Service.of(made.instance):
+                pass
+
+
+async def take_newest(each: FakeWitness, served: Served) -> None:
+    """Let a witness know the newest head of a log, as the log signed it."""
+    note = served.log.note(await served.log.refresh()).encode()
+    text = parse_text_unverified(note)
+    each.take(note, text, parse_checkpoint_text(text))
+
+
+async def test_a_log_that_grows_while_its_witnesses_are_asked_is_not_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where another server appends, while one starts or finds another database."""
+    made = await make_instance(tmp_path)
+    witnesses = several(made, 2)
+    async with asking(made, follow=False) as served, serving(*witnesses):
+
+        async def meanwhile(each: FakeWitness, _: AddCheckpoint, __: str) -> Answer:
+            await served.fill(served.log.released.size + 3)
+            await take_newest(each, served)
+            return Answer(status=409, text=f"{each.size}\n")
+
+        for each in witnesses:
+            each.lie = meanwhile
+        configure(made, policy_of(*witnesses, quorum=2))
+        # They prove it, and where they do not there are two that say so.
+        for hidden in (False, True):
+            for each in witnesses:
+                each.hidden = hidden
+            async with Service.of(made.instance) as service:
+                assert service.open_logs()[0].halted is None
+    assert not [each for each in caplog.messages if "not believed" in each]
+
+
+async def test_one_that_shows_what_was_published_since_it_was_asked_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_instance(tmp_path)
+    [liar] = several(made, 1)
+
+    async def rejecting(_: FakeWitness, asked: AddCheckpoint, __: str) -> Answer:
+        return Answer(status=422 if asked.old_size or asked.proof else 409, text="1\n")
+
+    async with serving(liar):
+        configure(made, policy_of(liar))
+        async with asking(made, follow=False) as served:
+            newest, shown = Calls.newest, asyncio.Event()
+
+            async def late(self: Calls, endpoint: Endpoint, origin: str) -> object:
+                await served.fill(served.log.released.size + 3)
+                await take_newest(liar, served)
+                note = await newest(self, endpoint, origin)
+                shown.set()
+                return note
+
+            monkeypatch.setattr(Calls, "newest", late)
+            liar.lie = rejecting
+            async with following(served.service):
+                await asyncio.wait_for(shown.wait(), 20)
+                shown.clear()
+                await asyncio.wait_for(shown.wait(), 20)
+                assert served.log.halted is None
 
 
 async def test_a_forked_tree_of_the_same_size_is_refused(tmp_path: Path) -> None:

@@ -56,6 +56,10 @@ class Watcher:
         self, servers: Sequence[Server], witnesses: Sequence[WitnessProcess]
     ) -> None:
         self.notes: set[bytes] = set()
+        # The largest that a server has published: witnesses show theirs before that.
+        self.published = 0
+        # Sizes that a server published after a larger one, its own or the other's.
+        self.back: list[tuple[int, int]] = []
         self._servers = servers
         self._witnesses = witnesses
 
@@ -72,7 +76,12 @@ class Watcher:
         while True:
             for server in self._servers:
                 url = f"{server.url}/logs/main/checkpoint"
-                await self._fetch(session, url, bearer(server, "monitor"))
+                note = await self._fetch(session, url, bearer(server, "monitor"))
+                if note is not None:
+                    size = int(note.split(b"\n")[1])
+                    if size < self.published:
+                        self.back.append((self.published, size))
+                    self.published = max(self.published, size)
             for each in self._witnesses:
                 place = origin_hash(self._servers[0].origin)
                 await self._fetch(session, f"{each.url}/{place}/checkpoint", {})
@@ -80,12 +89,14 @@ class Watcher:
 
     async def _fetch(
         self, session: aiohttp.ClientSession, url: str, headers: dict[str, str]
-    ) -> None:
+    ) -> bytes | None:
         with suppress(aiohttp.ClientError, TimeoutError):
             async with session.get(url, headers=headers) as answer:
                 body = await answer.read()
                 if answer.status == 200:
                     self.notes.add(body)
+                    return body
+        return None
 
 
 async def submit(
@@ -144,16 +155,8 @@ async def test_no_kill_ever_makes_two_cosigned_heads_conflict(tmp_path: Path) ->
                     else:
                         await asyncio.to_thread(victim.restart)
                     await asyncio.gather(*work)
-                newest = 0
-
-                def reached() -> bool:
-                    nonlocal newest
-                    for note in watcher.notes:
-                        size = int(note.split(b"\n")[1])
-                        newest = max(newest, size)
-                    return newest > sent
-
-                await until(reached, 30)
+                await until(lambda: watcher.published > sent, 30)
+            assert watcher.back == []
             # All that anybody was shown is of the one tree that the leaves make.
             cosigned = 0
             for note in watcher.notes:

@@ -62,6 +62,26 @@ async def test_one_signature_that_it_does_not_remember_stops_it(
         assert asking.served.witness.trouble() is None
 
 
+async def test_a_restart_does_not_make_it_forget_that_it_forgot(tmp_path: Path) -> None:
+    folder = tmp_path / "witness"
+    note = await set_back(folder)
+    async with asked_witness(folder) as first, asked_witness(folder) as second:
+        assert await first.status(shown(0, 8, note)) == 503
+        # Another process on the same memory learns of it, too.
+        await second.served.witness.refresh()
+        assert await second.status(LOG.request(5, 6)) == 503
+    async with asked_witness(folder) as asking:
+        assert "set back" in str(asking.served.witness.trouble())
+        assert await asking.status(LOG.request(5, 6)) == 503
+    keys = KeyFolder(folder)
+    keys.rotate()
+    note_keys(folder)
+    keys.retire(1)
+    async with asked_witness(folder) as asking:
+        assert asking.served.witness.trouble() is None
+        assert await asking.status(LOG.request(5, 6)) == 200
+
+
 async def test_what_it_remembers_may_be_shown_to_it(tmp_path: Path) -> None:
     async with asked_witness(tmp_path / "witness", LOG.vkey) as asking:
         five = await grow(asking, 0, 5)

@@ -1,5 +1,7 @@
 """The witness's own keys: made once, alone in their files, rotated, retired."""
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -45,6 +47,23 @@ def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="name"):
         KeyFolder(tmp_path).create(name, ed25519_only=False)
     assert not [*(tmp_path / FOLDER).iterdir()]
+
+
+def test_a_disk_that_is_full_leaves_the_keys_that_there_are(
+    keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [each.vkeys() for each in keys.load()]
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="No space"):
+            keys.rotate()
+    assert [each.vkeys() for each in keys.load()] == before
+    made = keys.rotate()
+    assert [each.vkeys() for each in keys.load()] == [made.vkeys(), *before]
 
 
 def test_a_new_generation_signs_beside_the_old_one(keys: KeyFolder) -> None:

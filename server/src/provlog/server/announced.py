@@ -13,6 +13,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final, cast
 
+from provlog.merkle.announcement_document import MAX_ANNOUNCEMENTS
 from provlog.merkle.encoding import JsonValue
 from provlog.merkle.entries import parse_entry
 from provlog.merkle.errors import MalformedError
@@ -23,8 +24,8 @@ from provlog.server.storage.base import Reads
 KEY: Final = "key"
 FREEZE: Final = "freeze"
 KINDS: Final = frozenset({KEY, FREEZE})
-MAX_ANNOUNCEMENTS: Final = 1_000
-"""How many there may be: all of them are one answer."""
+MAX_KEYS: Final = MAX_ANNOUNCEMENTS - 1
+"""How many keys a log may announce: all is one answer, in which its end has a place."""
 
 _ID_PREFIX: Final = b"provlog announcement/1\0"
 _STEP: Final = 8
@@ -117,8 +118,6 @@ class Announced:
         made = read_announcement(index, leaf)
         if self.frozen is not None:
             raise MalformedError("it stands after the end of the log")
-        if len(self.entries) >= MAX_ANNOUNCEMENTS:
-            raise MalformedError(f"more than {MAX_ANNOUNCEMENTS} announcements")
         if made.log_key is not None:
             self._require_next(made)
         return replace(
@@ -126,6 +125,8 @@ class Announced:
         )
 
     def _require_next(self, made: Announcement) -> None:
+        if len(self.entries) >= MAX_KEYS:
+            raise MalformedError(f"more than {MAX_KEYS} keys")
         if made.replaces != self.newest:
             raise MalformedError("it replaces another key than the newest one")
         require_log_key(str(made.log_key), VerifierKey.parse(self.first).name)

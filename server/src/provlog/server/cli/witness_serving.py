@@ -31,7 +31,7 @@ from provlog.server.witness.serving import (
     shown_heads,
     tend,
 )
-from provlog.server.witness.soundness import Soundness
+from provlog.server.witness.soundness import MARK, Soundness
 from provlog.server.witness.store import DATABASE, WitnessStore
 
 
@@ -68,9 +68,8 @@ def open_witness(
     store = WitnessStore(folder / DATABASE)
     try:
         roll = Roll(store, lists)
-        witness = Witness(
-            store, roll, KeyFolder(folder), Soundness(clock or Clock()), figures
-        )
+        soundness = Soundness(clock or Clock(), folder / MARK)
+        witness = Witness(store, roll, KeyFolder(folder), soundness, figures)
     except BaseException:
         store.close()
         raise

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from provlog.merkle.checkpoints import Checkpoint, parse_checkpoint_text
 from provlog.merkle.cosigners import Cosigner
 from provlog.merkle.errors import MalformedError, SignatureError
-from provlog.merkle.keys import KeyType
+from provlog.merkle.keys import KeyType, VerifierKey
 from provlog.merkle.notes import (
     OpenNote,
     SignatureLine,
@@ -95,6 +95,7 @@ class Witness:
         self._keys = keys
         self._stamp = keys.stamp()
         self.generations: tuple[Generation, ...] = keys.load()
+        self.soundness.look(self._verifiers())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
         self._waiting = 0
 
@@ -107,6 +108,9 @@ class Witness:
     def cosigners(self) -> list[Cosigner]:
         """All keys that sign, the newest first."""
         return [each for one in self.generations for each in one.cosigners]
+
+    def _verifiers(self) -> list[VerifierKey]:
+        return [each.verifier() for each in self.cosigners]
 
     def vkeys(self) -> list[str]:
         """Return the public halves of all keys that sign."""
@@ -127,7 +131,7 @@ class Witness:
             request.checkpoint,
             request.opened.others,
             head,
-            [each.verifier() for each in self.cosigners],
+            self._verifiers(),
         )
         refusal = judge(request.message, request.checkpoint, head)
         answer: Answer = refusal or ""
@@ -156,6 +160,7 @@ class Witness:
             self.generations = await asyncio.to_thread(self._keys.load)
             self._stamp = stamp
             logger.info("%d keys sign now", len(self.cosigners))
+        self.soundness.look(self._verifiers())
 
     def trouble(self) -> str | None:
         """Return why nothing can be cosigned now, None if all is well."""

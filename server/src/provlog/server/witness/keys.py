@@ -142,9 +142,13 @@ class KeyFolder:
             ]
         except MalformedError as error:
             raise ConfigurationError(f"--name: {error}") from None
-        for kind, cosigner in zip(kinds, made, strict=True):
-            path = self._folder / f"{number}-{KINDS[kind]}.key"
-            write_private(path, cosigner.encode() + "\n")
+        # Each appears whole: half a key, on a full disk, would keep a witness from
+        # starting that goes on well with the keys it has.
+        paths = [self._folder / f"{number}-{KINDS[kind]}.key" for kind in kinds]
+        for path, cosigner in zip(paths, made, strict=True):
+            write_private(_staged(path), cosigner.encode() + "\n")
+        for path in paths:
+            _staged(path).rename(path)
         flush_path(self._folder)
         return Generation(number, tuple(made))
 
@@ -160,6 +164,10 @@ class KeyFolder:
             for each in self._folder.iterdir()
             if _FILE.fullmatch(each.with_suffix(".key").name)
         ]
+
+
+def _staged(path: Path) -> Path:
+    return path.with_suffix(".new")
 
 
 def _number(path: Path) -> int:

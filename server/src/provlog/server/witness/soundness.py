@@ -2,26 +2,32 @@
 
 A memory that was set back (a restored backup, a machine put back to a snapshot) cannot
 be told from a true one by itself. But logs show around what the witness signed, and one
-cosignature of its own on a tree that it does not know gives it away.
+cosignature of its own on a tree that it does not know gives it away. What was found out
+so is noted in a file: a restart must not make it forgotten.
 """
 
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.cosignatures import verify_cosignature
-from provlog.merkle.errors import SignatureError
+from provlog.merkle.errors import MalformedError, SignatureError
 from provlog.merkle.keys import VerifierKey
 from provlog.merkle.notes import SignatureLine
 from provlog.server.clock import MAX_AHEAD_MS, MAX_DRIFT_MS, Clock
-from provlog.server.errors import ClockError, UnavailableError
+from provlog.server.errors import ClockError, ConfigurationError, UnavailableError
+from provlog.server.files import flush_path, read_private, write_private
 from provlog.server.witness.records import Head
 
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS: Final = 60.0
+MARK: Final = "forgotten"
+"""The file in a witness's folder that names keys which must not sign any more."""
+_MOST_MARKED: Final = 1 << 20
 _FORGOTTEN: Final = (
     "a log shows a cosignature of this witness that it does not remember, so its memory"
     " was set back; make new keys and retire the old ones before it signs again"
@@ -38,10 +44,28 @@ class ForgottenError(UnavailableError):
 class Soundness:
     """Judges clock and memory; what is wrong with them is logged, now and then."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, mark: Path | None = None) -> None:
+        """`mark` is the file that names keys which must not sign; None keeps none."""
         self.clock = clock
+        self._mark = mark
         self._forgotten: frozenset[VerifierKey] = frozenset()
         self._told = -TELL_SECONDS
+
+    def look(self, keys: Iterable[VerifierKey]) -> None:
+        """Take up what was found out of `keys`, before a restart or by another process.
+
+        Raises `ConfigurationError` where that cannot be read.
+        """
+        if self._mark is None or not self._mark.exists():
+            return
+        try:
+            marked = read_private(self._mark, _MOST_MARKED).splitlines()
+            found = frozenset(map(VerifierKey.parse, marked))
+        except (MalformedError, ValueError):
+            raise ConfigurationError(
+                f"{self._mark} cannot be read; it names keys that must not sign"
+            ) from None
+        self._forgotten = (self._forgotten | found) & frozenset(keys)
 
     def trouble(self) -> str | None:
         """Return why nothing can be cosigned now, None if all is well."""
@@ -81,6 +105,7 @@ class Soundness:
             return
         if any(_is_own(text, line, keys) for line in lines):
             self._forgotten = frozenset(keys)
+            self._note_down()
             raise self._tell(ForgottenError(), _FORGOTTEN)
 
     def time(self, head: Head | None) -> int:
@@ -97,6 +122,20 @@ class Soundness:
             text = f"the last cosignature is {last - now} s ahead of the clock"
             raise self._tell(ClockError(text), text)
         return max(now, last)
+
+    def _note_down(self) -> None:
+        """Write down which keys must not sign, durably; a failure is logged."""
+        if self._mark is None:
+            return
+        staged = self._mark.with_suffix(".new")
+        try:
+            staged.unlink(missing_ok=True)
+            lines = sorted(key.vkey() for key in self._forgotten)
+            write_private(staged, "\n".join([*lines, ""]))
+            staged.replace(self._mark)
+            flush_path(self._mark.parent)
+        except OSError as error:
+            logger.error("%s cannot be written: %s", self._mark, error.strerror)
 
     def _tell(self, error: UnavailableError, text: str) -> UnavailableError:
         """Log why nothing is signed, now and then: every log asks all the time."""

@@ -8,7 +8,8 @@
 ``candidate``  the head that cosignatures are collected for
 ``rounds``     the asking of one log: once a second, all witnesses at a time
 ``published``  what `/checkpoint` serves, on disk before it is served
-``judging``    what a witness's larger size means; the check before a log signs
+``judging``    what a witness's larger size means
+``examining``  the check before a log signs
 ``claims``     the same while it runs
 ``folder``     files that are replaced as a whole; which process asks
 ``following``  the rounds of all logs, in the background

@@ -19,6 +19,8 @@ MAX_ANSWER: Final = 256 << 10
 """Of a hundred ML-DSA-44 lines, and of a checkpoint with as many."""
 LONGEST_PAUSE: Final = 300.0
 """For how many seconds a witness is left alone, whatever it asks for."""
+TIMEOUT: Final = "timeout"
+"""The outcome of a question that was not answered in time."""
 _CHUNK: Final = 16 << 10
 
 
@@ -88,7 +90,7 @@ class Calls:
             detail = "its TLS certificate is not trusted"
             raise WitnessError("unreachable", detail) from None
         except TimeoutError:
-            raise WitnessError("timeout", "no answer in time") from None
+            raise WitnessError(TIMEOUT, "no answer in time") from None
         except aiohttp.ClientError as error:
             raise WitnessError("unreachable", _reason(error)) from None
 

@@ -47,10 +47,20 @@ class Candidate:
         """Return the policy's names of the witnesses that cosigned."""
         return {each.name for each in policy.witnesses if each.key in self._found}
 
-    @property
-    def newest(self) -> int | None:
-        """The time of its newest cosignature, in POSIX seconds; None without any."""
-        return max((each.timestamp for each in self._found.values()), default=None)
+    def cosigned_since(self, policy: Policy) -> int | None:
+        """Return from when on, in POSIX seconds, enough cosigned it for the policy.
+
+        With two of three needed that is the second newest time. None where its
+        cosignatures fall short of the quorum, or there are none.
+        """
+        found = sorted(self._found.values(), key=lambda each: -each.timestamp)
+        keys: set[VerifierKey] = set()
+        for each in found:
+            keys.add(each.key)
+            names = {known.name for known in policy.witnesses if known.key in keys}
+            if policy.satisfied_by(names):
+                return each.timestamp
+        return None
 
     @property
     def is_shown(self) -> bool:

@@ -34,7 +34,7 @@ class Claims:
         False where it is not against us: another server has released more than we have
         seen yet. Raises `StorageError`.
         """
-        size = (await self._storage.head(self._log.id)).size
+        size = await self._stored()
         if isinstance(error, AheadError) and error.size > size:
             self._sizes[witness.endpoint.label] = error.size
         else:
@@ -50,13 +50,16 @@ class Claims:
         # All is read anew: what is at hand may be of a tree that the database lost.
         tree = Tree(self._storage, log.id, TileCache(0))
         trust = own_trust(log.origin, log.announced, log.signer.keys)
-        ground = Ground(trust, size, tree)
+        ground = Ground(trust, size, tree, self._stored)
         objection = None
         with contextlib.suppress(WitnessError):
             objection = await ground.proven(calls, witness.endpoint)
         if objection is None:
             ends, policy = self._settings.endpoints, self._settings.policy
-            objection = overruled(self._sizes, ends, policy, size)
+            objection = overruled(self._sizes, ends, policy, await self._stored())
         if objection is not None and log.halted is None:
             log.halt(f"{objection.reason}; {WAY_OUT}")
             await objection.remember(self._guard, log.origin)
+
+    async def _stored(self) -> int:
+        return (await self._storage.head(self._log.id)).size

@@ -14,24 +14,15 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from provlog.server.announced import Announced, read_announced
-from provlog.server.errors import ConfigurationError, ForkError, describe
-from provlog.server.guard import Guard
+from provlog.server.errors import ConfigurationError, describe
+from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.keyring import Keyring
 from provlog.server.log import Log
 from provlog.server.storage.base import Head, LogRecord, Storage
-from provlog.server.tree import TileCache, Tree
+from provlog.server.witnessing.examining import Examiner
 from provlog.server.witnessing.figures import WitnessFigures
 from provlog.server.witnessing.folder import Lease
-from provlog.server.witnessing.judging import (
-    WAY_OUT,
-    Ground,
-    Objection,
-    empty_note,
-    inquire,
-    own_trust,
-)
-from provlog.server.witnessing.published import Publication
+from provlog.server.witnessing.published import Publication, forget_published
 from provlog.server.witnessing.rounds import Rounds
 from provlog.server.witnessing.settings import WitnessSettings, read_witnesses
 from provlog.server.witnessing.showing import StateKeeper, read_state, state_path
@@ -82,8 +73,12 @@ class Witnessing:
         folders: WitnessFolders | None = None,
     ) -> None:
         self._storage = storage
-        self._keyring = keyring
         self._guard = guard
+        self._examiner = (
+            None
+            if folders is None
+            else Examiner(storage, keyring, guard, folders.state)
+        )
         self._logs = logs
         self._folders = folders
         self._figures = WitnessFigures(registry, logs)
@@ -93,6 +88,8 @@ class Witnessing:
         self._asking: dict[str, _Asking] = {}
         self._stamp: object = None
         self._troubles: dict[str, str] = {}
+        # Why settings could not be read, by log: they are tried again each second.
+        self._unread: dict[str, str] = {}
 
     def settings_of(self, log: str, origin: str) -> WitnessSettings | None:
         """Return the settings of a log's witnesses, None where it has none.
@@ -135,31 +132,9 @@ class Witnessing:
     async def _inquire(
         self, record: LogRecord, settings: WitnessSettings, head: Head
     ) -> None:
-        keys = self._keyring.load(record.name)
-        first = Announced(record.log_key)
-        announced = await read_announced(self._storage, record.id, first, head.size)
-        tree = Tree(self._storage, record.id, TileCache(0))
-        trust = own_trust(record.origin, announced, keys)
-        ground = Ground(trust, head.size, tree)
-        objection = await self._published_objection(ground, record.name)
-        note = empty_note(record.origin, announced, keys, head.size)
-        if objection is None and note is not None:
-            found = await inquire(ground, settings, note)
-            self._known[record.name] = dict(found.known)
-            objection = found.objection
-        if objection is not None:
-            await objection.remember(self._guard, record.origin)
-            raise ForkError(f"log {record.name}: {objection.reason}; {WAY_OUT}")
-
-    async def _published_objection(self, ground: Ground, name: str) -> Objection | None:
-        """Return what the checkpoint that was published last proves, if anything."""
-        path = self._folder() / f"{name}.checkpoint"
-        try:
-            with path.open("rb") as file:
-                note = file.read(1 << 20)
-        except OSError:
-            return None
-        return await ground.objection(str(path), note)
+        if self._examiner is not None:
+            known = await self._examiner.examine(record, settings, head)
+            self._known[record.name] = dict(known)
 
     def attach(self, log: Log) -> None:
         """Have a log that was opened served by its settings.
@@ -168,11 +143,21 @@ class Witnessing:
         """
         settings = self.settings_of(log.record.name, log.origin)
         if settings is not None:
-            self._publish(log, settings)
+            self._publish(log, settings, None)
+        elif self._folders is not None:
+            self._forget(log.record.name)
 
-    def _publish(self, log: Log, settings: WitnessSettings) -> None:
-        log.published = Publication(log, self._folder(), settings)
+    def _publish(
+        self, log: Log, settings: WitnessSettings, shown: ReleasedHead | None
+    ) -> None:
+        log.published = Publication(log, self._folder(), settings, shown)
         self._served[log.record.name] = log
+
+    def _forget(self, name: str) -> None:
+        try:
+            forget_published(self._folder(), name)
+        except OSError as error:
+            self._tell(name, error)
 
     async def follow(self) -> None:
         """Ask, and look what others published; runs until it is cancelled."""
@@ -181,7 +166,10 @@ class Witnessing:
             while True:
                 if time.monotonic() - looked >= SETTINGS_SECONDS:
                     looked = time.monotonic()
-                    await self._look_at_settings()
+                    try:
+                        await self._look_at_settings()
+                    except OSError as error:
+                        self._tell_unread("", error)
                 for log in [*self._served.values()]:
                     await self._attend(log)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -238,21 +226,22 @@ class Witnessing:
         """Take up settings that were made, changed or removed."""
         stamp = self._stamp_settings()
         changed, self._stamp = stamp != self._stamp, stamp
-        if not changed and not self._troubles:
+        self._unread.pop("", None)
+        if not changed and not self._unread:
             return
         for log in self._logs():
-            if changed or log.record.name in self._troubles:
+            if changed or log.record.name in self._unread:
                 await self._take_up(log)
 
     async def _take_up(self, log: Log) -> None:
         name = log.record.name
         try:
             settings = self.settings_of(name, log.origin)
-        except ConfigurationError as error:
+        except (ConfigurationError, OSError) as error:
             # What was read last stays in force: nobody loses their quorum by a typo.
-            self._tell(name, error)
+            self._tell_unread(name, error)
             return
-        self._troubles.pop(name, None)
+        self._unread.pop(name, None)
         if settings == (None if log.published is None else log.published.settings):
             return
         if name in self._asking:
@@ -260,8 +249,9 @@ class Witnessing:
         if settings is None:
             log.published = None
             self._served.pop(name, None)
+            self._forget(name)
         elif log.published is None:
-            self._publish(log, settings)
+            self._publish(log, settings, log.released)
         else:
             log.published.follow(settings)
         how = (
@@ -289,6 +279,12 @@ class Witnessing:
         if self._troubles.get(name) != why:
             logger.error("witnesses of log %s: %s", name, why)
         self._troubles[name] = why
+
+    def _tell_unread(self, name: str, error: Exception) -> None:
+        """Log why settings cannot be read, of one log or of all, unless it was so."""
+        if self._unread.get(name) != str(error):
+            logger.error("witnesses of log %s: %s", name or "any name", error)
+        self._unread[name] = str(error)
 
     def _lease(self, name: str) -> Lease:
         return Lease(self._folder() / f"{name}.lock")

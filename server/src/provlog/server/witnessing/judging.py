@@ -9,7 +9,7 @@ published any more, and going on would most likely fork the log.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,7 +25,8 @@ from provlog.server.announced import Announced
 from provlog.server.errors import ServiceError
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.keyring import LogKeys
-from provlog.server.witnessing.calls import Calls, WitnessError
+from provlog.server.storage.base import StorageError
+from provlog.server.witnessing.calls import TIMEOUT, Calls, WitnessError
 from provlog.server.witnessing.settings import Endpoint, WitnessSettings
 from provlog.server.witnessing.witness import read_known_size
 
@@ -78,12 +79,15 @@ class Objection:
 class Ground:
     """What a log's database holds: `size` leaves, in a tree.
 
-    `trust` is in the log's own keys, announced or held.
+    `trust` is in the log's own keys, announced or held. `stored` says how many leaves
+    there are by now: while a witness is asked the log may grow, here or on another
+    server, and be cosigned.
     """
 
     trust: Trust
     size: int
     tree: Roots
+    stored: Callable[[], Awaitable[int]]
 
     @property
     def origin(self) -> str:
@@ -104,10 +108,11 @@ class Ground:
         if all(self.trust.replacement_of(each) for each in signed.signers):
             return None
         point = signed.checkpoint
-        if point.size > self.size:
+        size = await self.size_beyond(point.size)
+        if point.size > size:
             return Objection(
                 f"{who} holds a checkpoint of size {point.size} that the log's own key"
-                f" signed, and the database ends at size {self.size}: it is older than"
+                f" signed, and the database ends at size {size}: it is older than"
                 " what others have seen",
                 ReleasedHead(point.size, point.root),
             )
@@ -117,6 +122,10 @@ class Ground:
                 " signed, and the stored tree of that size is another one"
             )
         return None
+
+    async def size_beyond(self, size: int) -> int:
+        """Return how many leaves there are, read anew where `size` is more."""
+        return self.size if size <= self.size else await self.stored()
 
     async def proven(self, calls: Calls, endpoint: Endpoint) -> Objection | None:
         """Return what a witness proves with the checkpoint it shows, None if nothing.
@@ -201,11 +210,12 @@ class Inquiry:
     """What the witnesses of a log said before it signs.
 
     `known` are the sizes they know, by label; `objection` is why the log must not sign,
-    None where it may.
+    None where it may; `silent` are the submission prefixes of those that took too long.
     """
 
     known: Mapping[str, int]
     objection: Objection | None = None
+    silent: Collection[str] = ()
 
 
 async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inquiry:
@@ -213,26 +223,35 @@ async def inquire(ground: Ground, settings: WitnessSettings, note: bytes) -> Inq
 
     They are asked with the checkpoint of no leaves, `note`: whoever knows a larger tree
     refuses it and names the size (409). Witnesses that do not answer say nothing, and
-    hold nobody up for longer than `START_SECONDS`.
+    hold nobody up for longer than `START_SECONDS`. Raises `StorageError` where what one
+    proves cannot be held against the database.
     """
     async with Calls(min(START_SECONDS, settings.timeout)) as calls:
         known: dict[str, int] = {}
         proofs: list[Objection] = []
-        tasks = [
-            asyncio.create_task(_question(calls, each, ground, note, known, proofs))
+        silent: set[str] = set()
+        tasks = {
+            asyncio.create_task(
+                _question(calls, each, ground, note, known, proofs, silent)
+            ): each.submission
             for each in settings.endpoints
-        ]
+        }
         _, late = await asyncio.wait(tasks, timeout=START_SECONDS)
         for task in late:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            silent.add(tasks[task])
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, StorageError):
+                raise result
     largest = sorted(proofs, key=_size_of)
     objection = largest[-1] if largest else None
     if objection is None:
         policy, ends = settings.policy, settings.endpoints
-        objection = overruled(known, ends, policy, ground.size)
-    _warn(ground, known, objection is not None)
-    return Inquiry(known, objection)
+        size = await ground.size_beyond(max(known.values(), default=0))
+        objection = overruled(known, ends, policy, size)
+        if objection is None:
+            _warn(ground.origin, known, size)
+    return Inquiry(known, objection, silent)
 
 
 def _size_of(objection: Objection) -> int:
@@ -246,6 +265,7 @@ async def _question(
     note: bytes,
     known: dict[str, int],
     proofs: list[Objection],
+    silent: set[str],
 ) -> None:
     """Note which size a witness knows, and what it proves against the database."""
     body = AddCheckpoint(0, (), note).format()
@@ -261,6 +281,8 @@ async def _question(
             if proof is not None:
                 proofs.append(proof)
     except WitnessError as error:
+        if error.outcome == TIMEOUT:
+            silent.add(endpoint.submission)
         logger.warning(
             "witness %a of log %s could not be asked for its size: %s",
             endpoint.label,
@@ -269,16 +291,14 @@ async def _question(
         )
 
 
-def _warn(ground: Ground, known: Mapping[str, int], stopped: bool) -> None:
-    if stopped:
-        return
+def _warn(origin: str, known: Mapping[str, int], ends: int) -> None:
     for label, size in known.items():
-        if size > ground.size:
+        if size > ends:
             logger.warning(
                 "witness %a of log %s says that it cosigned size %d, and the database"
                 " ends at %d: it proves nothing, and is not believed",
                 label,
-                ground.origin,
+                origin,
                 size,
-                ground.size,
+                ends,
             )

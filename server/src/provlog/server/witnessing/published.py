@@ -50,35 +50,57 @@ class Publication:
     where this process asks them.
     """
 
-    def __init__(self, log: Log, state: Path, settings: WitnessSettings) -> None:
+    def __init__(
+        self,
+        log: Log,
+        state: Path,
+        settings: WitnessSettings,
+        shown: ReleasedHead | None = None,
+    ) -> None:
         self.log = log
-        self.path = state / f"{log.record.name}.checkpoint"
-        self.open_path = state / f"{log.record.name}.open"
+        self.path, self.open_path = published_paths(state, log.record.name)
         self._waiting: set[asyncio.Future[None]] = set()
-        self.follow(settings)
+        # The newest head that was served without being published. Nothing smaller
+        # follows: that would look like a log that went back.
+        self._shown = shown
+        self._serve_by(settings)
 
     def follow(self, settings: WitnessSettings) -> None:
         """Serve by these settings from now on: what was published may fall short."""
+        served = self.served()
+        if served is not None:
+            self._shown = served.head
+        self._serve_by(settings)
+
+    def _serve_by(self, settings: WitnessSettings) -> None:
         self.settings = settings
         self.witnessed: Published | None = None
         self.open: Published | None = None
         self.missing = tuple(each.name for each in settings.policy.witnesses)
         self._seen: dict[Path, tuple[int, ...] | None] = {}
+        self._unread: tuple[int, ...] | None = None
 
     async def serve(self) -> Published | None:
         """Return what `/checkpoint` answers, None where nothing may be shown yet."""
         await self.look()
-        if (served := self.served()) is not None or not self.settings.fail_open:
-            return served
-        head = await self.log.refresh()
-        return Published(head, self.log.note(head))
+        if self.settings.fail_open and self.published() is None:
+            self._shown = await self.log.refresh()
+        return self.served()
 
     def served(self) -> Published | None:
+        """Return the newest that may be served, as far as this process knows."""
+        found, shown = self.published(), self._shown
+        if shown is None or (found is not None and found.head.size >= shown.size):
+            return found
+        if not self.settings.fail_open:
+            return None
+        return Published(shown, self.log.note(shown))
+
+    def published(self) -> Published | None:
         """Return the newest that was published, as far as this process knows."""
         found, other = self.witnessed, self.open
         if other is None or not self.settings.fail_open:
             return found
-        # A smaller one after a larger one would look like a log that went back.
         return other if found is None or found.head.size < other.head.size else found
 
     async def look(self) -> None:
@@ -104,8 +126,7 @@ class Publication:
         """
         policy = self.settings.policy if quorum else self._lenient()
         published = self._verify(note, policy)
-        path = self.path if quorum else self.open_path
-        await asyncio.to_thread(folder.replace, path, note, durable=True)
+        await _write(self.path if quorum else self.open_path, note)
         # If we crash here, whoever asks next publishes this one or a larger one.
         if quorum:
             self.witnessed = published
@@ -165,9 +186,14 @@ class Publication:
             published = self._verify(_content(path), policy)
             if not await self._is_ours(published.head):
                 raise ValueError("of another tree than the log's")
-        except (OSError, MerkleError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            logger.warning("%s is not served: %s", path, why)
+        except OSError as error:
+            # Not its fault: it is read again at the next look.
+            if self._unread != stamp:
+                logger.warning("%s cannot be read: %s", path, error.strerror)
+            self._unread = stamp
+            return None
+        except (MerkleError, ValueError) as error:
+            logger.warning("%s is not served: %s", path, error)
             self._seen[path] = stamp
             return None
         self._seen[path] = stamp
@@ -185,6 +211,36 @@ class Publication:
         log = self.log
         trust = own_trust(log.origin, log.announced, log.signer.keys)
         return describe(verify_checkpoint(note, replace(trust, policy=policy)))
+
+
+def published_paths(state: Path, log: str) -> tuple[Path, Path]:
+    """Return the files of a log: what has its quorum, and what falls short of it."""
+    return state / f"{log}.checkpoint", state / f"{log}.open"
+
+
+def forget_published(state: Path, log: str) -> None:
+    """Remove what was published of a log that has no witnesses any more.
+
+    Larger heads are served without them: once it has witnesses again, what they
+    cosigned before would look like a log that went back. Raises `OSError`.
+    """
+    for path in published_paths(state, log):
+        path.unlink(missing_ok=True)
+
+
+async def _write(path: Path, note: bytes) -> None:
+    """Put a checkpoint in its place durably, and not leave it half way.
+
+    Who is cancelled gives the lease back next: whatever is still being written then
+    could take the place of what the next one has published.
+    """
+    work = asyncio.to_thread(folder.replace, path, note, durable=True)
+    writing = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(writing)
+    finally:
+        if not writing.done():
+            await asyncio.wait([writing])
 
 
 def describe(signed: SignedCheckpoint) -> Published:

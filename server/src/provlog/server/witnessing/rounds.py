@@ -17,7 +17,7 @@ from typing import Final
 
 from provlog.merkle.checkpoints import Checkpoint
 from provlog.merkle.errors import MerkleError
-from provlog.server.errors import ServiceError, describe
+from provlog.server.errors import MissingKeyError, ServiceError, describe
 from provlog.server.guard import Guard, ReleasedHead
 from provlog.server.log import Log
 from provlog.server.reader import LogReader
@@ -107,16 +107,31 @@ class Rounds:
         try:
             head = await self._log.refresh()
             await self._publication.look()
+            await self._finish()
             candidate = await self._choose(head)
             for witness in self.witnesses:
                 if witness.endpoint.label in candidate.wanted and witness.is_due():
                     self._start(witness, candidate, calls)
-            await self._publish(candidate)
         except (ServiceError, StorageError, MerkleError, OSError) as error:
             why = error.strerror or "" if isinstance(error, OSError) else str(error)
             self._tell(why)
         else:
             self._tell(None)
+
+    async def _finish(self) -> None:
+        """Publish the candidate before a newer head takes its place.
+
+        A log that grows all the time has one in each turn.
+        """
+        if self._candidate is None:
+            return
+        try:
+            await self._publish(self._candidate)
+        except (MissingKeyError, MerkleError):
+            # Signed by a key that was retired meanwhile, it could never be published;
+            # a newer head is signed by another one.
+            self._candidate = None
+            raise
 
     async def _choose(self, head: ReleasedHead) -> Candidate:
         """Return the head to work on: the newest, once that of before is done with."""
@@ -146,8 +161,14 @@ class Rounds:
         return self._candidate
 
     def _is_done(self, candidate: Candidate) -> bool:
-        """Tell whether a newer head may take its place."""
-        return self._has_quorum(candidate) or self._is_exhausted(candidate)
+        """Tell whether a newer head may take its place.
+
+        One that has its quorum is published first, however long that took.
+        """
+        if not self._has_quorum(candidate):
+            return self._is_exhausted(candidate) and not self._is_held(candidate)
+        witnessed = self._publication.witnessed
+        return witnessed is not None and witnessed.head.size >= candidate.head.size
 
     def _has_quorum(self, candidate: Candidate) -> bool:
         policy = self._settings.policy
@@ -161,15 +182,33 @@ class Rounds:
             if each.endpoint.label in candidate.wanted
         )
 
+    def _is_held(self, candidate: Candidate) -> bool:
+        """Tell whether only limits keep a candidate from its quorum.
+
+        Of a log that grows, two witnesses that cosign now and then would else never
+        cosign the same head.
+        """
+        there, policy = (
+            candidate.witnesses(self._settings.policy),
+            self._settings.policy,
+        )
+        if not there or (self._settings.fail_open and not self._is_patient()):
+            return False
+        later = (
+            each.endpoint.names.values() for each in self.witnesses if each.limited
+        )
+        return policy.satisfied_by(there.union(*later))
+
     def _is_old(self, candidate: Candidate) -> bool:
         """Tell whether its cosignatures are so old that it has to be cosigned anew.
 
         Not again before the same time has passed here, too: a witness's clock may lag.
         """
-        refresh, newest = self._settings.refresh, candidate.newest
-        if newest is None or time.monotonic() - self._renewed < refresh:
+        refresh, policy = self._settings.refresh, self._settings.policy
+        if time.monotonic() - self._renewed < refresh:
             return False
-        return time.time() - newest >= refresh and self._has_quorum(candidate)
+        since = candidate.cosigned_since(policy)
+        return since is not None and time.time() - since >= refresh
 
     def _start(self, witness: Witness, candidate: Candidate, calls: Calls) -> None:
         witness.busy = True
@@ -232,19 +271,35 @@ class Rounds:
             return
         if not quorum and not self._may_be_open(candidate):
             return
+        await self._keep_up(candidate)
         times, note = candidate.times(), candidate.note(self._log.note(candidate.head))
         await self._publication.publish(note, quorum=quorum)
         candidate.mark_shown(times)
         self._shown = time.monotonic()
-        if quorum and self._log.released.size <= candidate.head.size:
-            self._behind = None
+        if quorum and self._behind is not None:
+            # What is newer still has come since this candidate was chosen.
+            caught_up = self._log.released.size <= candidate.head.size
+            self._behind = None if caught_up else max(self._behind, self._begun)
+
+    async def _keep_up(self, candidate: Candidate) -> None:
+        """Before the first publication, publish a larger head that was served bare.
+
+        Failing open every process has served the newest head so far.
+        """
+        publication = self._publication
+        if not self._settings.fail_open or publication.published() is not None:
+            return
+        newest = await self._log.refresh()
+        if newest.size > candidate.head.size:
+            await publication.publish(self._log.note(newest).encode(), quorum=False)
 
     def _may_be_open(self, candidate: Candidate) -> bool:
         """Tell whether a head may be served that falls short of the quorum."""
-        patient = self.waiting < self._settings.grace
-        return (
-            self._settings.fail_open and not patient and self._is_exhausted(candidate)
-        )
+        is_open = self._settings.fail_open and not self._is_patient()
+        return is_open and self._is_exhausted(candidate)
+
+    def _is_patient(self) -> bool:
+        return self.waiting < self._settings.grace
 
     async def _pause(self) -> None:
         """Wait until there may be something to do, a second at most."""

@@ -67,9 +67,10 @@ class Witness:
     seconds: float | None = None
     cosigned: dict[str, int] = field(default_factory=dict)
     busy: bool = False
+    limited: bool = False
     _failures: int = 0
     _due: float = 0.0
-    _limited: bool = False
+    _told_limit: bool = False
 
     def is_due(self) -> bool:
         """Tell whether it may be asked: it is not in its pause."""
@@ -107,7 +108,7 @@ class Witness:
 
     def succeeded(self, found: Iterable[Cosigned], seconds: float) -> None:
         """Note that it cosigned."""
-        self._failures, self._due = 0, 0.0
+        self._failures, self._due, self.limited = 0, 0.0, False
         self.answered, self.seconds = time.time(), seconds
         for each in found:
             name = self.endpoint.names.get(each.key)
@@ -128,20 +129,22 @@ class Witness:
             return
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 20), LONGEST_PAUSE)
         self._failures += 1
-        self._due = time.monotonic() + max(pause, error.pause or 0.0)
+        self.rest(max(pause, error.pause or 0.0))
         self._tell(error.outcome, str(error))
 
     def _limit(self, error: WitnessError) -> None:
         self.detail = str(error)
         self.rest(max(error.pause or 0.0, FIRST_PAUSE))
-        if not self._limited:
+        self.limited = True
+        if not self._told_limit:
             # Once: a busy log meets its limit again and again.
-            self._limited = True
+            self._told_limit = True
             logger.info("%s: %s", self._who(), error)
 
     def rest(self, seconds: float) -> None:
         """Do not ask it for so long; nothing is held against it."""
         self._due = time.monotonic() + seconds
+        self.limited = False
 
     def _tell(self, state: str, detail: str) -> None:
         """Log a change of state: not each second what is known already."""
