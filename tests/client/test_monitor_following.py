@@ -331,6 +331,12 @@ async def test_the_listener_shows_the_newest_checkpoint_byte_for_byte_and_all_el
             async with session.get(url + path) as answer:
                 return answer.status, await answer.text()
 
+        taken = Listener(list, daemon.sender.state, watched.clock)
+        with pytest.raises(
+            UsageError, match=r"^127\.0\.0\.1:\d+: Address already in use$"
+        ):
+            async with taken.serving("127.0.0.1", int(url.rpartition(":")[2])):
+                pass
         assert (await get(place))[0] == 404
         await look(watched)
         assert await get(place) == (200, log.note().decode())

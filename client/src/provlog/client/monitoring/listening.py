@@ -12,6 +12,7 @@ Nothing can be changed here, and nothing that a caller sends is shown or kept.
 """
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
@@ -68,7 +69,11 @@ class Listener:
             try:
                 await site.start()
             except OSError as error:
-                raise UsageError(f"{host}:{port}: {error.strerror}") from None
+                # The event loop's own text repeats the address; that of a name which
+                # was not found has a number of another kind.
+                code = error.errno or 0
+                why = os.strerror(code) if code > 0 else error.strerror
+                raise UsageError(f"{host}:{port}: {why}") from None
             bound = runner.addresses[0][1]
             shown = f"[{host}]" if ":" in host else host
             yield f"http://{shown}:{bound}"

@@ -55,7 +55,8 @@ def key_rotate(folder: Path, url: str | None, as_json: bool) -> None:
     enough. When nobody needs the old ones any more, retire them.
 
     \b
-    provlog-server witness key rotate --dir witness
+    provlog-server witness key rotate --dir witness \\
+        --public-url https://witness.example.com
     provlog-server witness key retire --dir witness 1
     """
     public = None if url is None else parse_public_url(url)

@@ -89,7 +89,10 @@ class KeyFolder:
         for path in sorted(self._paths()):
             found.setdefault(_number(path), []).append(_read(path))
         if not found:
-            raise ConfigurationError(f"there are no keys in {self._folder}")
+            raise ConfigurationError(
+                f"there are no keys in {self._folder}: a witness is made with"
+                " provlog-server witness init"
+            )
         names = {each.verifier().name for keys in found.values() for each in keys}
         if len(names) > 1:
             raise ConfigurationError(f"keys in {self._folder} have different names")
