@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,17 @@ def read(url: str) -> bytes:
     return data
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Return once a condition on what a monitor shows holds; fail if it never does."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def until_size(url: str, name: str, size: int) -> None:
     """Return once a monitor's status has come to a size."""
-    while json.loads(read(f"{url}/status.json"))["logs"][0].get(name) != size:
-        time.sleep(0.02)
+    until(lambda: json.loads(read(f"{url}/status.json"))["logs"][0].get(name) == size)
 
 
 async def test_it_is_killed_and_goes_on_and_its_copy_can_be_followed_and_audited(
@@ -130,10 +137,8 @@ def kill_and_go_on(server: Server, monitor: Commands, path: Path, folder: Path) 
     process = monitor.start("monitor", "--config", path, "--json")
     url = address(process)
     until_size(url, "mirror_size", 3)
-    while (
-        read(f"{url}/metrics").count(b'{channel="webhook",result="delivered"} 1') != 1
-    ):
-        time.sleep(0.02)
+    delivered = b'{channel="webhook",result="delivered"} 1'
+    until(lambda: read(f"{url}/metrics").count(delivered) == 1)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0

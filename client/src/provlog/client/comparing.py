@@ -230,6 +230,6 @@ def _contradiction(first: _Known, other: _Known) -> Split:
 def _side(known: _Known) -> tuple[Head, LeafPath | None]:
     if known.head is not None:
         return known.head, None
-    # One of both is always there: a root is known from a head or from a path in one.
-    assert known.inside is not None  # noqa: S101
+    # A root is known from a head, or from a path in one.
+    assert known.inside is not None  # noqa: S101  one of both is always there
     return known.inside, known.path

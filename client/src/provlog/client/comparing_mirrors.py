@@ -38,7 +38,7 @@ class FolderMirror:
         older: int,
         newer: int,
         *,
-        direct: bool = False,  # noqa: ARG002
+        direct: bool = False,  # noqa: ARG002  tiles alone answer here
     ) -> tuple[bytes, ...]:
         """Return a consistency proof, unverified; `ProofError` if a tile is missing."""
         proof = await self._tiles.consistency(older, newer)
