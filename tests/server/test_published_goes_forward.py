@@ -11,6 +11,7 @@ import pytest
 from aiohttp.web import Response as Answer
 
 from provlog.merkle.checkpoints import parse_checkpoint_text
+from provlog.merkle.errors import PolicyError
 from provlog.merkle.witness_messages import AddCheckpoint
 from provlog.server.errors import MissingKeyError
 from provlog.server.witnessing import folder, following, published, rounds, witness
@@ -73,6 +74,23 @@ def delaying(gate: asyncio.Event, seconds: float = 0.0) -> object:
         return self.honest(asked, text, point)
 
     return answer
+
+
+async def test_what_falls_short_of_the_quorum_is_not_published_as_if_it_had_it(
+    tmp_path: Path,
+) -> None:
+    async with one_witness(tmp_path) as (made, _), asking(made) as served:
+        await until(lambda: witnessed(served) == 1)
+        publication = served.log.published
+        assert publication is not None
+        await served.post(event_json(id="e1"))
+        alone = served.log.note(served.log.released).encode()
+        with pytest.raises(PolicyError):
+            await publication.publish(alone, quorum=True)
+        assert publication.path.read_bytes() != alone
+        shown = publication.witnessed
+        assert shown is not None
+        assert shown.note.encode() != alone
 
 
 async def test_a_log_that_never_rests_is_published_though_its_quorum_takes_long(
